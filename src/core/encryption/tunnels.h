@@ -1,0 +1,193 @@
+// Tunnels: every WireGuard relation of one node (one shard of it), without I/O.
+//
+// Three kinds of peer:
+//   configured  a stock WireGuard peer that the user named.  Behaves exactly as the whitepaper says: PSK, cookies,
+//               allowed IPs, roaming, all timers, staged packets, passive and persistent keepalive.
+//   hop         we are the client of an overlay relay.  We start every handshake; rekey at a random 90-120 s; the
+//               first handshake is carried by whoever builds the circuit (start_handshake()) and never retried here.
+//               No passive keepalive: routing pings.  Own static key per hop.  TAI64N is a constant plus a count.
+//   ephemeral   an unknown static key that called us.  Bounded table; half-open at most 10 s; we never initiate,
+//               queue nothing, send no keepalive.  Lives as long as a keypair lives.
+//
+// The caller (core/node) unmasks datagrams, cuts types 1-3 to size, and hands messages in; what comes out is in
+// Out: whole unmasked messages with the Route they should take, and events.  A message whose route is a leg is to be
+// put into the carrier's session by the caller.  Data packets go in batches and in place.
+//
+// Errors: hostile input yields a Drop, counted in counters(); nothing here throws or asserts on it.
+// Source: WireGuard whitepaper (Donenfeld, 2020-06-01), https://www.wireguard.com/papers/wireguard.pdf; DESIGN of
+// ephemeral peers and early data: docs/protocol.md.
+#pragma once
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "base/packet.h"
+#include "base/result.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "core/encryption/drop.h"
+#include "core/encryption/messages.h"
+#include "crypto/hash.h"
+#include "model/keys.h"
+#include "model/route.h"
+
+namespace macrovpn::encryption {
+
+enum class PeerKind : uint8_t { configured, hop, ephemeral };
+
+struct ConfiguredPeer {
+  PublicKey key;
+  Secret<32> preshared;  // zero: none
+  Route route;           // none: learnt from the peer's first message
+  std::vector<IpPrefix> allowed_ips;
+  Duration persistent_keepalive = Duration::zero();  // zero: off
+};
+
+struct HopPeer {
+  KeyPair ours;
+  PublicKey key;  // of the relay
+  Route route;
+};
+
+struct TunnelLimits {
+  size_t ephemeral_peers = 100'000;
+  size_t half_open = 4'096;             // ephemeral peers whose session is not confirmed yet
+  size_t half_open_per_source = 64;     // per IPv4 address or IPv6 /64
+  size_t half_open_per_relay = 1'024;   // for a caller whose trailer verified
+  size_t configured_peers = 4'096;
+  size_t staged_packets = 128;          // per configured peer without a session
+  unsigned handshakes_per_second = 20;  // per source, burst 5 (as wireguard-go); a verified relay has 50 times that
+  unsigned load_threshold = 2'000;      // initiations in one second above which cookies are demanded
+};
+
+// A whole message to be sent.
+struct Outgoing {
+  PeerRef peer;  // nobody for a cookie reply to a stranger
+  Route route;
+  Packet packet;
+};
+struct SessionUp {  // as initiator: response received; as responder: first packet received (key confirmation)
+  PeerRef peer;
+  bool first;  // not a rekey
+};
+struct HandshakeFailed {  // no answer for REKEY_ATTEMPT_TIME (90 s)
+  PeerRef peer;
+};
+struct PeerGone {  // an ephemeral peer lapsed: forget its legs and lease
+  PeerRef peer;
+};
+using Event = std::variant<SessionUp, HandshakeFailed, PeerGone>;
+
+struct Out {
+  std::vector<Outgoing> messages;
+  std::vector<Event> events;
+};
+
+struct Initiation {
+  ByteArray<kInitiationSize> message;  // mac1 set; mac2 zero unless we hold a cookie
+  crypto::Hash32 h1;                   // the handshake hash after it
+};
+
+// Who sent an initiation, as far as the caller could verify it.
+struct Caller {
+  Route from;                           // always udp
+  size_t datagram_size = 0;             // what it cost the sender: bounds what we answer before confirmation
+  std::optional<PeerId> verified_relay; // the trailer's MAC verified
+};
+
+struct Accepted {
+  PeerRef peer;
+  bool is_new = false;    // an ephemeral peer seen for the first time
+  crypto::Hash32 h1{};    // of this very initiation (leases are resumed under it)
+  Drop early = Drop::none;           // why there is no early plaintext, where some was sent
+  std::vector<uint8_t> early_plain;  // slot number already checked and cut off
+};
+
+struct SealJob {
+  PeerRef peer;
+  Packet* packet = nullptr;  // payload in; whole transport message out.  Padded with zeros to 0 mod 16.
+  Route route{};             // out: where it goes
+  Drop result = Drop::none;
+};
+struct OpenJob {
+  Packet* packet = nullptr;  // whole transport message in; payload (with padding) out, empty for a keepalive
+  Route from{};
+  PeerRef peer{};            // out
+  Drop result = Drop::none;
+};
+
+struct PeerInfo {
+  PeerKind kind = PeerKind::ephemeral;
+  PublicKey key;
+  PublicKey our_key;
+  Route route;
+  bool established = false;      // has a keypair that may carry user data
+  crypto::Hash32 h1{};           // of the newest handshake, and its final hash
+  crypto::Hash32 handshake_hash{};
+  Mono last_handshake = kLongAgo;
+  Mono last_received = kLongAgo;
+  uint64_t rx_bytes = 0, tx_bytes = 0;
+};
+
+class Tunnels {
+ public:
+  // `network_tag` enters the early-data key (docs/protocol.md).  pool and rng must outlive this.
+  Tunnels(const KeyPair& self, const ByteArray<8>& network_tag, ShardId shard, PacketPool& pool, Rng& rng,
+          const TunnelLimits& limits = {});
+  ~Tunnels();
+  Tunnels(Tunnels&&) = delete;
+
+  const PublicKey& public_key() const;
+  // Accept static keys that were not configured (relays do; a plain WireGuard device does not).  Off at first.
+  void accept_ephemeral_peers(bool);
+
+  // ---- peers
+  Result<PeerRef, Drop> add_configured(Mono now, const ConfiguredPeer&);
+  Result<PeerRef, Drop> add_hop(Mono now, const HopPeer&);
+  void remove(PeerRef);  // keys are wiped; unknown refs are ignored
+  std::optional<PeerInfo> info(PeerRef) const;
+  std::vector<PeerRef> peers() const;  // in ref order
+  // Longest-prefix match over the configured peers' allowed IPs; nobody if none.
+  PeerRef route_to(const IpAddress& inner_destination) const;
+
+  // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.
+  PublicKey renew_prekey(Now);
+  bool owns_index(SessionIndex) const;  // a session or pending handshake of ours: looked up before legs
+
+  // ---- initiator
+  // Starts a handshake with a hop or configured peer now.  The message is returned, not put in Out.
+  Result<Initiation, Drop> start_handshake(Now, PeerRef);
+  // Seals early data for the relay called by the pending initiation of `peer`: slot number and `plain`.
+  // Returns the ciphertext with tag: 4 + plain.size() + 16 bytes.
+  Result<std::vector<uint8_t>, Drop> seal_early(Wall wall, PeerRef, const PublicKey& prekey, Bytes plain);
+
+  // ---- messages of types 1-3.  `message` is exactly 148, 92 or 64 bytes with zero reserved bytes.
+  // On acceptance the response is the first message appended to out.
+  Result<Accepted, Drop> on_initiation(Now, const Caller&, Bytes message, Bytes early, Out&);
+  Drop on_response(Now, const Route& from, Bytes message, Out&);
+  Drop on_cookie_reply(Now, const Route& from, Bytes message);
+
+  // ---- data
+  // An ephemeral peer that is not confirmed may be sent to (its caller must call may_send() for each datagram);
+  // hops and configured peers only once established.
+  void seal_batch(Now, std::span<SealJob>, Out&);
+  void open_batch(Now, std::span<OpenJob>, Out&);
+  // Anti-amplification: may a datagram of this size go to the peer?  Always true once it is confirmed; before, the
+  // size is charged against what the caller sent.
+  bool may_send(PeerRef, size_t datagram_size);
+
+  // ---- time
+  Mono next_deadline() const;
+  void on_deadline(Now, Out&);
+
+  uint64_t count(Drop) const;
+  size_t ephemeral_count() const;
+  void check_invariants() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace macrovpn::encryption

@@ -1,0 +1,15 @@
+// X25519 (RFC 7748).
+#pragma once
+#include "base/rng.h"
+#include "base/result.h"
+#include "model/keys.h"
+
+namespace macrovpn::crypto {
+
+KeyPair x25519_generate(Rng&);
+KeyPair x25519_from_secret(const PrivateKey&);  // clamps
+enum class DhError : uint8_t { low_order_point };
+// The shared secret; fails if it is all zero, that is if `theirs` is a point of low order.
+Result<Secret<32>, DhError> x25519(const PrivateKey& ours, const PublicKey& theirs);
+
+}  // namespace macrovpn::crypto
