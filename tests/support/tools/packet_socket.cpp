@@ -44,6 +44,12 @@ void set_option(const Descriptor& socket, int option, const void* value, std::si
     fail("cannot set packet socket option " + std::to_string(option), interface);
 }
 
+void forget_error(const Descriptor& socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
 Mapping::Mapping(const Descriptor& socket, std::size_t size, const std::string& interface) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, socket.get(), 0);
   if (memory == MAP_FAILED) fail("cannot map the packet ring", interface);

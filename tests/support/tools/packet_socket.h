@@ -34,6 +34,9 @@ void bind_to(const Descriptor& socket, const std::string& interface);
 void set_option(const Descriptor& socket, int option, const void* value, std::size_t size,
                 const std::string& interface);
 
+// An interface that goes down leaves an error on the socket, and poll() would return at once for ever.
+void forget_error(const Descriptor& socket);
+
 // Memory shared with the kernel.
 class Mapping {
  public:

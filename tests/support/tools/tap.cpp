@@ -51,6 +51,7 @@ void Tap::drain() {
     status.store(TP_STATUS_KERNEL, std::memory_order_release);
     next_block_ = (next_block_ + 1) % blocks_;
   }
+  forget_error(socket_);
   file_.flush();
 }
 

@@ -13,30 +13,42 @@ std::optional<std::string> Wire::set(const std::string& word) {
   const char* end = word.data() + word.size();
   const auto [stop, error] = std::from_chars(word.data() + equals + 1, end, value);
   if (error != std::errc{} || stop != end) return "expected a whole number in '" + word + "'";
+  // An hour and a terabit are beyond any test, and keep the arithmetic far from overflow.
+  if (value > 3'600'000'000) return "too large: '" + word + "'";
   const auto time = std::chrono::microseconds(value);
-  if (key == "delay_us") settings_.delay = time;
-  else if (key == "jitter_us") settings_.jitter = time;
-  else if (key == "loss_ppm") settings_.loss_ppm = static_cast<std::uint32_t>(std::min<std::uint64_t>(value, 1'000'000));
-  else if (key == "rate_kbit") settings_.rate_kbit = value;
-  else if (key == "queue_us") settings_.queue = time;
-  else return "unknown setting '" + key + "'";
+  if (key == "delay_us") {
+    settings_.delay = time;
+  } else if (key == "jitter_us") {
+    settings_.jitter = time;
+  } else if (key == "loss_ppm") {
+    settings_.loss_ppm = static_cast<std::uint32_t>(std::min<std::uint64_t>(value, 1'000'000));
+  } else if (key == "rate_kbit") {
+    settings_.rate_kbit = value;
+  } else if (key == "queue_us") {
+    settings_.queue = time;
+  } else {
+    return "unknown setting '" + key + "'";
+  }
   return std::nullopt;
 }
 
-bool Wire::draw_loss() {
-  // Drawn for every frame, also with loss 0 or 1: which frames are lost then depends on the seed and the frame's number only.
-  return random_() % 1'000'000 < settings_.loss_ppm;
+bool Wire::draw_loss(bool to_a_group) {
+  // Which frames are lost depends on the seed and the frame's number only. Multicast has a generator of its own: kernels send
+  // membership reports at random times, which would shift the numbers of all other frames.
+  auto& random = to_a_group ? group_loss_random_ : loss_random_;
+  return random() % 1'000'000 < settings_.loss_ppm;
 }
 
 Nanoseconds Wire::draw_delay() {
   if (settings_.jitter.count() == 0) return settings_.delay;
   const auto width = static_cast<std::uint64_t>(2 * settings_.jitter.count() + 1);
-  const auto shift = Nanoseconds(static_cast<std::int64_t>(random_() % width)) - settings_.jitter;
+  const auto shift = Nanoseconds(static_cast<std::int64_t>(jitter_random_() % width)) - settings_.jitter;
   return std::max(Nanoseconds(0), settings_.delay + shift);
 }
 
 void Wire::accept(std::span<const std::uint8_t> frame, Instant now) {
-  if (draw_loss()) {
+  const bool to_a_group = !frame.empty() && (frame[0] & 1U) != 0;
+  if (draw_loss(to_a_group)) {
     ++counts_.lost;
     return;
   }

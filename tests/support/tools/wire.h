@@ -44,7 +44,7 @@ class Wire {
   // Bytes in flight at most; beyond it frames are dropped and counted (32 MiB is 200 ms at 1.3 Gbit/s).
   static constexpr std::size_t kMostBytesInFlight = 32U << 20U;
 
-  explicit Wire(std::uint64_t seed) : random_(seed) {}
+  explicit Wire(std::uint64_t seed) : loss_random_(seed), group_loss_random_(seed + 1), jitter_random_(seed + 2) {}
 
   // Applies one word "key=value" of the control language; says what is wrong with it, or nothing.
   // Keys: delay_us jitter_us loss_ppm rate_kbit queue_us.
@@ -52,7 +52,7 @@ class Wire {
 
   void accept(std::span<const std::uint8_t> frame, Instant now);
 
-  // The oldest frame whose time has come, or nothing. Valid until pop().
+  // The frame after the `skip` oldest ones, if its time has come. Valid until pop().
   std::optional<std::span<const std::uint8_t>> due(Instant now, std::size_t skip = 0) const;
   void pop(std::size_t count);
   std::optional<Instant> next_due() const;
@@ -65,12 +65,12 @@ class Wire {
     std::vector<std::uint8_t> frame;
   };
 
-  bool draw_loss();
+  bool draw_loss(bool to_a_group);
   Nanoseconds draw_delay();
 
   WireSettings settings_;
   WireCounts counts_;
-  std::mt19937_64 random_;
+  std::mt19937_64 loss_random_, group_loss_random_, jitter_random_;
   std::deque<InFlight> flight_;
   std::size_t bytes_in_flight_ = 0;
   Instant sender_free_at_{};

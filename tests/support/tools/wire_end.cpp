@@ -16,7 +16,7 @@ Descriptor open_with_ring(const std::string& interface) {
   const int yes = 1;
   // Without it we would read back what we write, and the two ends would feed each other for ever.
   set_option(socket, PACKET_IGNORE_OUTGOING, &yes, sizeof yes, interface);
-  set_option(socket, PACKET_QDISC_BYPASS, &yes, sizeof yes, interface);
+  // PACKET_QDISC_BYPASS would be a little faster, but frames sent that way are invisible to captures on this interface.
   tpacket_req request{};
   request.tp_block_size = 1U << 16U;
   request.tp_frame_size = WireEnd::kSlotBytes;
@@ -39,12 +39,13 @@ void WireEnd::receive_into(Wire& wire, Instant now) {
   for (std::size_t seen = 0; seen < kSlots; ++seen) {
     auto* header = reinterpret_cast<tpacket2_hdr*>(ring_.at(next_slot_ * kSlotBytes));
     std::atomic_ref<__u32> status(header->tp_status);
-    if ((status.load(std::memory_order_acquire) & TP_STATUS_USER) == 0) return;
+    if ((status.load(std::memory_order_acquire) & TP_STATUS_USER) == 0) break;
     if (header->tp_len > header->tp_snaplen) ++oversized_;
     else wire.accept({reinterpret_cast<std::uint8_t*>(header) + header->tp_mac, header->tp_snaplen}, now);
     status.store(TP_STATUS_KERNEL, std::memory_order_release);
     next_slot_ = (next_slot_ + 1) % kSlots;
   }
+  forget_error(socket_);
 }
 
 void WireEnd::send_from(Wire& wire, Instant now) {

@@ -1,0 +1,141 @@
+"""A computer of the laboratory: a network namespace, a directory of its own, programs."""
+
+import os
+import pathlib
+import signal
+import subprocess
+
+from . import kernel
+from .enter import LAB_DIRECTORY
+from .errors import NetlabError
+from .process import Process
+from .tools import PYTHON_PATH
+
+_RESOLV_CONF = "/etc/resolv.conf"
+# A program without any rights over its network, as when an ordinary user starts it: in a user namespace of its own, as user 1000.
+_ORDINARY = ["/usr/bin/unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
+
+
+def netns_path(name):
+    return f"/run/netns/{name}"
+
+
+class Host:
+    """Made by `lab.host()`.
+
+    Programs see the host's own /run, /etc/resolv.conf and HOME, so that two hosts can run the same daemon.
+    """
+
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        self.ip4 = self.ip6 = None  # first addresses, without prefix length
+        self.addresses = []
+        self.wire = None            # set by the lab; see wire.py
+        self.tap = None             # (network namespace, interface) where captures listen
+        self.directory = pathlib.Path(LAB_DIRECTORY) / "hosts" / name
+        self.home = self.directory / "home"
+        self._starts = 0
+        self._make_directories()
+
+    def __repr__(self):
+        return f"<host {self.name} {' '.join(self.addresses)}>"
+
+    # -- programs
+
+    def run(self, argv, timeout=30, check=True, env=None, input=None, ordinary=False):
+        """Runs to the end and returns subprocess.CompletedProcess (text). `ordinary`: without rights over the network."""
+        argv = self._argv(argv, ordinary)
+        popen = self._popen(argv, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE, env, text=True)
+        try:
+            out, err = popen.communicate(input if input is not None else "", timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(popen.pid, signal.SIGKILL)
+            out, err = popen.communicate()
+            raise NetlabError(f"{self.name}: {' '.join(argv)} did not end within {timeout} s\n{out}{err}") from None
+        if check and popen.returncode != 0:
+            raise NetlabError(f"{self.name}: {' '.join(argv)} ended with {popen.returncode}\n{out}{err}")
+        return subprocess.CompletedProcess(argv, popen.returncode, out, err)
+
+    def start(self, argv, log=None, env=None, stdin=False, ordinary=False):
+        """Starts and returns a Process. `log`: a file name for its output (default: in the lab's log directory)."""
+        argv = self._argv(argv, ordinary)
+        self._starts += 1
+        name = pathlib.Path(argv[0] if not ordinary else argv[len(_ORDINARY)]).name
+        log = pathlib.Path(log or self.lab.log_directory / f"{self.name}-{self._starts}-{name}.log")
+        with open(log, "wb") as out:
+            popen = self._popen(argv, subprocess.PIPE if stdin else subprocess.DEVNULL, out, subprocess.STDOUT, env)
+        return self.lab.adopt(Process(f"{name} on {self.name}", popen, log))
+
+    def python(self, module, *arguments, **options):
+        """Starts a module of this package, e.g. `host.python("netlab.web_server", ...)`."""
+        return self.start(["/usr/bin/python3", "-u", "-m", module, *arguments], **options)
+
+    # -- the network, seen from inside
+
+    def inside(self):
+        """A `with` block in which the calling thread is on this host: sockets opened there belong to it."""
+        return kernel.inside_network(netns_path(self.name))
+
+    def sysctl(self, name, value):
+        with self.inside():
+            kernel.write_sysctl(name, value)
+
+    def nft(self, rules):
+        self.run(["/usr/sbin/nft", "-f", "-"], input=rules)
+
+    def ip(self, *arguments):
+        return self.run(["/usr/sbin/ip", *arguments]).stdout
+
+    def resolve_with(self, *servers):
+        """Writes the host's /etc/resolv.conf."""
+        # In place: programs that run already have the file itself mounted.
+        with open(self._resolv_file, "w") as out:
+            out.writelines(f"nameserver {server}\n" for server in servers)
+            out.write("options timeout:1 attempts:2\n")
+
+    # -- inside
+
+    def _make_directories(self):
+        run = self.directory / "run"
+        for path in (self.home, run / "netlab", run / "lock", run / "wireguard", run / "user" / "0"):
+            path.mkdir(parents=True, mode=0o700)
+        kernel.mount(LAB_DIRECTORY, str(run / "netlab"), flags=kernel.MS_BIND)
+        target = os.path.realpath(_RESOLV_CONF)
+        # Where a resolver daemon owns the file, it is a link into /run, which is ours already.
+        in_run = target.startswith("/run/")
+        self._resolv_file = run / target[len("/run/"):] if in_run else self.directory / "resolv.conf"
+        self._resolv_file.parent.mkdir(parents=True, exist_ok=True)
+        self._resolv_file.write_text("")
+        self._mounts = [(str(run), "/run", kernel.MS_BIND | kernel.MS_REC)]
+        if not in_run and os.path.exists(target):
+            self._mounts.insert(0, (str(self._resolv_file), target, kernel.MS_BIND))
+
+    def _argv(self, argv, ordinary):
+        argv = [str(word) for word in argv]
+        return _ORDINARY + argv if ordinary else argv
+
+    def _environment(self, extra):
+        env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+        env.update(HOME=str(self.home), XDG_RUNTIME_DIR="/run/user/0", PYTHONPATH=PYTHON_PATH, NETLAB_HOST=self.name)
+        env["PATH"] = env.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+        env.pop("SSH_AUTH_SOCK", None), env.pop("DBUS_SESSION_BUS_ADDRESS", None)
+        env.update(extra or {})
+        return env
+
+    def _popen(self, argv, stdin, stdout, stderr, env, text=False):
+        network = os.open(netns_path(self.name), os.O_RDONLY | os.O_CLOEXEC)
+        mounts = self._mounts
+
+        def become_this_host():
+            kernel.setns(network, kernel.CLONE_NEWNET)
+            kernel.unshare(kernel.CLONE_NEWNS)
+            for source, target, flags in mounts:
+                kernel.mount(source, target, flags=flags)
+
+        try:
+            return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=self._environment(env), text=text,
+                                    cwd=self.home, start_new_session=True, preexec_fn=become_this_host)
+        except FileNotFoundError:
+            raise NetlabError(f"{self.name}: cannot start {argv[0]}: no such program") from None
+        finally:
+            os.close(network)
