@@ -1,0 +1,25 @@
+#include "core/routing/build_timeout.h"
+
+#include <algorithm>
+
+namespace macrovpn::routing {
+
+void BuildTimeout::succeeded(Duration took) {
+  samples_[count_++ % samples_.size()] = took;
+  failures_ = 0;
+}
+
+void BuildTimeout::failed() { failures_ = std::min(failures_ + 1, 4); }
+
+Duration BuildTimeout::current() const {
+  const size_t n = std::min(count_, samples_.size());
+  Duration base = kFirst;
+  if (n >= 3) {
+    auto sorted = samples_;
+    std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(n));
+    base = sorted[n * 4 / 5] * 3;
+  }
+  return std::clamp<Duration>(base * (1 << failures_), kLeast, kMost);
+}
+
+}  // namespace macrovpn::routing

@@ -1,0 +1,23 @@
+// How long to wait for a circuit: learnt from the builds that succeeded, as the 80th percentile of the last ones times
+// a margin, within bounds (the idea of Tor's circuit build timeout, without its Pareto fit).
+#pragma once
+#include <array>
+
+#include "base/time.h"
+
+namespace macrovpn::routing {
+
+class BuildTimeout {
+ public:
+  static constexpr Duration kFirst = 2s, kLeast = 300ms, kMost = 10s;
+  void succeeded(Duration took);
+  void failed();  // doubles what is waited for, until the next success
+  Duration current() const;
+
+ private:
+  std::array<Duration, 32> samples_{};
+  size_t count_ = 0;
+  int failures_ = 0;
+};
+
+}  // namespace macrovpn::routing

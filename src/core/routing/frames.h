@@ -1,0 +1,137 @@
+// Control frames and the sorting of what comes out of a session (docs/protocol.md "Inside a session of ours").
+//
+// What others learn: frames travel inside a session's AEAD.  A relay learns from EXTEND which relay comes next, an
+// exit from LEASE that it is the exit; PING says nothing.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "crypto/ed25519.h"
+#include "crypto/hash.h"
+#include "model/ids.h"
+#include "model/keys.h"
+
+namespace macrovpn::routing {
+
+enum class PayloadKind : uint8_t { keepalive, ip, relayed, control, unknown };
+PayloadKind kind_of(Bytes payload);
+
+enum class FrameType : uint8_t {
+  extend = 0x10,
+  error = 0x11,
+  close = 0x12,
+  ping = 0x13,
+  pong = 0x14,
+  lease = 0x18,
+  granted = 0x19,
+  moved = 0x1a,
+  release = 0x1b,
+  bind = 0x1c,
+  bound = 0x1d,
+};
+
+enum class ErrorCode : uint8_t {
+  none = 0,
+  unknown_relay = 1,
+  refused_endpoint = 2,
+  too_deep = 3,
+  full = 4,
+  index_in_use = 5,
+  early_refused = 6,
+  no_exit = 7,
+  no_such_lease = 8,
+  no_such_leg = 9,
+};
+const char* describe(ErrorCode);
+
+struct Frame {
+  FrameType type;
+  Bytes body;
+};
+// Walks the frames of one payload.  Stops at the padding; malformed() is true if a frame was cut short.
+class FrameReader {
+ public:
+  explicit FrameReader(Bytes payload) : rest_(payload) {}
+  std::optional<Frame> next();
+  bool malformed() const { return malformed_; }
+
+ private:
+  Bytes rest_;
+  bool malformed_ = false;
+};
+
+using LeaseId = ByteArray<16>;
+
+// An initiation as it travels inside EXTEND and early data: message 148 (leg in its reserved bytes) | length 2 | early.
+struct Element {
+  Bytes message;
+  LegNumber leg;
+  Bytes early;
+};
+std::optional<Element> read_element(Bytes);
+std::vector<uint8_t> write_element(Bytes message, LegNumber leg, Bytes early);
+
+struct ExtendFrame {
+  PeerId relay;
+  uint8_t endpoint = 0;
+  Bytes element;
+};
+struct ErrorFrame {
+  ErrorCode code = ErrorCode::none;
+  LegNumber leg;
+};
+struct PingFrame {
+  uint64_t id = 0;
+  size_t padding = 0;
+};
+inline constexpr uint8_t kLeaseResume = 1, kLeaseWantsV6 = 2;
+struct LeaseFrame {
+  uint8_t flags = 0;
+  uint16_t mtu = 0;
+  LeaseId id{};
+  crypto::Mac16 resume_mac{};
+};
+inline constexpr uint8_t kGrantedV4 = 1, kGrantedV6 = 2;
+struct GrantedFrame {
+  LeaseId id{};
+  Secret<32> secret;
+  uint8_t flags = 0;
+  uint16_t mtu = 0;
+};
+struct BoundFrame {
+  IdentityKey identity;
+  crypto::Signature signature{};
+};
+
+std::optional<ExtendFrame> read_extend(Bytes body);
+std::optional<ErrorFrame> read_error(Bytes body);
+std::optional<LegNumber> read_close(Bytes body);
+std::optional<PingFrame> read_ping(Bytes body);  // PONG too
+std::optional<LeaseFrame> read_lease(Bytes body);
+std::optional<GrantedFrame> read_granted(Bytes body);
+std::optional<LeaseId> read_lease_id(Bytes body);  // MOVED, RELEASE
+std::optional<ByteArray<32>> read_bind(Bytes body);
+std::optional<BoundFrame> read_bound(Bytes body);
+
+// Each returns one whole frame: type 1 | length 2 | body.
+std::vector<uint8_t> write_extend(const PeerId&, uint8_t endpoint, Bytes element);
+std::vector<uint8_t> write_error(ErrorCode, LegNumber leg);
+std::vector<uint8_t> write_close(LegNumber leg);
+std::vector<uint8_t> write_ping(FrameType ping_or_pong, const PingFrame&);
+std::vector<uint8_t> write_lease(const LeaseFrame&);
+std::vector<uint8_t> write_granted(const GrantedFrame&);
+std::vector<uint8_t> write_lease_id(FrameType moved_or_release, const LeaseId&);
+std::vector<uint8_t> write_bind(const ByteArray<32>& challenge);
+std::vector<uint8_t> write_bound(const BoundFrame&);
+
+inline constexpr size_t kFrameHeader = 3;
+
+// Proof that a lease's holder asks for it, bound to the very handshake in which it asks.
+crypto::Mac16 resume_mac(const Secret<32>& secret, const crypto::Hash32& h1);
+
+// Leg numbers sit in bytes 1..3 of a relayed message.
+inline LegNumber leg_of(Bytes message) { return {load_le24(message.data() + 1)}; }
+inline void set_leg(uint8_t* message, LegNumber leg) { store_le24(message + 1, leg.value); }
+
+}  // namespace macrovpn::routing

@@ -1,0 +1,158 @@
+#include "core/routing/lease_table.h"
+
+#include <algorithm>
+
+namespace macrovpn::routing {
+
+LeaseTable::Lease* LeaseTable::find(const LeaseId& id) {
+  const auto it = leases_.find(id);
+  return it == leases_.end() ? nullptr : &it->second;
+}
+
+Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& frame, const crypto::Hash32& h1) {
+  Pending p{frame, {}};
+  if ((frame.flags & kLeaseResume) != 0) {
+    Lease* lease = find(frame.id);
+    if (lease == nullptr || !equal_constant_time(resume_mac(lease->secret, h1), frame.resume_mac)) {
+      return Failure{ErrorCode::no_such_lease};
+    }
+    p.secret_then = lease->secret;
+  } else if (leases_.size() >= limits_.leases) {
+    return Failure{ErrorCode::full};
+  }
+  if (pending_.size() >= limits_.pending && !pending_.contains(session)) return Failure{ErrorCode::full};
+  pending_.insert_or_assign(session, p);
+  return {};
+}
+
+LeaseNumber LeaseTable::free_number() {
+  // Numbers are handed out in a ring, so that a new lease does not inherit the connections of a recent one.
+  const uint32_t range = static_cast<uint32_t>(limits_.leases) * 4;
+  do last_number_ = last_number_ % range + 1;
+  while (numbers_.contains({last_number_}));
+  return {last_number_};
+}
+
+std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono now, PeerRef session) {
+  const auto it = pending_.find(session);
+  if (it == pending_.end()) return std::nullopt;
+  const Pending p = it->second;
+  pending_.erase(it);
+  LeaseId id = p.frame.id;
+  if (p.secret_then) {
+    Lease* lease = find(id);
+    if (lease == nullptr || !(lease->secret == *p.secret_then)) return Failure{ErrorCode::no_such_lease};
+    return take(now, session, id, *lease, p.frame.mtu);
+  }
+  if (leases_.size() >= limits_.leases) return Failure{ErrorCode::full};
+  do rng_.fill(id);
+  while (leases_.contains(id));
+  Lease& lease = leases_[id];
+  lease.number = free_number();
+  numbers_[lease.number] = id;
+  return take(now, session, id, lease, p.frame.mtu);
+}
+
+LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id, Lease& lease, uint16_t mtu) {
+  if (const auto held = sessions_.find(session); held != sessions_.end() && held->second != id) detach(now, session);
+  Taken out;
+  std::erase(lease.sessions, session);
+  out.moved_from = lease.sessions;
+  if (lease.sessions.size() >= kSessionsPerLease) {
+    sessions_.erase(lease.sessions.front());
+    lease.sessions.erase(lease.sessions.begin());
+  }
+  lease.sessions.push_back(session);
+  sessions_[session] = id;
+  set_death(id, lease, kNever);
+  rng_.fill(lease.secret.fill());
+  lease.mtu = mtu;
+  out.number = lease.number;
+  out.id = id;
+  out.secret = lease.secret;
+  out.mtu = mtu;
+  return out;
+}
+
+LeaseNumber LeaseTable::lease_of(PeerRef session) const {
+  const auto it = sessions_.find(session);
+  return it == sessions_.end() ? LeaseNumber{} : leases_.at(it->second).number;
+}
+
+PeerRef LeaseTable::session_of(LeaseNumber number) const {
+  const auto it = numbers_.find(number);
+  if (it == numbers_.end()) return {};
+  const Lease& lease = leases_.at(it->second);
+  return lease.sessions.empty() ? PeerRef{} : lease.sessions.back();
+}
+
+bool LeaseTable::exists(LeaseNumber number) const { return numbers_.contains(number); }
+
+uint16_t LeaseTable::mtu_of(LeaseNumber number) const {
+  const auto it = numbers_.find(number);
+  return it == numbers_.end() ? 0 : leases_.at(it->second).mtu;
+}
+
+void LeaseTable::set_death(const LeaseId& id, Lease& lease, Mono when) {
+  if (lease.dies != kNever) {
+    const auto [first, last] = dying_.equal_range(lease.dies);
+    dying_.erase(std::find_if(first, last, [&](const auto& e) { return e.second == id; }));
+  }
+  lease.dies = when;
+  if (when != kNever) dying_.emplace(when, id);
+}
+
+void LeaseTable::detach(Mono now, PeerRef session) {
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end()) return;
+  const LeaseId id = it->second;
+  sessions_.erase(it);
+  Lease& lease = leases_.at(id);
+  std::erase(lease.sessions, session);
+  if (lease.sessions.empty()) set_death(id, lease, now + kLeaseAfterlife);
+}
+
+void LeaseTable::session_gone(Mono now, PeerRef session) {
+  pending_.erase(session);
+  detach(now, session);
+}
+
+void LeaseTable::forget(const LeaseId& id) {
+  Lease& lease = leases_.at(id);
+  for (const PeerRef s : lease.sessions) sessions_.erase(s);
+  set_death(id, lease, kNever);
+  numbers_.erase(lease.number);
+  leases_.erase(id);
+}
+
+void LeaseTable::release(Mono now, PeerRef session, const LeaseId& id) {
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end() || it->second != id) return;
+  for (const PeerRef s : std::vector<PeerRef>(leases_.at(id).sessions)) detach(now, s);
+  Lease& lease = leases_.at(id);
+  set_death(id, lease, now);  // expire() reports it with the others
+}
+
+void LeaseTable::expire(Mono now, std::vector<LeaseNumber>& forgotten) {
+  while (!dying_.empty() && dying_.begin()->first <= now) {
+    const LeaseId id = dying_.begin()->second;
+    forgotten.push_back(leases_.at(id).number);
+    forget(id);
+  }
+}
+
+void LeaseTable::check_invariants() const {
+  MV_ASSERT(leases_.size() <= limits_.leases && pending_.size() <= limits_.pending);
+  MV_ASSERT(numbers_.size() == leases_.size());
+  size_t held = 0;
+  for (const auto& [id, lease] : leases_) {
+    MV_ASSERT(numbers_.at(lease.number) == id);
+    MV_ASSERT(lease.sessions.size() <= kSessionsPerLease);
+    MV_ASSERT(lease.sessions.empty() == (lease.dies != kNever));
+    for (const PeerRef s : lease.sessions) MV_ASSERT(sessions_.at(s) == id);
+    held += lease.sessions.size();
+  }
+  MV_ASSERT(held == sessions_.size());
+}
+
+}  // namespace macrovpn::routing

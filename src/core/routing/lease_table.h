@@ -1,0 +1,89 @@
+// LeaseTable: what an exit remembers of its clients, each only as a lease.
+//
+// A lease is a place in the exit's address space (its number), held by whoever knows its secret, so that connections
+// outlive the circuit they came in by.  Rules:
+//   - asked for in a session's early data or a LEASE frame; takes effect when that session is confirmed by a packet
+//     (an initiation can be replayed, a confirmed session cannot);
+//   - a resume must carry a MAC under the lease's present secret over H1 of its own handshake; taking effect draws a
+//     new secret, so each resume works once, and a second one made with the old secret fails at confirmation;
+//   - two sessions at most hold a lease; a third takes the place of the older;
+//   - forgotten 120 s after its last session went.
+#pragma once
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "core/routing/frames.h"
+
+namespace macrovpn::routing {
+
+using LeaseNumber = Strong<struct LeaseNumberTag, uint32_t>;  // 1 ...; picks the private address at the exit
+
+inline constexpr Duration kLeaseAfterlife = 120s;
+inline constexpr size_t kSessionsPerLease = 2;
+
+struct LeaseLimits {
+  size_t leases = 16'384;
+  size_t pending = 16'384;
+};
+
+class LeaseTable {
+ public:
+  explicit LeaseTable(Rng& rng, const LeaseLimits& limits = {}) : rng_(rng), limits_(limits) {}
+
+  // A session asks; nothing happens yet but the check.  full, or no_such_lease (unknown id or wrong MAC).
+  Result<void, ErrorCode> request(PeerRef session, const LeaseFrame&, const crypto::Hash32& h1);
+  struct Taken {
+    LeaseNumber number;
+    LeaseId id{};
+    Secret<32> secret;
+    uint16_t mtu = 0;
+    std::vector<PeerRef> moved_from;  // older sessions of the same lease: to be told MOVED
+  };
+  // The session was confirmed: its request, if any, takes effect.
+  std::optional<Result<Taken, ErrorCode>> confirmed(Mono now, PeerRef session);
+
+  LeaseNumber lease_of(PeerRef session) const;      // 0: none
+  PeerRef session_of(LeaseNumber) const;            // the newest; nobody if none is left
+  bool exists(LeaseNumber) const;
+  uint16_t mtu_of(LeaseNumber) const;
+  void release(Mono now, PeerRef session, const LeaseId&);  // by its holder: forgotten at once
+  void session_gone(Mono now, PeerRef session);
+  void expire(Mono now, std::vector<LeaseNumber>& forgotten);
+  Mono next_deadline() const { return dying_.empty() ? kNever : dying_.begin()->first; }
+  size_t size() const { return leases_.size(); }
+  void check_invariants() const;
+
+ private:
+  struct Lease {
+    LeaseNumber number;
+    Secret<32> secret;
+    uint16_t mtu = 0;
+    std::vector<PeerRef> sessions;  // oldest first, at most kSessionsPerLease
+    Mono dies = kNever;
+  };
+  struct Pending {
+    LeaseFrame frame;
+    std::optional<Secret<32>> secret_then;  // resume: the secret that the MAC was checked under
+  };
+  LeaseNumber free_number();
+  Lease* find(const LeaseId&);
+  Taken take(Mono now, PeerRef session, const LeaseId&, Lease&, uint16_t mtu);
+  void detach(Mono now, PeerRef session);
+  void set_death(const LeaseId&, Lease&, Mono when);
+  void forget(const LeaseId&);
+
+  Rng& rng_;
+  LeaseLimits limits_;
+  std::map<LeaseId, Lease> leases_;
+  std::map<LeaseNumber, LeaseId> numbers_;
+  std::map<PeerRef, LeaseId> sessions_;
+  std::map<PeerRef, Pending> pending_;
+  std::multimap<Mono, LeaseId> dying_;
+  uint32_t last_number_ = 0;
+};
+
+}  // namespace macrovpn::routing

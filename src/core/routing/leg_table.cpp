@@ -1,0 +1,106 @@
+#include "core/routing/leg_table.h"
+
+namespace macrovpn::routing {
+
+Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, LegNumber number, const NextHop& next) {
+  if (const auto it = legs_.find({upstream, number}); it != legs_.end()) {
+    if (it->second.next != next) return Failure{ErrorCode::no_such_leg};
+    return &it->second;
+  }
+  size_t& count = per_upstream_[upstream];
+  if (legs_.size() >= limits_.total || count >= limits_.per_upstream) {
+    if (count == 0) per_upstream_.erase(upstream);
+    return Failure{ErrorCode::full};
+  }
+  count++;
+  Leg& leg = legs_[{upstream, number}];
+  leg.upstream = upstream;
+  leg.number = number;
+  leg.next = next;
+  deaths_[{death_of(leg), {upstream, number}}] = 0;
+  return &leg;
+}
+
+Mono LegTable::death_of(const Leg& leg) const { return leg.indexes[leg.newest].registered + kIndexLife; }
+
+Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionIndex sender) {
+  const UpKey key{leg.next.endpoint, sender};
+  if (const auto it = up_.find(key); it != up_.end()) {
+    const Leg& owner = *it->second;
+    for (const auto& i : owner.indexes) {
+      if (i.index == sender && now - i.registered < kIndexLife) return Failure{ErrorCode::index_in_use};
+    }
+  }
+  const Key name{leg.upstream, leg.number};
+  deaths_.erase({death_of(leg), name});
+  leg.newest = (leg.newest + 1) % kIndexesPerLeg;
+  auto& slot = leg.indexes[leg.newest];
+  if (const auto old = up_.find({leg.next.endpoint, slot.index}); old != up_.end() && old->second == &leg) up_.erase(old);
+  slot = {sender, now};
+  up_[key] = &leg;
+  deaths_[{death_of(leg), name}] = 0;
+  return {};
+}
+
+LegTable::Leg* LegTable::find_down(PeerRef upstream, LegNumber number) {
+  const auto it = legs_.find({upstream, number});
+  return it == legs_.end() ? nullptr : &it->second;
+}
+
+LegTable::Leg* LegTable::find_up(Mono now, const Endpoint& from, SessionIndex receiver) {
+  const auto it = up_.find({from, receiver});
+  if (it == up_.end()) return nullptr;
+  for (const auto& i : it->second->indexes) {
+    if (i.index == receiver && now - i.registered < kIndexLife) return it->second;
+  }
+  return nullptr;
+}
+
+void LegTable::forget_indexes(const Leg& leg) {
+  for (const auto& i : leg.indexes) {
+    const auto it = up_.find({leg.next.endpoint, i.index});
+    if (it != up_.end() && it->second == &leg) up_.erase(it);
+  }
+}
+
+void LegTable::close(PeerRef upstream, LegNumber number) {
+  const auto it = legs_.find({upstream, number});
+  if (it == legs_.end()) return;
+  forget_indexes(it->second);
+  deaths_.erase({death_of(it->second), it->first});
+  legs_.erase(it);
+  const auto count = per_upstream_.find(upstream);
+  if (--count->second == 0) per_upstream_.erase(count);
+}
+
+void LegTable::close_all(PeerRef upstream) {
+  for (;;) {
+    const auto it = legs_.lower_bound({upstream, LegNumber{0}});
+    if (it == legs_.end() || it->first.first != upstream) return;
+    close(upstream, it->first.second);
+  }
+}
+
+void LegTable::expire(Mono now) {
+  while (!deaths_.empty() && deaths_.begin()->first.first <= now) {
+    const Key key = deaths_.begin()->first.second;
+    close(key.first, key.second);
+  }
+}
+
+Mono LegTable::next_deadline() const { return deaths_.empty() ? kNever : deaths_.begin()->first.first; }
+
+void LegTable::check_invariants() const {
+  MV_ASSERT(legs_.size() <= limits_.total && deaths_.size() == legs_.size());
+  std::map<PeerRef, size_t> counts;
+  for (const auto& [key, leg] : legs_) {
+    MV_ASSERT(key.first == leg.upstream && key.second == leg.number);
+    MV_ASSERT(deaths_.contains({death_of(leg), key}));
+    counts[key.first]++;
+  }
+  MV_ASSERT(counts == per_upstream_);
+  for (const auto& [upstream, n] : counts) MV_ASSERT(n <= limits_.per_upstream);
+  MV_ASSERT(up_.size() <= legs_.size() * kIndexesPerLeg);
+}
+
+}  // namespace macrovpn::routing

@@ -1,0 +1,95 @@
+// LegTable: what a relay remembers of the circuits that pass through it.
+//
+// A leg joins one upstream session (the caller's) to one endpoint of one next relay.  The caller numbers its legs.
+// Down: found by (upstream, number).  Up: by (endpoint called, receiver index), where the receiver index is the sender
+// index of an initiation that went down this leg before.  A leg keeps the last four such indexes, each for 180 s, the
+// life of a WireGuard session; with the last index the leg goes.
+//
+// An index is never registered over a live entry of another leg: two callers could otherwise steal each other's
+// answers.  The caller is told and draws another.
+#pragma once
+#include <array>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "core/routing/frames.h"
+#include "model/ids.h"
+#include "model/ip.h"
+#include "model/keys.h"
+
+namespace macrovpn::routing {
+
+struct LegLimits {
+  size_t total = 65'536;
+  size_t per_upstream = 128;
+};
+inline constexpr Duration kIndexLife = 180s;
+inline constexpr size_t kIndexesPerLeg = 4;
+
+// What the relay needs to send down a leg.
+struct NextHop {
+  PeerId relay;
+  Endpoint endpoint;
+  MaskId called_mask;  // handshakes to it
+  MaskId pair_mask;    // transport between the two relays
+  auto operator<=>(const NextHop&) const = default;
+};
+
+class LegTable {
+ public:
+  struct Leg {
+    PeerRef upstream;
+    LegNumber number;
+    NextHop next;
+    bool answered = false;  // until then only initiations go down
+    struct Index {
+      SessionIndex index;
+      Mono registered = kLongAgo;
+    };
+    std::array<Index, kIndexesPerLeg> indexes{};
+    size_t newest = 0;
+  };
+
+  explicit LegTable(const LegLimits& limits = {}) : limits_(limits) {}
+
+  // Opens a leg, or returns the one of that number if it leads to the same place.  full: a limit is reached.
+  // no_such_leg: the number is taken by a leg to elsewhere.
+  Result<Leg*, ErrorCode> open(PeerRef upstream, LegNumber, const NextHop&);
+  // An initiation with this sender index goes down `leg` now.  index_in_use: draw another.
+  Result<void, ErrorCode> register_index(Mono now, Leg& leg, SessionIndex sender);
+  Leg* find_down(PeerRef upstream, LegNumber);
+  Leg* find_up(Mono now, const Endpoint& from, SessionIndex receiver);
+  void close(PeerRef upstream, LegNumber);
+  void close_all(PeerRef upstream);
+  void expire(Mono now);  // call at next_deadline() or later
+  Mono next_deadline() const;
+  size_t size() const { return legs_.size(); }
+  void check_invariants() const;
+
+ private:
+  using Key = std::pair<PeerRef, LegNumber>;
+  struct UpKey {
+    Endpoint endpoint;
+    SessionIndex index;
+    bool operator==(const UpKey&) const = default;
+  };
+  struct UpHash {
+    size_t operator()(const UpKey& k) const noexcept {
+      return std::hash<Endpoint>{}(k.endpoint) ^ k.index.value * 0x9e3779b97f4a7c15;
+    }
+  };
+  void forget_indexes(const Leg&);
+  Mono death_of(const Leg&) const;
+
+  LegLimits limits_;
+  std::map<Key, Leg> legs_;  // ordered: walked; a node's address is stable
+  std::unordered_map<UpKey, Leg*, UpHash> up_;
+  std::map<PeerRef, size_t> per_upstream_;
+  std::map<std::pair<Mono, Key>, int> deaths_;  // when a leg's newest index ends
+};
+
+}  // namespace macrovpn::routing

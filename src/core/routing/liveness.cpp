@@ -1,0 +1,49 @@
+#include "core/routing/liveness.h"
+
+#include <algorithm>
+
+namespace macrovpn::routing {
+
+void Liveness::started(Mono now, Rng& rng) { next_keepalive_ = now + rng.between(20s, 26s); }
+
+void Liveness::sent(Mono now) {
+  last_sent_ = now;
+  if (first_unanswered_ == kNever) first_unanswered_ = now;
+}
+
+void Liveness::received(Mono) {
+  first_unanswered_ = kNever;
+  probes_ = 0;
+}
+
+void Liveness::pong(Mono now, Duration measured) {
+  round_trip_ = round_trip_ == Duration::zero() ? measured : (round_trip_ * 7 + measured) / 8;
+  received(now);
+}
+
+Duration Liveness::patience() const { return std::max(kQuiet, round_trip_ * 2); }
+
+Liveness::Verdict Liveness::check(Mono now, Rng& rng) {
+  if (first_unanswered_ != kNever) {
+    const Mono asked = probes_ == 0 ? first_unanswered_ : last_probe_;
+    if (now >= asked + patience()) {
+      if (probes_ >= kProbes) return Verdict::dead;
+      probes_++;
+      last_probe_ = now;
+      return Verdict::ping;
+    }
+  }
+  if (now >= next_keepalive_) {
+    next_keepalive_ = now + rng.between(20s, 26s);
+    if (now - last_sent_ < kFlowOpen) return Verdict::ping;
+  }
+  return Verdict::nothing;
+}
+
+Mono Liveness::next_check() const {
+  if (first_unanswered_ == kNever) return next_keepalive_;
+  const Mono asked = probes_ == 0 ? first_unanswered_ : last_probe_;
+  return std::min(asked + patience(), next_keepalive_);
+}
+
+}  // namespace macrovpn::routing

@@ -1,0 +1,39 @@
+// Is a circuit still alive?  Says when to ping and when to give it up, from what was sent and received.
+//
+// A packet that left and was followed by silence is a question: after kQuiet (or twice the round trip) a ping goes out,
+// a second one after the same time again, and a circuit that answered neither is dead.  A broken relay is so noticed in
+// well under 3 s while anything is going on; a circuit where nothing was asked costs nothing.  Beside that, a circuit
+// with open flows is pinged every 20-26 s, inside the 30 s for which NATs keep an unreplied mapping.
+#pragma once
+#include "base/rng.h"
+#include "base/time.h"
+
+namespace macrovpn::routing {
+
+class Liveness {
+ public:
+  static constexpr Duration kQuiet = 600ms;
+  static constexpr Duration kFlowOpen = 5min;  // a circuit without packets for that long is idle
+  static constexpr int kProbes = 2;
+
+  enum class Verdict : uint8_t { nothing, ping, dead };
+
+  void started(Mono now, Rng& rng);
+  void sent(Mono now);
+  void received(Mono now);
+  void pong(Mono now, Duration round_trip);
+  Verdict check(Mono now, Rng& rng);  // at next_check() or later; `ping`: send one now
+  Mono next_check() const;
+  Duration round_trip() const { return round_trip_; }  // smoothed (RFC 6298); zero: not measured yet
+
+ private:
+  Duration patience() const;
+  Mono first_unanswered_ = kNever;  // when the first packet since the last one received was sent
+  Mono last_sent_ = kLongAgo;
+  Mono last_probe_ = kLongAgo;
+  Mono next_keepalive_ = kNever;
+  int probes_ = 0;
+  Duration round_trip_{};
+};
+
+}  // namespace macrovpn::routing

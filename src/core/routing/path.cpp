@@ -1,0 +1,149 @@
+#include "core/routing/path.h"
+
+#include <algorithm>
+
+namespace macrovpn::routing {
+namespace {
+
+constexpr int64_t kFullAgeDays = 14;
+
+uint64_t median_bandwidth(std::span<const RelayInfo* const> relays) {
+  std::vector<uint64_t> all;
+  for (const RelayInfo* r : relays) all.push_back(r->bandwidth.bytes_per_second);
+  const auto mid = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
+  std::nth_element(all.begin(), mid, all.end());
+  return *mid;
+}
+
+uint64_t weight_of(const RelayInfo& r, uint64_t cap, Wall now) {
+  const int64_t days = std::clamp<int64_t>((now - r.created) / std::chrono::hours(24), 1, kFullAgeDays);
+  const uint64_t kib = std::min(r.bandwidth.bytes_per_second, cap) / 1024;
+  return std::max<uint64_t>(kib, 1) * static_cast<uint64_t>(days);
+}
+
+bool contains(const std::vector<PeerId>& list, const PeerId& id) {
+  return std::find(list.begin(), list.end(), id) != list.end();
+}
+
+struct Draw {
+  const PathRequest& request;
+  std::span<const RelayInfo* const> relays;
+  const Network& network;
+  Wall now;
+  Rng& rng;
+  std::vector<const RelayInfo*> chosen;
+
+  bool compatible(const RelayInfo& r) const {
+    return std::all_of(chosen.begin(), chosen.end(), [&](const RelayInfo* c) { return diverse(*c, r, network); });
+  }
+  bool suits_exit(const RelayInfo& r) const {
+    if (!fits(r, Role::exit) || (request.needs_v6 && !r.flags.has(RelayFlag::exit_v6))) return false;
+    return !request.exit_region || r.region == *request.exit_region;
+  }
+  std::vector<const RelayInfo*> where(auto&& accept) const {
+    std::vector<const RelayInfo*> out;
+    for (const RelayInfo* r : relays) {
+      if (compatible(*r) && accept(*r)) out.push_back(r);
+    }
+    return out;
+  }
+  const RelayInfo* exit() {
+    if (request.exit) {
+      const auto kept = where([&](const RelayInfo& r) { return r.id == *request.exit && fits(r, Role::exit); });
+      return kept.empty() ? nullptr : kept.front();
+    }
+    // A one-hop circuit prefers its guards, so that as few relays as possible learn who and where.
+    for (const PeerId& g : request.hops == 1 ? request.guards : std::vector<PeerId>{}) {
+      const auto own = where([&](const RelayInfo& r) { return r.id == g && suits_exit(r); });
+      if (!own.empty()) return own.front();
+    }
+    // Relays that are only exits first spend what only they can; guards of this client never exit for it.
+    return weighted_draw(where([&](const RelayInfo& r) {
+                           return suits_exit(r) && !contains(request.avoid, r.id) &&
+                                  (request.hops == 1 || !contains(request.guards, r.id));
+                         }),
+                         now, rng);
+  }
+  const RelayInfo* guard() {
+    for (const PeerId& g : request.guards) {
+      const auto found = where([&](const RelayInfo& r) { return r.id == g && fits(r, Role::guard); });
+      if (!found.empty()) return found.front();
+    }
+    return nullptr;
+  }
+  const RelayInfo* middle() {
+    const auto usable = [&](const RelayInfo& r) {
+      return fits(r, Role::middle) && !contains(request.avoid, r.id) && !contains(request.guards, r.id);
+    };
+    const auto preferred = where([&](const RelayInfo& r) { return usable(r) && contains(request.middles, r.id); });
+    if (!preferred.empty()) return weighted_draw(preferred, now, rng);
+    return weighted_draw(where(usable), now, rng);
+  }
+};
+
+}  // namespace
+
+bool fits(const RelayInfo& r, Role role) {
+  switch (role) {
+    case Role::guard: return r.flags.has(RelayFlag::guard);
+    case Role::middle: return r.flags.has(RelayFlag::middle);
+    case Role::exit: return r.flags.has(RelayFlag::exit);
+  }
+  return false;
+}
+
+bool diverse(const RelayInfo& a, const RelayInfo& b, const Network& network) {
+  if (a.id == b.id || a.identity == b.identity) return false;
+  if (a.as_number != 0 && a.as_number == b.as_number) return false;
+  if (a.family && a.family == b.family) return false;
+  for (const Endpoint& x : a.endpoints) {
+    const unsigned length = x.address.is_v4() ? network.diversity_v4 : network.diversity_v6;
+    const IpPrefix prefix = IpPrefix::of(x.address, length);
+    for (const Endpoint& y : b.endpoints) {
+      if (prefix.contains(y.address)) return false;
+    }
+  }
+  return true;
+}
+
+const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng& rng) {
+  if (candidates.empty()) return nullptr;
+  const uint64_t cap = median_bandwidth(candidates) * 4;
+  uint64_t total = 0;
+  for (const RelayInfo* r : candidates) total += weight_of(*r, cap, now);
+  uint64_t at = rng.below(total);
+  for (const RelayInfo* r : candidates) {
+    const uint64_t w = weight_of(*r, cap, now);
+    if (at < w) return r;
+    at -= w;
+  }
+  return candidates.back();
+}
+
+Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request, std::span<const RelayInfo* const> relays,
+                                                  const Network& network, Wall now, Rng& rng) {
+  MV_ASSERT(request.hops >= 1 && request.hops <= kMaxHops);
+  Draw draw{request, relays, network, now, rng, {}};
+  // Guard first: it is fixed for months, so the rest adapts to it.
+  const RelayInfo* guard = nullptr;
+  if (request.hops > 1) {
+    guard = draw.guard();
+    if (guard == nullptr) return fail("no entry relay is known that fits; add descriptors of relays");
+    draw.chosen.push_back(guard);
+  }
+  const RelayInfo* exit = draw.exit();
+  if (exit == nullptr) return fail("no exit relay is known that fits; add descriptors or widen the region");
+  draw.chosen.push_back(exit);
+  std::vector<const RelayInfo*> path;
+  if (guard != nullptr) path.push_back(guard);
+  for (size_t i = 2; i < request.hops; i++) {
+    const RelayInfo* middle = draw.middle();
+    if (middle == nullptr) return fail("too few middle relays in different networks are known; add descriptors");
+    draw.chosen.push_back(middle);
+    path.push_back(middle);
+  }
+  path.push_back(exit);
+  return path;
+}
+
+}  // namespace macrovpn::routing
