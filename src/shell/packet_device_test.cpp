@@ -1,0 +1,93 @@
+#include "shell/packet_device.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "shell/namespace.h"
+#include "shell/tun.h"
+
+namespace macrovpn::shell {
+namespace {
+
+// A helper whose namespace answers pings at 10.9.0.1 and fd09::1 through a device that it passes out.
+int answer_pings(int channel, PacketDevice::Kind kind) {
+  if (auto r = enter_namespaces(Mounts::inherited); !r) return report_error(channel, r.error()), 1;
+  auto device = PacketDevice::create("mv0", kind);
+  if (!device) return report_error(channel, device.error()), 1;
+  const LinkSetup setup{1400, {*IpPrefix::parse("10.9.0.1/32"), *IpPrefix::parse("fd09::1/128")}};
+  if (auto r = configure_link("mv0", setup, "route add 10.9.0.2/32 dev mv0\nroute add fd09::2/128 dev mv0\n");
+      !r)
+    return report_error(channel, r.error()), 1;
+  const int fd = device->fd();
+  if (!report_ready(channel, device->encode(), {&fd, 1})) return 1;
+  char c;
+  return recv(channel, &c, 1, 0) == 0 ? 0 : 1;
+}
+
+constexpr uint8_t kPing4[] = {0x45, 0, 0,  28, 0, 0, 0, 0, 64,   1,    0x66, 0xcd, 10, 9,
+                              0,    2, 10, 9,  0, 1, 8, 0, 0xf7, 0xfd, 0,    1,    0,  1};
+
+class PacketDevices : public testing::TestWithParam<PacketDevice::Kind> {};
+
+TEST_P(PacketDevices, CarriesPacketsBetweenANamespaceAndUs) {
+  auto helper = Helper::start([](int channel) { return answer_pings(channel, GetParam()); });
+  ASSERT_TRUE(helper);
+  auto report = await_report(helper->channel());
+  if (!report && report.error().message.find("/dev/net/tun") != std::string::npos)
+    GTEST_SKIP() << report.error().message;
+  if (!report && report.error().message.find("user namespaces") != std::string::npos)
+    GTEST_SKIP() << report.error().message;
+  ASSERT_TRUE(report) << report.error().message;
+  ASSERT_EQ(report->fds.size(), 1u);
+  auto device = PacketDevice::decode(std::move(report->fds[0]), report->body);
+  ASSERT_TRUE(device);
+  EXPECT_EQ(device->kind(), GetParam());
+
+  PacketPool pool;
+  std::vector<Packet> out;
+  ASSERT_TRUE(device->write_packet(kPing4));
+  for (int i = 0; i < 50 && out.empty(); i++) {
+    pollfd p{device->fd(), POLLIN, 0};
+    poll(&p, 1, 100);
+    ASSERT_EQ(device->read_packets(pool, out, 8), PacketDevice::Status::ok);
+  }
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].size(), sizeof kPing4);
+  EXPECT_EQ(out[0].data()[20], 0);  // echo reply
+  EXPECT_TRUE(equal(out[0].bytes().subspan(16, 4), Bytes(kPing4).subspan(12, 4)));
+  EXPECT_FALSE(device->write_packet(as_bytes("neither version 4 nor 6")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, PacketDevices,
+                         testing::Values(PacketDevice::Kind::tun, PacketDevice::Kind::veth));
+
+TEST(FdPassing, ADescriptorArrivesWithItsBody) {
+  auto pair = make_fd_channel();
+  ASSERT_TRUE(pair);
+  int pipe_fds[2];
+  ASSERT_EQ(pipe(pipe_fds), 0);
+  Fd in(pipe_fds[0]), out(pipe_fds[1]);
+  const int fd = out.get();
+  ASSERT_TRUE(send_fds(pair->a.get(), as_bytes("hello"), {&fd, 1}));
+  auto m = recv_fds(pair->b.get());
+  ASSERT_TRUE(m);
+  EXPECT_TRUE(equal(m->body, as_bytes("hello")));
+  ASSERT_EQ(m->fds.size(), 1u);
+  ASSERT_EQ(write(m->fds[0].get(), "x", 1), 1);
+  char c = 0;
+  EXPECT_EQ(read(in.get(), &c, 1), 1);
+  EXPECT_EQ(c, 'x');
+  pair->a.reset();
+  EXPECT_FALSE(recv_fds(pair->b.get()));
+}
+
+TEST(RunTool, SaysWhatFailed) {
+  EXPECT_TRUE(run_tool({"true"}, ""));
+  EXPECT_NE(run_tool({"no-such-program"}, "").error().message.find("not installed"), std::string::npos);
+  EXPECT_NE(run_tool({"sh", "-c", "echo too bad >&2; exit 3"}, "").error().message.find("too bad"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace macrovpn::shell

@@ -1,0 +1,40 @@
+#include "shell/tun.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "shell/namespace.h"
+
+namespace macrovpn::shell {
+
+Result<Fd> open_tun(const std::string& name) {
+  MV_ASSERT(!name.empty() && name.size() < IFNAMSIZ);
+  Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return fail(std::string("cannot open /dev/net/tun: ") + std::strerror(errno));
+  ifreq r{};
+  std::memcpy(r.ifr_name, name.data(), name.size());
+  r.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (ioctl(fd.get(), TUNSETIFF, &r) != 0)
+    return fail(std::string("cannot make a TUN device: ") + std::strerror(errno));
+  return fd;
+}
+
+Result<void> configure_link(const std::string& name, const LinkSetup& setup, std::string_view extra) {
+  // A kernel without IPv6 has no such folder; then there is nothing to quieten.
+  const std::string v6 = "/proc/sys/net/ipv6/conf/" + name + "/";
+  for (const char* setting : {"accept_ra", "autoconf", "router_solicitations"})
+    static_cast<void>(write_setting(v6 + setting, "0").ok());
+  std::string batch = "link set dev " + name + " addrgenmode none\n";
+  batch += "link set dev " + name + " mtu " + std::to_string(setup.mtu) + " txqueuelen 1000 up\n";
+  for (const IpPrefix& p : setup.addresses)
+    batch += "addr add " + p.reveal() + " dev " + name + (p.address.is_v4() ? "\n" : " nodad\n");
+  batch += extra;
+  return run_ip(batch);
+}
+
+}  // namespace macrovpn::shell

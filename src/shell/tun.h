@@ -1,0 +1,25 @@
+// TUN devices: IP packets in and out of a network namespace.  PacketDevice (packet_device.h) is what most
+// code wants.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/ip.h"
+#include "shell/fd.h"
+
+namespace macrovpn::shell {
+
+// Makes a TUN device called `name` in the network namespace of the calling process: whole IP packets, no
+// header in front, non-blocking.  It lives as long as its descriptor, in whichever process that is.
+Result<Fd> open_tun(const std::string& name);
+
+struct LinkSetup {
+  unsigned mtu = 1376;
+  std::vector<IpPrefix> addresses;  // assigned to the device, with the routes that their length implies
+};
+// Brings the device up with its MTU and addresses, without the kernel's own chatter on it (no link-local
+// address, no router solicitations), by `ip`.  `extra` is more lines for `ip -batch -`, run last.
+Result<void> configure_link(const std::string& name, const LinkSetup&, std::string_view extra = {});
+
+}  // namespace macrovpn::shell
