@@ -1,5 +1,5 @@
-// The body of a descriptor: what descriptor.h calls "TLV".  Parsing checks the form only (order, lengths, values that can
-// mean something); signatures, times and the network are checked by descriptor.cpp.
+// The body of a descriptor: what descriptor.h calls "TLV".  Parsing checks the form only (order, lengths,
+// values that can mean something); signatures, times and the network are checked by descriptor.cpp.
 #pragma once
 #include "core/discovery/descriptor.h"
 

@@ -1,18 +1,19 @@
 // A relay's signed descriptor and its renewal record: encoding, signing, verifying.
 //
-//   body      TLV: tag 1 | length 1 | value, tags ascending, no duplicates, unknown tags kept; at most 1024 bytes
-//   signature block   seq 4 | expiry 4 | Ed25519 64   over "macrovpn descriptor 1" | BLAKE2b-256(body) | seq | expiry
-//   renewal   short id 8 | seq 4 | expiry 4 | prekey 32 | Ed25519 64
+//   body      TLV: tag 1 | length 1 | value, tags ascending, no duplicates, unknown tags kept; at most 1024
+//   bytes signature block   seq 4 | expiry 4 | Ed25519 64   over "macrovpn descriptor 1" | BLAKE2b-256(body)
+//   | seq | expiry renewal   short id 8 | seq 4 | expiry 4 | prekey 32 | Ed25519 64
 //             over "macrovpn renewal 1" | BLAKE2b-256(body) | the first 48 bytes of the record
 //
-// seq is the unix second of signing.  Rules: expiry <= seq + 36 h; seq not more than 10 min in the future; the body's
-// network id is ours; the family signature, if any, verifies; at least one endpoint.  A descriptor without a renewal
-// has no prekey: such a relay can be extended to only hop by hop.  Where there is a renewal, its times are the ones that
-// count: a body that was signed last week lives on through its renewals.
+// seq is the unix second of signing.  Rules: expiry <= seq + 36 h; seq not more than 10 min in the future;
+// the body's network id is ours; the family signature, if any, verifies; at least one endpoint.  A descriptor
+// without a renewal has no prekey: such a relay can be extended to only hop by hop.  Where there is a
+// renewal, its times are the ones that count: a body that was signed last week lives on through its renewals.
 //
-// Tags (lengths and layouts in docs/protocol.md "Descriptor"): 1 version, 2 network id, 3 identity key, 4 WireGuard key,
-// 5 flags, 6 endpoints, 7 created, 8 region, 9 AS number, 10 bandwidth, 11 family.  1 to 7 are required.  A tag that we do
-// not know is skipped, but it is hashed and stored as it came, so that old and new versions agree on the bytes.
+// Tags (lengths and layouts in docs/protocol.md "Descriptor"): 1 version, 2 network id, 3 identity key, 4
+// WireGuard key, 5 flags, 6 endpoints, 7 created, 8 region, 9 AS number, 10 bandwidth, 11 family.  1 to 7 are
+// required.  A tag that we do not know is skipped, but it is hashed and stored as it came, so that old and
+// new versions agree on the bytes.
 //
 // What a reader learns: exactly what a relay publishes of itself.  No client ever has a descriptor.
 #pragma once
@@ -32,17 +33,17 @@ inline constexpr Duration kClockTolerance = std::chrono::minutes(10);
 
 PeerId peer_id_of(const IdentityKey&);
 
-// That a relay belongs to an operator's family: the family key signs the relay's id, and the relay's own signature covers
-// the body in which it names the family.  Neither can claim the other alone.
+// That a relay belongs to an operator's family: the family key signs the relay's id, and the relay's own
+// signature covers the body in which it names the family.  Neither can claim the other alone.
 struct FamilyProof {
   IdentityKey family;
   crypto::Signature signature;  // over "macrovpn family 1" | network id | relay id
 };
 FamilyProof sign_family(const crypto::SigningKey& family_key, const PeerId& relay, const NetworkId&);
 
-// What a relay says of itself.  id, prekey and times of RelayInfo are filled by signing and verifying.  The bandwidth is
-// rounded down to two significant bits and `created` to the hour, so that neither identifies.  A family is written with
-// its proof only: RelayInfo::family alone is not.  Asserts 1..4 endpoints.
+// What a relay says of itself.  id, prekey and times of RelayInfo are filled by signing and verifying.  The
+// bandwidth is rounded down to two significant bits and `created` to the hour, so that neither identifies.  A
+// family is written with its proof only: RelayInfo::family alone is not.  Asserts 1..4 endpoints.
 std::vector<uint8_t> encode_body(const RelayInfo&, const NetworkId&,
                                  const std::optional<FamilyProof>& = std::nullopt);
 // A whole descriptor as it is stored in a file and sent: body length 2 LE | body | signature block | renewal.
@@ -53,8 +54,9 @@ std::vector<uint8_t> sign_descriptor(const RelayInfo&, const NetworkId&, const c
 Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId&, Wall now);
 
 // In-tunnel proof that the identity key and the WireGuard key belong together (docs/protocol.md "BOUND").
-crypto::Signature sign_binding(const crypto::SigningKey&, const ByteArray<32>& challenge, const PublicKey& caller,
-                               const PublicKey& relay, const ByteArray<32>& handshake_hash);
+crypto::Signature sign_binding(const crypto::SigningKey&, const ByteArray<32>& challenge,
+                               const PublicKey& caller, const PublicKey& relay,
+                               const ByteArray<32>& handshake_hash);
 bool verify_binding(const IdentityKey&, const crypto::Signature&, const ByteArray<32>& challenge,
                     const PublicKey& caller, const PublicKey& relay, const ByteArray<32>& handshake_hash);
 

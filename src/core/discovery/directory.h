@@ -1,5 +1,5 @@
-// Directory: the relays that this node knows, by id.  Everything in it was verified (descriptor.h) before it came in;
-// there is no lookup over the network, so nobody learns whom a client considers.
+// Directory: the relays that this node knows, by id.  Everything in it was verified (descriptor.h) before it
+// came in; there is no lookup over the network, so nobody learns whom a client considers.
 //
 // Highest signing time wins; what has expired is not found any more, but stays listed until expire().
 #pragma once

@@ -1,0 +1,197 @@
+#include "core/discovery/descriptor.h"
+
+#include "core/discovery/body.h"
+#include "crypto/hash.h"
+
+namespace macrovpn::discovery {
+namespace {
+
+constexpr std::string_view kDescriptorLabel = "macrovpn descriptor 1";
+constexpr std::string_view kRenewalLabel = "macrovpn renewal 1";
+constexpr std::string_view kFamilyLabel = "macrovpn family 1";
+constexpr std::string_view kBindLabel = "macrovpn bind 1";
+constexpr size_t kShortId = 8;
+constexpr size_t kBlockSize = 4 + 4 + 64;
+constexpr size_t kRenewalSigned = kShortId + 4 + 4 + 32;
+constexpr size_t kRenewalSize = kRenewalSigned + 64;
+
+using Buffer = std::vector<uint8_t>;
+
+Buffer joined(std::string_view label, std::initializer_list<Bytes> parts) {
+  Buffer out;
+  Writer w(out);
+  w.bytes(as_bytes(label));
+  for (const Bytes part : parts) w.bytes(part);
+  return out;
+}
+
+struct Times {
+  Wall signed_at;
+  Wall expiry;
+};
+
+Times read_times(Reader& r) {
+  const Wall signed_at = wall_from_unix(r.le32());
+  return {signed_at, wall_from_unix(r.le32())};
+}
+
+uint32_t stamp(Wall t) {
+  return static_cast<uint32_t>(unix_seconds(t));
+}
+
+// What holds of every signature, however old: the life that it promises.
+Result<void> check_life(const Times& t) {
+  if (t.expiry <= t.signed_at || t.expiry - t.signed_at > kDescriptorLife) {
+    return fail(
+        "the descriptor promises a life that is not allowed (36 hours at most); ask its relay for a new one");
+  }
+  return {};
+}
+
+Result<void> check_now(const Times& t, Wall now) {
+  if (t.signed_at > now + kClockTolerance) {
+    return fail("the descriptor was signed in the future; check this computer's clock, then the relay's");
+  }
+  if (t.expiry <= now) return fail("the descriptor has expired; ask its relay for a new one");
+  return {};
+}
+
+// The three parts of a stored descriptor; renewal is empty if there is none.
+struct Parts {
+  Bytes body, block, renewal;
+};
+
+Result<Parts> split(Bytes descriptor) {
+  Reader r(descriptor);
+  const size_t size = r.le16();
+  Parts p{r.take(size), r.take(kBlockSize), {}};
+  if (r.ok() && r.left() == kRenewalSize) p.renewal = r.rest();
+  if (!r.done() || size > kMaxBody) {
+    return fail("the descriptor has the wrong size; it was cut off or is no descriptor: copy it again");
+  }
+  return p;
+}
+
+Result<Times> verify_block(const Parts& p, const IdentityKey& identity, const crypto::Hash32& body_hash) {
+  Reader r(p.block);
+  const Times times = read_times(r);
+  const auto message = joined(kDescriptorLabel, {body_hash, p.block.first(8)});
+  if (!crypto::ed25519_verify(identity, message, r.fixed<64>())) {
+    return fail(
+        "the descriptor's signature is wrong; it was changed on its way: ask its relay for a new one");
+  }
+  TRY_VOID(check_life(times));
+  return times;
+}
+
+Result<Times> verify_renewal(const Parts& p, RelayInfo& relay, const crypto::Hash32& body_hash,
+                             const Times& block) {
+  Reader r(p.renewal);
+  const Bytes short_id = r.take(kShortId);
+  const Times times = read_times(r);
+  relay.prekey.bytes = r.fixed<32>();
+  const auto message = joined(kRenewalLabel, {body_hash, p.renewal.first(kRenewalSigned)});
+  if (!equal(short_id, Bytes(relay.id.bytes).first(kShortId)) ||
+      !crypto::ed25519_verify(relay.identity, message, r.fixed<64>())) {
+    return fail("the signature of the descriptor's renewal is wrong; ask its relay for a new one");
+  }
+  if (times.signed_at < block.signed_at || relay.prekey == PublicKey{}) {
+    return fail("the descriptor's renewal is older than itself or has no key; ask its relay for a new one");
+  }
+  TRY_VOID(check_life(times));
+  return times;
+}
+
+Result<void> check_family(const FamilyProof& proof, const PeerId& id, const NetworkId& network) {
+  const auto message = joined(kFamilyLabel, {network.bytes, id.bytes});
+  if (crypto::ed25519_verify(proof.family, message, proof.signature)) return {};
+  return fail(
+      "the descriptor claims a family whose key did not sign it; ask its relay's operator to correct it");
+}
+
+Buffer binding_message(const ByteArray<32>& challenge, const PublicKey& caller, const PublicKey& relay,
+                       const ByteArray<32>& handshake_hash) {
+  return joined(kBindLabel, {challenge, caller.bytes, relay.bytes, handshake_hash});
+}
+
+void append_block(Writer& w, const crypto::SigningKey& key, const crypto::Hash32& hash, Bytes times) {
+  w.bytes(times).bytes(crypto::ed25519_sign(key, joined(kDescriptorLabel, {hash, times})));
+}
+
+void append_renewal(Writer& w, const crypto::SigningKey& key, const crypto::Hash32& hash, Bytes times,
+                    const PublicKey& prekey) {
+  Buffer record;
+  const PeerId id = peer_id_of(key.pub);
+  Writer(record).bytes(Bytes(id.bytes).first(kShortId)).bytes(times).bytes(prekey.bytes);
+  w.bytes(record).bytes(crypto::ed25519_sign(key, joined(kRenewalLabel, {hash, record})));
+}
+
+}  // namespace
+
+PeerId peer_id_of(const IdentityKey& key) {
+  return {crypto::blake2b_160({key.bytes})};
+}
+
+FamilyProof sign_family(const crypto::SigningKey& family_key, const PeerId& relay, const NetworkId& network) {
+  return {family_key.pub,
+          crypto::ed25519_sign(family_key, joined(kFamilyLabel, {network.bytes, relay.bytes}))};
+}
+
+Buffer sign_descriptor(const RelayInfo& relay, const NetworkId& network, const crypto::SigningKey& key,
+                       Wall now, const std::optional<FamilyProof>& family) {
+  RelayInfo self = relay;
+  self.identity = key.pub;
+  const Buffer body = encode_body(self, network, family);
+  MV_ASSERT(body.size() <= kMaxBody);
+  const crypto::Hash32 hash = crypto::blake2b_256({body});
+  Buffer times;
+  Writer(times).le32(stamp(now)).le32(stamp(now + kDescriptorLife));
+  Buffer out;
+  Writer w(out);
+  w.le16(static_cast<uint16_t>(body.size())).bytes(body);
+  append_block(w, key, hash, times);
+  if (relay.prekey != PublicKey{}) append_renewal(w, key, hash, times, relay.prekey);
+  return out;
+}
+
+Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId& network, Wall now) {
+  TRY(const Parts parts, split(descriptor));
+  TRY(Body body, parse_body(parts.body));
+  if (body.network != network) {
+    return fail("the descriptor belongs to another network; use the network file that its operator uses");
+  }
+  RelayInfo relay = std::move(body.relay);
+  relay.id = peer_id_of(relay.identity);
+  const crypto::Hash32 hash = crypto::blake2b_256({parts.body});
+  TRY(Times times, verify_block(parts, relay.identity, hash));
+  if (!parts.renewal.empty()) {
+    TRY(times, verify_renewal(parts, relay, hash, times));
+  }
+  TRY_VOID(check_now(times, now));
+  if (relay.created > times.signed_at) {
+    return fail(
+        "the descriptor says that its relay was made after it was signed; ask its relay for a new one");
+  }
+  if (body.family) {
+    TRY_VOID(check_family(*body.family, relay.id, network));
+    relay.family = body.family->family;
+  }
+  relay.signed_at = times.signed_at;
+  relay.expiry = times.expiry;
+  return relay;
+}
+
+crypto::Signature sign_binding(const crypto::SigningKey& key, const ByteArray<32>& challenge,
+                               const PublicKey& caller, const PublicKey& relay,
+                               const ByteArray<32>& handshake_hash) {
+  return crypto::ed25519_sign(key, binding_message(challenge, caller, relay, handshake_hash));
+}
+
+bool verify_binding(const IdentityKey& identity, const crypto::Signature& signature,
+                    const ByteArray<32>& challenge, const PublicKey& caller, const PublicKey& relay,
+                    const ByteArray<32>& handshake_hash) {
+  return crypto::ed25519_verify(identity, binding_message(challenge, caller, relay, handshake_hash),
+                                signature);
+}
+
+}  // namespace macrovpn::discovery

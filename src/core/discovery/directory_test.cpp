@@ -1,0 +1,81 @@
+#include "core/discovery/directory.h"
+
+#include <gtest/gtest.h>
+
+namespace macrovpn::discovery {
+namespace {
+
+const Wall kNow = wall_from_unix(1'800'000'000);
+
+RelayInfo relay(uint32_t n, Wall signed_at = kNow) {
+  RelayInfo r;
+  store_be32(r.id.bytes.data(), n);
+  r.endpoints = {{IpAddress::v4(0xc0000200 + n), 51820}};
+  r.signed_at = signed_at;
+  r.expiry = signed_at + std::chrono::hours(36);
+  return r;
+}
+
+TEST(Directory, KeepsTheNewest) {
+  Directory d;
+  EXPECT_EQ(d.insert(relay(1)), Insert::added);
+  EXPECT_EQ(d.insert(relay(1, kNow + 1s)), Insert::updated);
+  EXPECT_EQ(d.insert(relay(1)), Insert::older);
+  EXPECT_EQ(d.find(relay(1).id, kNow)->signed_at, kNow + 1s);
+  d.check_invariants();
+}
+
+TEST(Directory, KeepsTheFirstOfTwoThatWereSignedInTheSameSecond) {
+  RelayInfo a = relay(1), b = relay(1);
+  b.as_number = 64501;
+  Directory d, e;
+  d.insert(a);
+  EXPECT_EQ(d.insert(b), Insert::older);
+  EXPECT_EQ(d.find(a.id, kNow)->as_number, 0u);
+  e.insert(b);
+  EXPECT_EQ(e.insert(a), Insert::older);
+  EXPECT_EQ(e.find(a.id, kNow)->as_number, 64501u);
+}
+
+TEST(Directory, DoesNotFindWhatHasExpired) {
+  Directory d;
+  d.insert(relay(1));
+  const Wall end = relay(1).expiry;
+  EXPECT_NE(d.find(relay(1).id, end - 1s), nullptr);
+  EXPECT_EQ(d.find(relay(1).id, end), nullptr);
+  EXPECT_EQ(d.relays().size(), 1u);
+  d.expire(end);
+  EXPECT_TRUE(d.relays().empty());
+  EXPECT_FALSE(d.is_relay_endpoint(relay(1).endpoints[0]));
+}
+
+TEST(Directory, CountsTheRelaysBehindAnEndpoint) {
+  Directory d;
+  RelayInfo a = relay(1), b = relay(2);
+  b.endpoints = a.endpoints;
+  d.insert(a);
+  d.insert(b);
+  d.remove(a.id);
+  EXPECT_TRUE(d.is_relay_endpoint(b.endpoints[0]));
+  RelayInfo moved = relay(2, kNow + 1s);
+  d.insert(moved);
+  EXPECT_FALSE(d.is_relay_endpoint(a.endpoints[0]));
+  EXPECT_TRUE(d.is_relay_endpoint(moved.endpoints[0]));
+  d.remove(b.id);
+  d.remove(b.id);
+  EXPECT_FALSE(d.is_relay_endpoint(moved.endpoints[0]));
+  d.check_invariants();
+}
+
+TEST(Directory, TakesNoNewRelayWhenFullButRenewsTheOldOnes) {
+  Directory d;
+  for (uint32_t i = 0; i < kMaxRelays; i++) ASSERT_EQ(d.insert(relay(i)), Insert::added);
+  EXPECT_EQ(d.insert(relay(kMaxRelays)), Insert::full);
+  EXPECT_EQ(d.insert(relay(5, kNow + 1s)), Insert::updated);
+  d.remove(relay(0).id);
+  EXPECT_EQ(d.insert(relay(kMaxRelays)), Insert::added);
+  d.check_invariants();
+}
+
+}  // namespace
+}  // namespace macrovpn::discovery
