@@ -19,6 +19,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import netlab
 from netlab import check
+from netlab_selftest_ending import a_lab_ends_when_it_is_asked_to, a_lab_that_is_killed_leaves_nothing
 
 WEB = "192.0.2.80"
 WEB6 = "2001:db8:80::80"
@@ -109,6 +110,16 @@ def a_lab_of_ten_hosts_is_drawn_in_less_than_two_seconds():
     return f"{took:.2f} s"
 
 
+def a_lab_that_could_not_be_drawn_does_not_harm_the_next():
+    try:
+        netlab.Lab().host("a", "198.51.100.1", delay_ms=-1)
+        check(False, "a delay below zero was drawn")
+    except netlab.NetlabError as error:
+        check("nothing below zero" in str(error), f"{error}")
+    with netlab.Lab() as lab:
+        lab.host("a", "198.51.100.1")
+
+
 def hosts_keep_their_files_to_themselves():
     with draw_small_lab() as lab:
         for host in (lab.relay1, lab.relay2):
@@ -126,6 +137,26 @@ def programs_can_make_namespaces_of_their_own():
             check(lab.client.run(inner, ordinary=ordinary).stdout == "0\n", f"ordinary={ordinary}")
         denied = lab.client.run(["ip", "link", "set", "eth0", "down"], ordinary=True, check=False)
         check(denied.returncode != 0, "an ordinary program could take its host's link down")
+
+
+def a_daemon_that_a_program_leaves_behind_ends_with_its_lab():
+    with draw_small_lab() as lab:
+        started = time.monotonic()
+        daemon = "setsid unshare -Urn sleep 987654 & echo started"
+        check(lab.client.run(["sh", "-c", daemon]).stdout == "started\n", "the shell said something else")
+        check(time.monotonic() - started < 1, "run() waited for the daemon")
+    sleeping = [entry for entry in filter(str.isdigit, os.listdir("/proc"))
+                if b"987654" in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes()]
+    check(not sleeping, "the daemon still runs")
+
+
+def a_program_tells_its_memory_and_time():
+    with draw_small_lab() as lab:
+        program = lab.client.start(["/usr/bin/python3", "-c", "b = b'x' * 50_000_000\nwhile True: pass"])
+        time.sleep(0.5)
+        usage = program.usage()
+        check(usage["rss_kib"] > 50_000_000 / 1024 and usage["cpu_s"] > 0.1, f"{usage}")
+        check(program.kill9() == -signal.SIGKILL and not program.running, "kill9 did not kill")
 
 
 # -- wires
@@ -265,6 +296,19 @@ def a_full_cone_home_lets_strangers_in():
         check(inside.recv(100) == b"hello", "nothing came")
 
 
+def a_home_that_blocks_udp_lets_tcp_out():
+    with netlab.Lab() as lab:
+        lab.nat("home", wan=HOME, kind="udp-blocked")
+        client, server = lab.host("client", behind="home"), lab.host("server", "198.51.100.1")
+        there = udp_socket(server, port=9)
+        there.settimeout(0.3)
+        with listener(server):
+            connect_ms(client, server.ip4, 7000)
+        udp_socket(client).sendto(b"hello", (server.ip4, 9))
+        with contextlib.suppress(TimeoutError):
+            check(False, f"a datagram came out of the home: {there.recv(100)}")
+
+
 def a_symmetric_home_gives_each_destination_another_port():
     with netlab.Lab() as lab:
         lab.nat("home", wan=HOME, kind="symmetric-full")
@@ -369,60 +413,6 @@ def two_stock_wireguard_peers_talk():
 # -- ending
 
 
-def _lab_that_lingers():
-    """What this script is when started with --linger: a lab with programs in it, and a child that detached itself."""
-    netlab.enter()
-    lab = draw_small_lab()
-    netlab.WebServer(lab.web)
-    lab.relay1.start(["sh", "-c", "setsid setsid sleep 1000 & sleep 1000"])
-    print("drawn", flush=True)
-    time.sleep(1000)
-
-
-def _processes():
-    """{pid: (parent, network namespace)} of all that we can see."""
-    found = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            parent = int(pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
-            found[int(entry)] = (parent, os.readlink(f"/proc/{entry}/ns/net"))
-    return found
-
-
-def _descendants(of):
-    tree, found = _processes(), [of]
-    for known in found:
-        found += [pid for pid, (parent, _) in tree.items() if parent == known]
-    return found, {tree[pid][1] for pid in found if pid in tree}
-
-
-def _end_a_lingering_lab(signal_number, generation):
-    """generation: 0 the process that was started, 1 the first process inside, 2 the script itself."""
-    before = {network for _, network in _processes().values()}
-    outer = subprocess.Popen(["/usr/bin/python3", __file__, "--linger"], stdout=subprocess.PIPE, text=True)
-    check(outer.stdout.readline() == "drawn\n", "the lab was not drawn")
-    family, networks = _descendants(outer.pid)
-    check(len(family) >= 8 and len(networks - before) >= 4, f"{len(family)} processes, {len(networks)} networks")
-    os.kill(family[generation], signal_number)
-    code = outer.wait(10)
-    deadline = time.monotonic() + 5
-    while (left := set(family) & set(_processes())) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    check(not left, f"{len(left)} processes are left")
-    check({network for _, network in _processes().values()} <= before, "network namespaces are left")
-    return code
-
-
-def a_lab_that_is_killed_leaves_nothing():
-    for generation in (0, 1, 2):
-        _end_a_lingering_lab(signal.SIGKILL, generation)
-
-
-def a_lab_ends_when_it_is_asked_to():
-    code = _end_a_lingering_lab(signal.SIGTERM, 0)
-    check(code == 128 + signal.SIGTERM, f"exit code {code}")
-
-
 def nothing_leads_out_of_the_lab():
     with draw_small_lab() as lab:
         for host in (lab.client, lab.web):
@@ -434,8 +424,11 @@ def nothing_leads_out_of_the_lab():
 
 TESTS = [
     a_lab_of_ten_hosts_is_drawn_in_less_than_two_seconds,
+    a_lab_that_could_not_be_drawn_does_not_harm_the_next,
     hosts_keep_their_files_to_themselves,
     programs_can_make_namespaces_of_their_own,
+    a_daemon_that_a_program_leaves_behind_ends_with_its_lab,
+    a_program_tells_its_memory_and_time,
     a_link_of_20_ms_makes_a_tcp_connect_take_40_ms,
     a_wire_of_20_ms_is_exact_to_a_millisecond,
     jitter_spreads_arrivals_and_keeps_their_order,
@@ -447,6 +440,7 @@ TESTS = [
     a_home_lets_nothing_in_that_was_not_asked_for,
     a_full_cone_home_lets_strangers_in,
     a_symmetric_home_gives_each_destination_another_port,
+    a_home_that_blocks_udp_lets_tcp_out,
     the_web_server_tells_callers_their_address,
     names_resolve_and_can_change,
     a_capture_shows_who_talked_with_whom_on_each_link,
@@ -459,8 +453,6 @@ TESTS = [
 ]
 
 if __name__ == "__main__":
-    if "--linger" in sys.argv:
-        _lab_that_lingers()
     try:
         netlab.enter()
     except netlab.Skip as reason:

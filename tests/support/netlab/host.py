@@ -4,6 +4,8 @@ import os
 import pathlib
 import signal
 import subprocess
+import tempfile
+import time
 
 from . import kernel
 from .enter import LAB_DIRECTORY
@@ -45,16 +47,19 @@ class Host:
     def run(self, argv, timeout=30, check=True, env=None, input=None, ordinary=False):
         """Runs to the end and returns subprocess.CompletedProcess (text). `ordinary`: without rights over the network."""
         argv = self._argv(argv, ordinary)
-        popen = self._popen(argv, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE, env, text=True)
-        try:
-            out, err = popen.communicate(input if input is not None else "", timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(popen.pid, signal.SIGKILL)
-            out, err = popen.communicate()
-            raise NetlabError(f"{self.name}: {' '.join(argv)} did not end within {timeout} s\n{out}{err}") from None
+        # Files and not pipes: a program may leave a daemon behind that keeps the pipe open, and we would wait for the daemon.
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write((input or "").encode())
+            given.seek(0)
+            popen = self._popen(argv, given, out, err, env)
+            ended = self._wait(popen, timeout)
+            out.seek(0), err.seek(0)
+            said = [file.read().decode(errors="replace") for file in (out, err)]
+        if not ended:
+            raise NetlabError(f"{self.name}: {' '.join(argv)} did not end within {timeout} s\n{''.join(said)}")
         if check and popen.returncode != 0:
-            raise NetlabError(f"{self.name}: {' '.join(argv)} ended with {popen.returncode}\n{out}{err}")
-        return subprocess.CompletedProcess(argv, popen.returncode, out, err)
+            raise NetlabError(f"{self.name}: {' '.join(argv)} ended with {popen.returncode}\n{''.join(said)}")
+        return subprocess.CompletedProcess(argv, popen.returncode, *said)
 
     def start(self, argv, log=None, env=None, stdin=False, ordinary=False):
         """Starts and returns a Process. `log`: a file name for its output (default: in the lab's log directory)."""
@@ -75,6 +80,14 @@ class Host:
     def inside(self):
         """A `with` block in which the calling thread is on this host: sockets opened there belong to it."""
         return kernel.inside_network(netns_path(self.name))
+
+    def wait_for_port(self, port, proto="tcp", timeout=10):
+        """Until a program of this host's own network namespace listens (tcp) or is bound (udp) there."""
+        deadline = time.monotonic() + timeout
+        while not self._port_is_open(port, proto):
+            if time.monotonic() > deadline:
+                raise NetlabError(f"{self.name}: nothing opened port {port}/{proto} within {timeout} s")
+            time.sleep(0.01)
 
     def sysctl(self, name, value):
         with self.inside():
@@ -110,19 +123,40 @@ class Host:
         if not in_run and os.path.exists(target):
             self._mounts.insert(0, (str(self._resolv_file), target, kernel.MS_BIND))
 
+    def _port_is_open(self, port, proto):
+        listening = "0A" if proto == "tcp" else "07"  # states of include/net/tcp_states.h; a bound UDP socket shows as 07
+        with self.inside():
+            rows = [line.split() for table in (proto, proto + "6")
+                    for line in pathlib.Path(f"/proc/thread-self/net/{table}").read_text().splitlines()[1:]]
+        return any(row[1].endswith(f":{port:04X}") and row[3] == listening for row in rows)
+
+    @staticmethod
+    def _wait(popen, timeout):
+        try:
+            popen.wait(timeout)
+            return True
+        except subprocess.TimeoutExpired:
+            os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+            return False
+
     def _argv(self, argv, ordinary):
         argv = [str(word) for word in argv]
         return _ORDINARY + argv if ordinary else argv
 
     def _environment(self, extra):
         env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-        env.update(HOME=str(self.home), XDG_RUNTIME_DIR="/run/user/0", PYTHONPATH=PYTHON_PATH, NETLAB_HOST=self.name)
-        env["PATH"] = env.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
-        env.pop("SSH_AUTH_SOCK", None), env.pop("DBUS_SESSION_BUS_ADDRESS", None)
+        env.update(HOME=str(self.home), XDG_RUNTIME_DIR="/run/user/0", PYTHONPATH=PYTHON_PATH, NETLAB_HOST=self.name,
+                   NETLAB_LAB=self.lab.mark)
+        # Debian's programs first, whatever else the person has in PATH.
+        env["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + env.get("PATH", "")
+        for way_out in ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY",
+                        "HTTPS_PROXY", "ALL_PROXY"):
+            env.pop(way_out, None)
         env.update(extra or {})
         return env
 
-    def _popen(self, argv, stdin, stdout, stderr, env, text=False):
+    def _popen(self, argv, stdin, stdout, stderr, env):
         network = os.open(netns_path(self.name), os.O_RDONLY | os.O_CLOEXEC)
         mounts = self._mounts
 
@@ -133,9 +167,9 @@ class Host:
                 kernel.mount(source, target, flags=flags)
 
         try:
-            return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=self._environment(env), text=text,
+            return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=self._environment(env),
                                     cwd=self.home, start_new_session=True, preexec_fn=become_this_host)
-        except FileNotFoundError:
-            raise NetlabError(f"{self.name}: cannot start {argv[0]}: no such program") from None
+        except (FileNotFoundError, PermissionError):
+            raise NetlabError(f"{self.name}: cannot start {argv[0]}: there is no such program that this user may run") from None
         finally:
             os.close(network)

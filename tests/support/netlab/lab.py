@@ -11,11 +11,15 @@ Every host has a link of its own to the router, with /32 and /128 routes, so tha
 router at 169.254.0.1 and fe80::1; neighbours are entered by hand, so that no address resolution is seen as delay.
 """
 
+import contextlib
 import ipaddress
+import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 from . import kernel, nat
 from .capture import Capture
@@ -33,10 +37,14 @@ _ROUTER_ADDRESSES = ("192.0.2.254/32", "2001:db8:ffff::1/128")
 
 
 class Lab:
-    """A context manager; call `netlab.enter()` first.
+    """A context manager; call `netlab.enter()` first. There is one at a time: drawing the next one ends it.
 
-    `logs`: a directory on the host that gets the programs' output; without it the output is gone when the lab is.
+    `logs` (or the variable NETLAB_LOGS): a directory on the host that gets the programs' output, a folder for each lab;
+    without it the output is gone when the lab is.
     """
+
+    _drawn = 0
+    _open = None
 
     def __init__(self, seed=1, logs=None):
         if not is_inside():
@@ -44,9 +52,15 @@ class Lab:
         self.seed, self.hosts = seed, {}
         self._numbers, self._processes, self._captures = 0, [], []
         self._ip = installed("ip", "iproute2")
-        shutil.rmtree(pathlib.Path(LAB_DIRECTORY) / "logs", ignore_errors=True)
-        self.log_directory = pathlib.Path(logs) if logs else pathlib.Path(LAB_DIRECTORY) / "logs"
-        self.capture_directory = pathlib.Path(LAB_DIRECTORY) / "captures"
+        if Lab._open is not None:
+            Lab._open.close()  # an error left it before its `with` block began
+        Lab._open = self
+        Lab._drawn += 1
+        self.mark = f"{os.getpid()}-{Lab._drawn}"  # in the environment of every program of this lab
+        self._directory = pathlib.Path(LAB_DIRECTORY) / f"lab-{Lab._drawn}"
+        logs = logs or os.environ.get("NETLAB_LOGS")
+        self.log_directory = (pathlib.Path(logs).resolve() if logs else self._directory) / f"logs-{Lab._drawn}"
+        self.capture_directory = self._directory / "captures"
         for directory in (self.log_directory, self.capture_directory):
             directory.mkdir(parents=True, exist_ok=True)
         self._internet = self._bare_host("internet", _FORWARDING)
@@ -105,15 +119,15 @@ class Lab:
 
     def close(self):
         """Ends every program and takes the network away; the script could draw another one."""
-        for process in reversed(self._processes):
-            if process.running:
-                process.kill9()
+        Lab._open = None
+        self._kill_every_program()
         for name in ("internet", "wires", *self.hosts):
             subprocess.run([self._ip, "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
             run = pathlib.Path(LAB_DIRECTORY) / "hosts" / name
             subprocess.run(["/usr/bin/umount", run / "run" / "netlab"], check=False, stderr=subprocess.DEVNULL)
             shutil.rmtree(run, ignore_errors=True)
         self.hosts.clear()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     # -- for the other modules
 
@@ -126,6 +140,19 @@ class Lab:
         return self._numbers
 
     # -- inside
+
+    def _kill_every_program(self):
+        """Also those that detached themselves: daemons that a program left behind, in namespaces of their own."""
+        for process in self._processes:
+            process.signal(signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while (left := _processes_with(f"NETLAB_LAB={self.mark}")) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.005)
+        for process in self._processes:
+            process.wait()
 
     def _known(self, host):
         name = getattr(host, "name", host)
@@ -218,6 +245,15 @@ class Lab:
         done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NetlabError(f"ip refused, in {name or 'the lab'}: {done.stderr.strip()}\n" + "\n".join(lines))
+
+
+def _processes_with(variable):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if variable.encode() in pathlib.Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                found.append(int(entry))
+    return found
 
 
 def _with_mac(mac):

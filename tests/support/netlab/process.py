@@ -53,6 +53,14 @@ class Process:
                 raise NetlabError(f"{self.name} did not say '{text}' within {timeout} s. It said:\n{self._tail()}")
             time.sleep(0.005)
 
+    def usage(self):
+        """{"rss_kib", "peak_rss_kib", "cpu_s"} of the program itself, while it runs."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        ticks = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return {"rss_kib": int(fields["VmRSS"].split()[0]), "peak_rss_kib": int(fields["VmHWM"].split()[0]),
+                "cpu_s": sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")}
+
     def signal(self, number):
         """To the program and everything that it started in its own session."""
         if self.running:
