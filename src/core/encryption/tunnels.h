@@ -1,21 +1,25 @@
 // Tunnels: every WireGuard relation of one node (one shard of it), without I/O.
 //
 // Three kinds of peer:
-//   configured  a stock WireGuard peer that the user named.  Behaves exactly as the whitepaper says: PSK, cookies,
+//   configured  a stock WireGuard peer that the user named.  Behaves exactly as the whitepaper says: PSK,
+//   cookies,
 //               allowed IPs, roaming, all timers, staged packets, passive and persistent keepalive.
-//   hop         we are the client of an overlay relay.  We start every handshake; rekey at a random 90-120 s; the
-//               first handshake is carried by whoever builds the circuit (start_handshake()) and never retried here.
-//               No passive keepalive: routing pings.  Own static key per hop.  TAI64N is a constant plus a count.
-//   ephemeral   an unknown static key that called us.  Bounded table; half-open at most 10 s; we never initiate,
+//   hop         we are the client of an overlay relay.  We start every handshake; rekey at a random 90-120 s;
+//   the
+//               first handshake is carried by whoever builds the circuit (start_handshake()) and never
+//               retried here. No passive keepalive: routing pings.  Own static key per hop.  TAI64N is a
+//               constant plus a count.
+//   ephemeral   an unknown static key that called us.  Bounded table; half-open at most 10 s; we never
+//   initiate,
 //               queue nothing, send no keepalive.  Lives as long as a keypair lives.
 //
-// The caller (core/node) unmasks datagrams, cuts types 1-3 to size, and hands messages in; what comes out is in
-// Out: whole unmasked messages with the Route they should take, and events.  A message whose route is a leg is to be
-// put into the carrier's session by the caller.  Data packets go in batches and in place.
+// The caller (core/node) unmasks datagrams, cuts types 1-3 to size, and hands messages in; what comes out is
+// in Out: whole unmasked messages with the Route they should take, and events.  A message whose route is a
+// leg is to be put into the carrier's session by the caller.  Data packets go in batches and in place.
 //
 // Errors: hostile input yields a Drop, counted in counters(); nothing here throws or asserts on it.
-// Source: WireGuard whitepaper (Donenfeld, 2020-06-01), https://www.wireguard.com/papers/wireguard.pdf; DESIGN of
-// ephemeral peers and early data: docs/protocol.md.
+// Source: WireGuard whitepaper (Donenfeld, 2020-06-01), https://www.wireguard.com/papers/wireguard.pdf;
+// DESIGN of ephemeral peers and early data: docs/protocol.md.
 #pragma once
 #include <memory>
 #include <optional>
@@ -52,13 +56,15 @@ struct HopPeer {
 
 struct TunnelLimits {
   size_t ephemeral_peers = 100'000;
-  size_t half_open = 4'096;             // ephemeral peers whose session is not confirmed yet
-  size_t half_open_per_source = 64;     // per IPv4 address or IPv6 /64
-  size_t half_open_per_relay = 1'024;   // for a caller whose trailer verified
+  size_t half_open = 4'096;            // ephemeral peers whose session is not confirmed yet
+  size_t half_open_per_source = 64;    // per IPv4 address or IPv6 /64
+  size_t half_open_per_relay = 1'024;  // for a caller whose trailer verified
   size_t configured_peers = 4'096;
-  size_t staged_packets = 128;          // per configured peer without a session
-  unsigned handshakes_per_second = 20;  // per source, burst 5 (as wireguard-go); a verified relay has 50 times that
-  unsigned load_threshold = 2'000;      // initiations in one second above which cookies are demanded
+  size_t hop_peers = 4'096;
+  size_t staged_packets = 128;  // per configured peer without a session
+  unsigned handshakes_per_second =
+      20;  // per source, burst 5 (as wireguard-go); a verified relay has 50 times that
+  unsigned load_threshold = 2'000;  // initiations in one second above which cookies are demanded
 };
 
 // A whole message to be sent.
@@ -91,15 +97,15 @@ struct Initiation {
 
 // Who sent an initiation, as far as the caller could verify it.
 struct Caller {
-  Route from;                           // always udp
-  size_t datagram_size = 0;             // what it cost the sender: bounds what we answer before confirmation
-  std::optional<PeerId> verified_relay; // the trailer's MAC verified
+  Route from;                            // always udp
+  size_t datagram_size = 0;              // what it cost the sender: bounds what we answer before confirmation
+  std::optional<PeerId> verified_relay;  // the trailer's MAC verified
 };
 
 struct Accepted {
   PeerRef peer;
-  bool is_new = false;    // an ephemeral peer seen for the first time
-  crypto::Hash32 h1{};    // of this very initiation (leases are resumed under it)
+  bool is_new = false;               // an ephemeral peer seen for the first time
+  crypto::Hash32 h1{};               // of this very initiation (leases are resumed under it)
   Drop early = Drop::none;           // why there is no early plaintext, where some was sent
   std::vector<uint8_t> early_plain;  // slot number already checked and cut off
 };
@@ -113,7 +119,7 @@ struct SealJob {
 struct OpenJob {
   Packet* packet = nullptr;  // whole transport message in; payload (with padding) out, empty for a keepalive
   Route from{};
-  PeerRef peer{};            // out
+  PeerRef peer{};  // out
   Drop result = Drop::none;
 };
 
@@ -122,8 +128,8 @@ struct PeerInfo {
   PublicKey key;
   PublicKey our_key;
   Route route;
-  bool established = false;      // has a keypair that may carry user data
-  crypto::Hash32 h1{};           // of the newest handshake, and its final hash
+  bool established = false;  // has a keypair that may carry user data
+  crypto::Hash32 h1{};       // of the newest handshake, and its final hash
   crypto::Hash32 handshake_hash{};
   Mono last_handshake = kLongAgo;
   Mono last_received = kLongAgo;
@@ -139,7 +145,8 @@ class Tunnels {
   Tunnels(Tunnels&&) = delete;
 
   const PublicKey& public_key() const;
-  // Accept static keys that were not configured (relays do; a plain WireGuard device does not).  Off at first.
+  // Accept static keys that were not configured (relays do; a plain WireGuard device does not).  Off at
+  // first.
   void accept_ephemeral_peers(bool);
 
   // ---- peers
@@ -153,6 +160,7 @@ class Tunnels {
 
   // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.
   PublicKey renew_prekey(Now);
+  bool needs_prekey(Now);  // none is usable: never made, all expired, or erased because the wall clock jumped
   bool owns_index(SessionIndex) const;  // a session or pending handshake of ours: looked up before legs
 
   // ---- initiator
@@ -169,12 +177,12 @@ class Tunnels {
   Drop on_cookie_reply(Now, const Route& from, Bytes message);
 
   // ---- data
-  // An ephemeral peer that is not confirmed may be sent to (its caller must call may_send() for each datagram);
-  // hops and configured peers only once established.
+  // An ephemeral peer that is not confirmed may be sent to (its caller must call may_send() for each
+  // datagram); hops and configured peers only once established.
   void seal_batch(Now, std::span<SealJob>, Out&);
   void open_batch(Now, std::span<OpenJob>, Out&);
-  // Anti-amplification: may a datagram of this size go to the peer?  Always true once it is confirmed; before, the
-  // size is charged against what the caller sent.
+  // Anti-amplification: may a datagram of this size go to the peer?  Always true once it is confirmed;
+  // before, the size is charged against what the caller sent.
   bool may_send(PeerRef, size_t datagram_size);
 
   // ---- time

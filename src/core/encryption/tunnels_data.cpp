@@ -1,0 +1,228 @@
+// Data packets, a batch at a time and in place: find keys and frame (or check) each, run the AEAD over all,
+// then do what follows for each.  A batch mostly belongs to one or two peers, so what a look-up found is kept
+// for the next.
+#include "core/encryption/tunnels_impl.h"
+
+namespace macrovpn::encryption {
+namespace {
+
+constexpr size_t kPadding = 16;
+
+size_t padded(size_t n) {
+  return (n + kPadding - 1) / kPadding * kPadding;
+}
+
+bool fits(const Packet& p) {
+  return p.headroom() >= kTransportHeader && p.tailroom() >= padded(p.size()) - p.size() + crypto::kTagSize;
+}
+
+Payload payload_of(size_t size) {
+  return size == 0 ? Payload::keepalive : Payload::data;
+}
+
+}  // namespace
+
+// ---- sealing
+
+void Tunnels::Impl::frame(Session& s, Packet& p, crypto::AeadJob& job) {
+  const size_t padding = padded(p.size()) - p.size();
+  if (padding > 0) std::fill_n(p.push_back(padding), padding, uint8_t{0});
+  const auto size = static_cast<uint32_t>(p.size());
+  uint8_t* header = p.push_front(kTransportHeader);
+  p.push_back(crypto::kTagSize);
+  const uint64_t counter = s.send_counter++;
+  store_le32(header, static_cast<uint32_t>(MessageType::transport));
+  store_le32(header + 4, s.remote.value);
+  store_le64(header + 8, counter);
+  job = {&s.send, counter, header + kTransportHeader, size, false};
+}
+
+Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Peer& p, Out& out, Work& w) {
+  if (!fits(*job.packet)) return Drop::too_large;
+  Session* s = p.sessions.current.get();
+  if (s == nullptr && p.kind == PeerKind::ephemeral) s = p.sessions.next.get();
+  if (s == nullptr || !s->may_seal(now.mono)) {
+    if (!p.configured) return s == nullptr ? Drop::no_session : Drop::expired;
+    stage(now, p, std::move(*job.packet), out);
+    return Drop::no_session;
+  }
+  if (p.route.kind == Route::Kind::none) return Drop::no_route;
+  job.route = p.route;
+  w.peer = &p;
+  w.session = s;
+  w.payload = payload_of(job.packet->size());
+  return Drop::none;
+}
+
+void Tunnels::Impl::seal_batch(Now now, std::span<SealJob> batch, Out& out) {
+  work.clear();
+  jobs.clear();
+  Peer* peer = nullptr;
+  for (size_t i = 0; i < batch.size(); i++) {
+    SealJob& job = batch[i];
+    if (peer == nullptr || peer->ref != job.peer) peer = peers.find(job.peer);
+    Work w{i, nullptr, nullptr, Payload::data};
+    job.result = counted(peer == nullptr ? Drop::unknown_peer : prepare_seal(now, job, *peer, out, w));
+    if (job.result != Drop::none) continue;
+    frame(*w.session, *job.packet, jobs.emplace_back());
+    work.push_back(w);
+  }
+  aead.seal(jobs);
+  for (const Work& w : work)
+    after_sent(now, *w.peer, *w.session, w.payload, batch[w.job].packet->size(), out);
+}
+
+void Tunnels::Impl::after_sent(Now now, Peer& p, const Session& s, Payload payload, size_t datagram,
+                               Out& out) {
+  p.tx_bytes += datagram;
+  if (p.kind == PeerKind::ephemeral) return;
+  const bool worn = s.send_counter >= kRekeyAfterMessages;
+  if (p.hop) {
+    const bool idle_before = payload == Payload::data && p.hop->timers.on_data_sent(now.mono);
+    if (idle_before || (worn && p.hop->timers.may_initiate(now.mono))) initiate(now, p, Reason::rekey, out);
+    return;
+  }
+  p.configured->timers.on_sent(now.mono, payload, rng);
+  const bool old = s.role == Role::initiator && now.mono - s.created >= kRekeyAfterTime;
+  if (worn || old) initiate(now, p, Reason::rekey, out);
+  touch(p);
+}
+
+void Tunnels::Impl::stage(Now now, Peer& p, Packet packet, Out& out) {
+  auto& staged = p.configured->staged;
+  staged.push_back(std::move(packet));
+  if (staged.size() > limits.staged_packets) {
+    staged.pop_front();
+    counted(Drop::queue_full);
+  }
+  initiate(now, p, Reason::rekey, out);
+}
+
+void Tunnels::Impl::send_one(Now now, Peer& p, Packet packet, Out& out) {
+  Session& s = *p.sessions.current;
+  const Payload payload = payload_of(packet.size());
+  crypto::AeadJob job;
+  frame(s, packet, job);
+  crypto::aead_seal(*job.key, job.counter, {}, {job.data, job.size}, {job.data, job.size + crypto::kTagSize});
+  const size_t size = packet.size();
+  out.messages.push_back({p.ref, p.route, std::move(packet)});
+  after_sent(now, p, s, payload, size, out);
+}
+
+void Tunnels::Impl::flush_staged(Now now, Peer& p, Out& out) {
+  auto& staged = p.configured->staged;
+  while (!staged.empty() && p.sessions.current && p.sessions.current->may_seal(now.mono) &&
+         p.route.kind != Route::Kind::none) {
+    Packet packet = std::move(staged.front());
+    staged.pop_front();
+    send_one(now, p, std::move(packet), out);
+  }
+}
+
+void Tunnels::Impl::send_keepalive(Now now, Peer& p, Out& out) {
+  const bool usable = p.sessions.current && p.sessions.current->may_seal(now.mono);
+  if (usable && p.route.kind != Route::Kind::none) return send_one(now, p, pool.take(), out);
+  if (usable || !p.configured) return;
+  if (p.configured->staged.empty()) return stage(now, p, pool.take(), out);
+  initiate(now, p, Reason::rekey, out);
+}
+
+// ---- opening
+
+// Hops and legs are where they are; strangers and configured peers speak over UDP from anywhere.
+bool Tunnels::Impl::accepts_from(const Peer& p, const Route& from) const {
+  if (p.kind != PeerKind::hop) return from.kind == Route::Kind::udp;
+  if (p.route.kind == Route::Kind::leg) return from.kind == Route::Kind::leg && from == p.route;
+  return from.kind == p.route.kind;
+}
+
+void Tunnels::Impl::note_source(Peer& p, const Route& from) {
+  const bool stays = p.kind == PeerKind::hop || (p.kind == PeerKind::ephemeral && p.ephemeral.fixed_route);
+  if (!stays) {
+    p.route = from;
+  } else if (from.kind == Route::Kind::udp && from.endpoint == p.route.endpoint) {
+    p.route.mask = from.mask;  // a session answers as it was last spoken to
+  }
+}
+
+Drop Tunnels::Impl::prepare_open(Mono now, const OpenJob& job, Work& w) {
+  const Bytes m = std::as_const(*job.packet).bytes();
+  if (!is_message(m) || m[0] != static_cast<uint8_t>(MessageType::transport)) return Drop::malformed;
+  const SessionIndex index = receiver_index(m);
+  if (w.session == nullptr || w.session->local != index) {
+    w.peer = indexes.find(index);
+    w.session = w.peer ? w.peer->sessions.find(index) : nullptr;
+  }
+  if (w.session == nullptr || !accepts_from(*w.peer, job.from)) return Drop::unknown_index;
+  if (w.session->expired(now) || load_le64(m.data() + 8) >= kRejectAfterMessages) return Drop::expired;
+  return Drop::none;
+}
+
+void Tunnels::Impl::open_batch(Now now, std::span<OpenJob> batch, Out& out) {
+  work.clear();
+  jobs.clear();
+  Work w{};
+  for (size_t i = 0; i < batch.size(); i++) {
+    OpenJob& job = batch[i];
+    job.result = prepare_open(now.mono, job, w);
+    if (job.result != Drop::none) {
+      counted(job.result);
+      continue;
+    }
+    Packet& p = *job.packet;
+    w.job = i;
+    w.payload = payload_of(p.size() - kTransportOverhead);
+    jobs.push_back({&w.session->receive, load_le64(p.data() + 8), p.data() + kTransportHeader,
+                    static_cast<uint32_t>(p.size() - kTransportOverhead), false});
+    work.push_back(w);
+  }
+  aead.open(jobs);
+  for (size_t i = 0; i < work.size(); i++) {
+    OpenJob& job = batch[work[i].job];
+    job.result = counted(jobs[i].ok ? finish_open(now, job, work[i], out) : Drop::bad_tag);
+  }
+  retired.clear();
+}
+
+Drop Tunnels::Impl::finish_open(Now now, OpenJob& job, const Work& w, Out& out) {
+  Peer& p = *w.peer;
+  if (!w.session->window.accept(load_le64(job.packet->data() + 8))) return Drop::replayed_counter;
+  job.peer = p.ref;
+  p.rx_bytes += job.packet->size();
+  p.last_received = now.mono;
+  const bool confirmed = w.session == p.sessions.next.get();
+  if (confirmed) confirm(now.mono, p, job.from, out);
+  note_source(p, job.from);
+  if (p.configured) {
+    p.configured->timers.on_received(now.mono, w.payload);
+    if (confirmed) flush_staged(now, p, out);
+    const Session* s = p.sessions.current.get();
+    if (s != nullptr && s->role == Role::initiator && now.mono - s->created >= kRekeyOnReceiveAfter &&
+        p.configured->timers.take_last_minute()) {
+      initiate(now, p, Reason::rekey, out);
+    }
+  }
+  if (p.configured || confirmed) touch(p);
+  job.packet->pop_front(kTransportHeader);
+  job.packet->truncate(job.packet->size() - crypto::kTagSize);
+  return deliver(p, *job.packet);
+}
+
+// What a configured peer sends must be an IP packet from an address that is its own.
+Drop Tunnels::Impl::deliver(const Peer& p, Packet& packet) {
+  if (!p.configured || packet.size() == 0) return Drop::none;
+  const auto inner = parse_inner_packet(packet.bytes());
+  if (!inner) return Drop::malformed;
+  if (allowed.find(inner->source) != p.ref) return Drop::not_allowed_ip;
+  packet.truncate(inner->length);
+  return Drop::none;
+}
+
+// Gives up a session whose keys jobs of the running batch may still use.
+void Tunnels::Impl::retire(SessionPtr& s) {
+  if (!s) return;
+  indexes.erase(s->local);
+  retired.push_back(std::move(s));
+}
+
+}  // namespace macrovpn::encryption

@@ -1,0 +1,128 @@
+// Adding, removing and describing peers.
+#include "core/encryption/tunnels_impl.h"
+
+namespace macrovpn::encryption {
+
+Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId shard, PacketPool& packets,
+                    Rng& random, const TunnelLimits& l)
+    : self(own),
+      network(network_tag),
+      pool(packets),
+      rng(random),
+      limits(l),
+      indexes(shard, random),
+      half_open(l.half_open),
+      cookies(own.pub, random),
+      load(l.load_threshold),
+      early(network_tag, random) {}
+Tunnels::Impl::~Impl() = default;
+
+Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPeer& c) {
+  const auto shared = crypto::x25519(self.secret, c.key);
+  if (!shared) return refused(Drop::low_order_point);
+  if (peers.count(PeerKind::configured) >= limits.configured_peers) return refused(Drop::table_full);
+  if (Peer* known = peers.find(c.key)) {
+    if (known->kind == PeerKind::configured || c.key == self.pub) return refused(Drop::unknown_peer);
+    owed.push_back(PeerGone{known->ref});  // a stranger becomes somebody that the user named
+    remove(*known);
+  }
+  auto p = std::make_unique<Peer>();
+  p->kind = PeerKind::configured;
+  p->key = c.key;
+  p->static_shared = *shared;
+  p->route = c.route;
+  p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive);
+  Peer& added = peers.add(std::move(p));
+  for (const IpPrefix& prefix : c.allowed_ips) {
+    if (allowed.insert(prefix, added.ref)) continue;
+    remove(added);
+    return refused(Drop::table_full);
+  }
+  added.configured->timers.start_persistent(now);
+  touch(added);
+  return added.ref;
+}
+
+Result<PeerRef, Drop> Tunnels::Impl::add_hop(const HopPeer& h) {
+  const auto shared = crypto::x25519(h.ours.secret, h.key);
+  if (!shared) return refused(Drop::low_order_point);
+  if (peers.count(PeerKind::hop) >= limits.hop_peers) return refused(Drop::table_full);
+  auto p = std::make_unique<Peer>();
+  p->kind = PeerKind::hop;
+  p->key = h.key;
+  p->static_shared = *shared;
+  p->route = h.route;
+  p->hop = std::make_unique<HopState>(h.ours);
+  return peers.add(std::move(p)).ref;
+}
+
+void Tunnels::Impl::free_session(SessionPtr& s) {
+  if (!s) return;
+  indexes.erase(s->local);
+  s.reset();
+}
+
+void Tunnels::Impl::free_pending(Peer& p) {
+  if (!p.pending) return;
+  indexes.erase(p.pending->local);
+  p.pending.reset();
+}
+
+void Tunnels::Impl::free_keys(Peer& p) {
+  free_pending(p);
+  free_session(p.sessions.current);
+  free_session(p.sessions.previous);
+  free_session(p.sessions.next);
+}
+
+void Tunnels::Impl::remove(Peer& p) {
+  free_keys(p);
+  if (p.kind == PeerKind::configured) allowed.remove(p.ref);
+  if (p.half_open()) half_open.remove(p.ephemeral.caller);
+  peers.remove(p);
+}
+
+PeerInfo Tunnels::Impl::info(const Peer& p) const {
+  PeerInfo i;
+  i.kind = p.kind;
+  i.key = p.key;
+  i.our_key = keys_for(p).pub;
+  i.route = p.route;
+  i.established = p.sessions.current != nullptr;
+  i.h1 = p.h1;
+  i.handshake_hash = p.handshake_hash;
+  i.last_handshake = p.last_handshake;
+  i.last_received = p.last_received;
+  i.rx_bytes = p.rx_bytes;
+  i.tx_bytes = p.tx_bytes;
+  return i;
+}
+
+void Tunnels::Impl::check_invariants() const {
+  peers.check_invariants();
+  size_t live = 0, waiting = 0;
+  for (const PeerRef ref : peers.refs()) {
+    const Peer& p = *peers.find(ref);
+    const auto owns = [&](SessionIndex i) {
+      live++;
+      return indexes.find(i) == &p;
+    };
+    MV_ASSERT(!p.pending || owns(p.pending->local));
+    for (const SessionPtr* s : {&p.sessions.current, &p.sessions.previous, &p.sessions.next}) {
+      MV_ASSERT(!*s || owns((*s)->local));
+    }
+    MV_ASSERT((p.configured != nullptr) == (p.kind == PeerKind::configured));
+    MV_ASSERT((p.hop != nullptr) == (p.kind == PeerKind::hop));
+    MV_ASSERT(p.kind != PeerKind::ephemeral || (!p.pending && !p.sessions.empty()));
+    MV_ASSERT(p.kind == PeerKind::hop ? !p.sessions.next : true);
+    MV_ASSERT(!p.configured || p.configured->staged.size() <= limits.staged_packets);
+    MV_ASSERT(deadline_of(p) >= p.scheduled);  // never woken too late
+    waiting += p.half_open();
+  }
+  MV_ASSERT(live == indexes.size() && waiting == half_open.all());
+  MV_ASSERT(waiting <= limits.half_open && peers.count(PeerKind::ephemeral) <= limits.ephemeral_peers);
+  MV_ASSERT(peers.count(PeerKind::configured) <= limits.configured_peers);
+  MV_ASSERT(peers.count(PeerKind::hop) <= limits.hop_peers && retired.empty());
+}
+
+}  // namespace macrovpn::encryption
