@@ -1,0 +1,261 @@
+// One row a setting: its key, its default, what it means and how its value is read.  Loading, `config get`,
+// `config set` and the complaints all follow from the rows.
+#include "shell/config/settings.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "shell/config/atomic_file.h"
+
+namespace macrovpn::shell {
+namespace {
+
+constexpr size_t kMaxFile = 64 * 1024;
+constexpr size_t kMaxListen = 8;
+
+using Complaint = std::optional<std::string>;
+
+struct Row {
+  std::string_view key;
+  TomlValue standard;
+  std::string_view help;
+  Complaint (*read)(Settings&, const TomlValue&);
+};
+
+using Texts = std::vector<std::string>;
+
+template <class E>
+Complaint choice(E& out, const TomlValue& v, std::initializer_list<std::pair<std::string_view, E>> choices) {
+  std::string names;
+  const auto* text = std::get_if<std::string>(&v);
+  for (const auto& [name, value] : choices) {
+    if (text != nullptr && *text == name) {
+      out = value;
+      return {};
+    }
+    names += (names.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+  }
+  return "must be one of " + names;
+}
+
+Complaint flag(bool& out, const TomlValue& v) {
+  const auto* b = std::get_if<bool>(&v);
+  if (b == nullptr) return "must be true or false";
+  out = *b;
+  return {};
+}
+
+Complaint text(std::string& out, const TomlValue& v) {
+  const auto* s = std::get_if<std::string>(&v);
+  if (s == nullptr) return "must be a \"text\"";
+  out = *s;
+  return {};
+}
+
+template <class T>
+Complaint number(T& out, const TomlValue& v, int64_t low, int64_t high) {
+  const auto* n = std::get_if<int64_t>(&v);
+  if (n == nullptr || *n < low || *n > high)
+    return "must be a number from " + std::to_string(low) + " to " + std::to_string(high);
+  out = static_cast<T>(*n);
+  return {};
+}
+
+Complaint endpoints(std::vector<Endpoint>& out, const TomlValue& v, size_t limit) {
+  const auto* list = std::get_if<Texts>(&v);
+  if (list == nullptr || list->size() > limit)
+    return "must be a list of at most " + std::to_string(limit) + " endpoints";
+  out.clear();
+  for (const std::string& s : *list) {
+    const auto e = Endpoint::parse(s);
+    if (!e) return "must hold endpoints like \"0.0.0.0:51820\" or \"[::]:51820\"";
+    out.push_back(*e);
+  }
+  return {};
+}
+
+Complaint region(Region& out, const TomlValue& v) {
+  std::string s;
+  if (auto c = text(s, v)) return c;
+  const auto parsed = s.empty() ? Region{} : parse_region(s);
+  if (!parsed) return "must be a country code like \"NO\", or \"\" for none";
+  out = *parsed;
+  return {};
+}
+
+Complaint bandwidth(Bandwidth& out, const TomlValue& v) {
+  std::string s;
+  if (auto c = text(s, v)) return c;
+  const auto parsed = s.empty() ? Bandwidth{} : parse_bandwidth(s);
+  if (!parsed) return "must be like \"100 Mbit/s\" or \"12 MB/s\", or \"\" for none";
+  out = *parsed;
+  return {};
+}
+
+Complaint mode(Settings& s, const TomlValue& v) {
+  return choice<Mode>(s.mode, v,
+                      {{"fast", Mode::fast}, {"balanced", Mode::balanced}, {"private", Mode::private_}});
+}
+Complaint exit_kind(Settings& s, const TomlValue& v) {
+  return choice<ExitKind>(
+      s.exit_kind, v,
+      {{"auto", ExitKind::automatic}, {"rootless", ExitKind::rootless}, {"kernel", ExitKind::kernel}});
+}
+
+const std::vector<Row>& rows() {
+  using S = Settings;
+  using V = TomlValue;
+  static const std::vector<Row> all = {
+      {"client.exit_region", "", "country in which circuits should end, like \"NO\"",
+       [](S& s, const V& v) { return region(s.exit_region, v); }},
+      {"client.hops", int64_t{0}, "relays in a circuit, 1 to 5; 0: as the mode says",
+       [](S& s, const V& v) { return number(s.hops, v, 0, 5); }},
+      {"client.mode", "private", "fast (1 relay), balanced (2) or private (3)", mode},
+      {"network.descriptors", "", "folder of relay descriptors; \"\": the usual one",
+       [](S& s, const V& v) { return text(s.descriptor_folder, v); }},
+      {"network.file", "", "the network file; \"\": the usual one",
+       [](S& s, const V& v) { return text(s.network_file, v); }},
+      {"relay.as_number", int64_t{0}, "the relay's AS number, published; 0: not said",
+       [](S& s, const V& v) { return number(s.as_number, v, 0, UINT32_MAX); }},
+      {"relay.bandwidth", "", "what the relay offers, published, like \"100 Mbit/s\"",
+       [](S& s, const V& v) { return bandwidth(s.bandwidth, v); }},
+      {"relay.endpoints", Texts{}, "where others reach the relay, published; none: where it listens",
+       [](S& s, const V& v) { return endpoints(s.endpoints, v, kMaxRelayEndpoints); }},
+      {"relay.exit", false, "whether the relay is an exit", [](S& s, const V& v) { return flag(s.exit, v); }},
+      {"relay.exit_kind", "auto", "how an exit sends traffic out: auto, rootless or kernel", exit_kind},
+      {"relay.exit_risk_accepted", false, "you know that what others do through an exit shows your address",
+       [](S& s, const V& v) { return flag(s.exit_risk_accepted, v); }},
+      {"relay.family_key", "", "file with the key that all your relays share",
+       [](S& s, const V& v) { return text(s.family_key_file, v); }},
+      {"relay.listen", Texts{"0.0.0.0:51820", "[::]:51820"}, "UDP addresses on which a relay listens",
+       [](S& s, const V& v) { return endpoints(s.listen, v, kMaxListen); }},
+      {"relay.region", "", "the relay's country, published, like \"NO\"",
+       [](S& s, const V& v) { return region(s.region, v); }},
+  };
+  return all;
+}
+
+std::vector<std::string_view> keys() {
+  std::vector<std::string_view> out;
+  for (const Row& r : rows()) out.push_back(r.key);
+  return out;
+}
+
+const Row* find_row(std::string_view key) {
+  const auto it = std::find_if(rows().begin(), rows().end(), [&](const Row& r) { return r.key == key; });
+  return it == rows().end() ? nullptr : &*it;
+}
+
+std::string unknown(const std::string& key) {
+  return "unknown setting '" + key + "'." + suggestion(key, keys());
+}
+
+Result<std::vector<TomlEntry>> read_entries(const std::string& file) {
+  if (!file_exists(file)) return std::vector<TomlEntry>{};
+  TRY(const std::vector<uint8_t> bytes, read_file(file, kMaxFile));
+  return read_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+}
+
+Result<void> apply_file(Settings& s, const std::string& file, SettingSource source) {
+  TRY(const auto entries, read_entries(file));
+  for (const TomlEntry& e : entries) {
+    const Row* row = find_row(e.key);
+    if (row == nullptr) return toml_error(file, e.line, unknown(e.key));
+    if (const Complaint c = row->read(s, e.value)) return toml_error(file, e.line, "'" + e.key + "' " + *c);
+    s.values[e.key] = {e.value, source};
+  }
+  return {};
+}
+
+std::string trimmed(std::string_view s) {
+  while (!s.empty() && s.front() == ' ') s.remove_prefix(1);
+  while (!s.empty() && s.back() == ' ') s.remove_suffix(1);
+  return std::string(s);
+}
+
+Texts split_at_commas(const std::string& s) {
+  Texts out;
+  size_t from = 0;
+  while (from <= s.size()) {
+    const size_t comma = std::min(s.find(',', from), s.size());
+    if (auto item = trimmed(std::string_view(s).substr(from, comma - from)); !item.empty())
+      out.push_back(item);
+    from = comma + 1;
+  }
+  return out;
+}
+
+// What was typed, as the kind of value that the setting has.
+TomlValue typed_value(const Row& row, const std::string& typed) {
+  if (std::holds_alternative<Texts>(row.standard)) return split_at_commas(typed);
+  if (std::holds_alternative<bool>(row.standard) && (typed == "true" || typed == "false"))
+    return typed == "true";
+  int64_t n = 0;
+  const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), n);
+  if (std::holds_alternative<int64_t>(row.standard) && error == std::errc{} &&
+      end == typed.data() + typed.size())
+    return n;
+  return typed;
+}
+
+}  // namespace
+
+std::vector<SettingInfo> all_settings() {
+  std::vector<SettingInfo> out;
+  for (const Row& r : rows()) out.push_back({r.key, r.help});
+  return out;
+}
+
+Result<Settings> load_settings(const std::string& user_file, const std::string& overlay_file) {
+  Settings s;
+  for (const Row& r : rows()) {
+    MV_ASSERT(!r.read(s, r.standard));
+    s.values[std::string(r.key)] = {r.standard, SettingSource::built_in};
+  }
+  TRY_VOID(apply_file(s, user_file, SettingSource::user_file));
+  TRY_VOID(apply_file(s, overlay_file, SettingSource::config_set));
+  return s;
+}
+
+Result<void> set_setting(const std::string& overlay_file, const std::string& key, const std::string& typed) {
+  const Row* row = find_row(key);
+  if (row == nullptr) return fail(unknown(key));
+  const TomlValue value = typed_value(*row, typed);
+  Settings scratch;
+  if (const Complaint c = row->read(scratch, value)) return fail("'" + key + "' " + *c);
+  TRY(const auto entries, read_entries(overlay_file));
+  std::map<std::string, std::string> lines;
+  for (const TomlEntry& e : entries) lines[e.key] = to_toml(e.value);
+  lines[key] = to_toml(value);
+  std::string out =
+      "# Written by `macrovpn config set`; it wins over settings.toml, which is yours to edit.\n";
+  for (const auto& [name, toml] : lines) out += name + " = " + toml + "\n";
+  return write_file(overlay_file, as_bytes(out));
+}
+
+std::optional<Bandwidth> parse_bandwidth(std::string_view s) {
+  constexpr std::pair<std::string_view, uint64_t> units[] = {{"", 8},
+                                                             {"B/s", 8},
+                                                             {"kB/s", 8'000},
+                                                             {"MB/s", 8'000'000},
+                                                             {"GB/s", 8'000'000'000},
+                                                             {"kbit/s", 1'000},
+                                                             {"Mbit/s", 1'000'000},
+                                                             {"Gbit/s", 1'000'000'000}};
+  uint64_t n = 0;
+  const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
+  if (error != std::errc{} || n == 0 || n > 1'000'000'000'000) return std::nullopt;
+  const std::string unit = trimmed(s.substr(static_cast<size_t>(end - s.data())));
+  for (const auto& [name, bits] : units) {
+    if (unit == name && n <= UINT64_MAX / bits) return Bandwidth{n * bits / 8};
+  }
+  return std::nullopt;
+}
+
+std::optional<Region> parse_region(std::string_view s) {
+  if (s.size() != 2 || !std::all_of(s.begin(), s.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+    return std::nullopt;
+  return Region{{static_cast<uint8_t>(s[0]), static_cast<uint8_t>(s[1])}};
+}
+
+}  // namespace macrovpn::shell

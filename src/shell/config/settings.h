@@ -1,0 +1,61 @@
+// What the user wants, from two TOML files: the user's own, which only the user writes, and over it the one
+// that `macrovpn config set` writes.  Unknown keys are refused, because a misspelt one would silently do
+// nothing.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/ip.h"
+#include "model/relay.h"
+#include "shell/config/toml_text.h"
+
+namespace macrovpn::shell {
+
+enum class Mode : uint8_t { fast = 1, balanced = 2, private_ = 3 };  // the value is the number of hops
+enum class ExitKind : uint8_t { automatic, rootless, kernel };
+
+enum class SettingSource : uint8_t { built_in, user_file, config_set };
+struct SettingValue {
+  TomlValue value;
+  SettingSource source = SettingSource::built_in;
+};
+
+struct Settings {
+  Mode mode = Mode::private_;
+  unsigned hops = 0;  // 0: as the mode says
+  Region exit_region;
+  std::vector<Endpoint> listen;     // the UDP ports that a relay listens on
+  std::vector<Endpoint> endpoints;  // where others reach the relay; empty: the listening ones
+  Region region;
+  Bandwidth bandwidth;
+  uint32_t as_number = 0;
+  std::string family_key_file;  // empty: no family
+  bool exit = false;
+  bool exit_risk_accepted = false;
+  ExitKind exit_kind = ExitKind::automatic;
+  std::string network_file, descriptor_folder;  // empty: the usual place
+
+  std::map<std::string, SettingValue> values;  // every key, as `config get` shows it
+
+  unsigned hop_count() const { return hops != 0 ? hops : static_cast<unsigned>(mode); }
+};
+
+struct SettingInfo {
+  std::string_view key;
+  std::string_view help;
+};
+std::vector<SettingInfo> all_settings();
+
+// Files that do not exist count as empty.
+Result<Settings> load_settings(const std::string& user_file, const std::string& overlay_file);
+// `text` is what was typed: lists are separated by commas.  Checked before anything is written.
+Result<void> set_setting(const std::string& overlay_file, const std::string& key, const std::string& text);
+
+// "100 Mbit/s", "12 MB/s" or a number of bytes per second.
+std::optional<Bandwidth> parse_bandwidth(std::string_view);
+std::optional<Region> parse_region(std::string_view);
+
+}  // namespace macrovpn::shell
