@@ -8,7 +8,11 @@ endif()
 
 add_library(macrovpn_flags INTERFACE)
 target_compile_options(macrovpn_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-  -Wold-style-cast -Wimplicit-fallthrough -Werror -fno-strict-aliasing -fstack-protector-strong)
+  -Wold-style-cast -Wimplicit-fallthrough -Werror -fno-strict-aliasing -fstack-protector-strong
+  # Designated initialisers leave the rest at its default on purpose.
+  -Wno-missing-field-initializers
+  # GCC 12 sees uninitialised members inside std::variant and std::optional that are never read.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 target_include_directories(macrovpn_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(macrovpn_flags INTERFACE Threads::Threads)
 if(MACROVPN_SANITIZE)

@@ -74,6 +74,13 @@ LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id,
   return out;
 }
 
+std::optional<LeaseTable::Taken> LeaseTable::granted(PeerRef session) const {
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end()) return std::nullopt;
+  const Lease& lease = leases_.at(it->second);
+  return Taken{lease.number, it->second, lease.secret, lease.mtu, {}};
+}
+
 LeaseNumber LeaseTable::lease_of(PeerRef session) const {
   const auto it = sessions_.find(session);
   return it == sessions_.end() ? LeaseNumber{} : leases_.at(it->second).number;

@@ -46,6 +46,8 @@ class LeaseTable {
   // The session was confirmed: its request, if any, takes effect.
   std::optional<Result<Taken, ErrorCode>> confirmed(Mono now, PeerRef session);
 
+  // What the session already holds, with the present secret: for a client that lost the answer.
+  std::optional<Taken> granted(PeerRef session) const;
   LeaseNumber lease_of(PeerRef session) const;      // 0: none
   PeerRef session_of(LeaseNumber) const;            // the newest; nobody if none is left
   bool exists(LeaseNumber) const;

@@ -4,21 +4,35 @@
 
 namespace macrovpn::routing {
 
-void Liveness::started(Mono now, Rng& rng) { next_keepalive_ = now + rng.between(20s, 26s); }
+void Liveness::started(Mono now, Rng& rng) {
+  last_packet_ = now;
+  next_keepalive_ = now + rng.between(20s, 26s);
+}
 
-void Liveness::sent(Mono now) {
-  last_sent_ = now;
+void Liveness::asked(Mono now) {
   if (first_unanswered_ == kNever) first_unanswered_ = now;
 }
 
-void Liveness::received(Mono) {
+void Liveness::answered() {
   first_unanswered_ = kNever;
   probes_ = 0;
 }
 
-void Liveness::pong(Mono now, Duration measured) {
+void Liveness::sent(Mono now) {
+  last_packet_ = now;
+  asked(now);
+}
+
+void Liveness::received(Mono now) {
+  last_packet_ = now;
+  answered();
+}
+
+void Liveness::pinged(Mono now) { asked(now); }
+
+void Liveness::pong(Mono, Duration measured) {
   round_trip_ = round_trip_ == Duration::zero() ? measured : (round_trip_ * 7 + measured) / 8;
-  received(now);
+  answered();
 }
 
 Duration Liveness::patience() const { return std::max(kQuiet, round_trip_ * 2); }
@@ -35,7 +49,7 @@ Liveness::Verdict Liveness::check(Mono now, Rng& rng) {
   }
   if (now >= next_keepalive_) {
     next_keepalive_ = now + rng.between(20s, 26s);
-    if (now - last_sent_ < kFlowOpen) return Verdict::ping;
+    if (idle_for(now) < kFlowOpen) return Verdict::ping;
   }
   return Verdict::nothing;
 }

@@ -12,24 +12,28 @@ namespace macrovpn::routing {
 
 class Liveness {
  public:
-  static constexpr Duration kQuiet = 600ms;
+  static constexpr Duration kQuiet = 450ms;
   static constexpr Duration kFlowOpen = 5min;  // a circuit without packets for that long is idle
   static constexpr int kProbes = 2;
 
   enum class Verdict : uint8_t { nothing, ping, dead };
 
   void started(Mono now, Rng& rng);
-  void sent(Mono now);
-  void received(Mono now);
+  void sent(Mono now);      // a packet of the user's
+  void received(Mono now);  // ditto
+  void pinged(Mono now);
   void pong(Mono now, Duration round_trip);
   Verdict check(Mono now, Rng& rng);  // at next_check() or later; `ping`: send one now
   Mono next_check() const;
+  Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
   Duration round_trip() const { return round_trip_; }  // smoothed (RFC 6298); zero: not measured yet
 
  private:
   Duration patience() const;
+  void asked(Mono now);
+  void answered();
   Mono first_unanswered_ = kNever;  // when the first packet since the last one received was sent
-  Mono last_sent_ = kLongAgo;
+  Mono last_packet_ = kLongAgo;
   Mono last_probe_ = kLongAgo;
   Mono next_keepalive_ = kNever;
   int probes_ = 0;

@@ -57,12 +57,9 @@ struct Draw {
       const auto own = where([&](const RelayInfo& r) { return r.id == g && suits_exit(r); });
       if (!own.empty()) return own.front();
     }
-    // Relays that are only exits first spend what only they can; guards of this client never exit for it.
-    return weighted_draw(where([&](const RelayInfo& r) {
-                           return suits_exit(r) && !contains(request.avoid, r.id) &&
-                                  (request.hops == 1 || !contains(request.guards, r.id));
-                         }),
-                         now, rng);
+    const auto usable = [&](const RelayInfo& r) { return suits_exit(r) && !contains(request.avoid, r.id); };
+    const auto strangers = where([&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); });
+    return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
   }
   const RelayInfo* guard() {
     for (const PeerId& g : request.guards) {
@@ -72,12 +69,13 @@ struct Draw {
     return nullptr;
   }
   const RelayInfo* middle() {
-    const auto usable = [&](const RelayInfo& r) {
-      return fits(r, Role::middle) && !contains(request.avoid, r.id) && !contains(request.guards, r.id);
-    };
-    const auto preferred = where([&](const RelayInfo& r) { return usable(r) && contains(request.middles, r.id); });
+    const auto usable = [&](const RelayInfo& r) { return fits(r, Role::middle) && !contains(request.avoid, r.id); };
+    const auto stranger = [&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); };
+    // Out of the middle set; else any but our guards; in a small network, those too.
+    const auto preferred = where([&](const RelayInfo& r) { return stranger(r) && contains(request.middles, r.id); });
     if (!preferred.empty()) return weighted_draw(preferred, now, rng);
-    return weighted_draw(where(usable), now, rng);
+    const auto strangers = where(stranger);
+    return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
   }
 };
 

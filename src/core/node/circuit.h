@@ -1,0 +1,81 @@
+// A client's circuit, its hops, and the group that it serves.
+#pragma once
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "base/packet.h"
+#include "core/routing/frames.h"
+#include "core/routing/liveness.h"
+#include "model/relay.h"
+
+namespace macrovpn::node {
+
+struct Hop {
+  RelayInfo relay;
+  uint8_t endpoint = 0;  // which of the relay's
+  PublicKey our_key;
+  PeerRef peer;
+  LegNumber leg;         // in the session of the hop before; 0 for the first
+  bool up = false;
+  Duration up_after{};   // since the first packet of the build
+  Duration round_trip{}; // of the newest ping
+  ByteArray<32> challenge{};
+  bool bound = false;    // proved that its identity and WireGuard keys belong together
+};
+
+struct Circuit {
+  enum class State : uint8_t { waiting_for_guard, building, ready, draining };
+  CircuitId id;
+  TunId tun;  // of the group that it serves; 0: spare
+  State state = State::building;
+  std::vector<Hop> hops;
+  bool hop_by_hop = false;
+  bool shares_guard = false;  // the first hop's session carries other circuits too
+  bool resumes = false;       // asked to take over the group's lease
+  Mono build_started = kLongAgo;
+  Duration ready_after{};
+  Mono gives_up = kNever;     // building: the timeout; draining: the end
+  routing::LeaseId lease{};
+  Secret<32> lease_secret;
+  bool granted = false;
+  uint8_t lease_flags = 0;
+  Mono asked_lease = kNever;
+  uint16_t mtu = 0;
+  bool mtu_proved = false;
+  int mtu_probes = 0;
+  Mono next_mtu_probe = kNever;
+  Mono check_binding = kNever;
+  int binding_tries = 0;
+  routing::Liveness live;
+  struct Ping {
+    size_t hop;
+    Mono sent;
+    uint16_t size;
+  };
+  std::map<uint64_t, Ping> pings;  // at most kMaxPings, oldest dropped
+  uint64_t tx_bytes = 0, rx_bytes = 0;
+
+  Hop& exit() { return hops.back(); }
+  const Hop& exit() const { return hops.back(); }
+};
+inline constexpr size_t kMaxPings = 16;
+inline constexpr size_t kMaxWaiting = 64;
+
+// One isolation group: a TUN, its circuit, and the lease that keeps its connections.
+struct Group {
+  TunId tun;
+  CircuitId active;       // carries the group's packets; 0: none
+  CircuitId replacement;  // being built
+  bool has_lease = false;
+  PeerId exit;            // where the lease lives
+  routing::LeaseId lease{};
+  Secret<32> lease_secret;
+  std::vector<PeerId> avoid;      // middles of the circuit that is being left
+  int failed_builds = 0;          // since the last success
+  Mono trouble_since = kNever;    // when the old circuit was last heard
+  Mono retry_at = kNever;
+  std::deque<Packet> waiting;     // packets while there is no circuit; oldest dropped at kMaxWaiting
+};
+
+}  // namespace macrovpn::node

@@ -1,0 +1,213 @@
+// Building circuits.
+//
+// In one round trip: the message for each relay is the initiation of the client's handshake with it, followed by early
+// data that only it can open: the next relay and the message for that one, down to the exit, for which it is the lease.
+// So the messages are made from the exit backwards.  Each relay answers at once, and the answers of later hops come up
+// inside the new sessions of earlier ones.
+//
+// Hop by hop (when a relay takes no early data, or none has a prekey): each handshake is carried by an EXTEND frame in
+// the session before; one round trip per hop.
+#include <algorithm>
+
+#include "core/node/client_side.h"
+
+namespace macrovpn::node {
+
+using routing::ErrorCode;
+
+ClientSide::ClientSide(Shared s) : s_(s), config_(*s.config.client) {
+  if (config_.saved_guards.empty()) return;
+  if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok()) guards_ = std::move(loaded).value();
+}
+
+void ClientSide::save_guards(Effects& fx) { fx.events.push_back(GuardsChanged{guards_.save()}); }
+
+void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx) {
+  guards_.drop_expired(now.wall);
+  bool changed = false;
+  while (guards_.wants_more()) {
+    std::vector<const RelayInfo*> fresh;
+    for (const RelayInfo* r : relays) {
+      const auto& have = guards_.all();
+      const bool known = std::any_of(have.begin(), have.end(), [&](const auto& g) { return g.id == r->id; });
+      const bool old_enough = now.wall - r->created >= s_.config.network.guard_age;
+      if (!known && old_enough && routing::fits(*r, routing::Role::guard)) fresh.push_back(r);
+    }
+    const RelayInfo* drawn = routing::weighted_draw(fresh, now.wall, s_.rng);
+    if (drawn == nullptr) break;
+    const auto added = guards_.add(drawn->id, now.wall);
+    if (added == peers::GuardSet::Add::too_many_new) {
+      fx.events.push_back(Warning{"More than two new entry relays in a week were refused: something may be making "
+                                  "your entry relays fail on purpose."});
+      break;
+    }
+    changed = true;
+  }
+  if (changed) save_guards(fx);
+  middles_.drop_expired(now.wall);
+  std::vector<const RelayInfo*> pool;
+  for (const RelayInfo* r : relays) {
+    if (routing::fits(*r, routing::Role::middle)) pool.push_back(r);
+  }
+  for (size_t tries = 0; middles_.wants_more() && tries < 4 * peers::MiddleSet::kSize; tries++) {
+    if (const RelayInfo* r = routing::weighted_draw(pool, now.wall, s_.rng)) middles_.add(r->id, now.wall, s_.rng);
+  }
+}
+
+Result<std::vector<const RelayInfo*>> ClientSide::pinned_path(Now now) const {
+  std::vector<const RelayInfo*> path;
+  for (const PeerId& id : config_.pinned_path) {
+    const RelayInfo* r = s_.directory.find(id, now.wall);
+    if (r == nullptr) return fail("a relay of the pinned path is not known; add its descriptor");
+    path.push_back(r);
+  }
+  return path;
+}
+
+Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group* group) {
+  std::vector<const RelayInfo*> relays;
+  for (const auto& [id, r] : s_.directory.relays()) {
+    if (r.expiry > now.wall && !banned_.contains(id)) relays.push_back(&r);
+  }
+  routing::PathRequest request;
+  request.hops = config_.hops;
+  request.guards = guards_.in_order(now.mono);
+  request.middles = middles_.ids();
+  request.exit_region = config_.exit_region;
+  if (group != nullptr) {
+    request.avoid = group->avoid;
+    if (group->has_lease) request.exit = group->exit;
+  }
+  auto path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+  if (path.ok() || request.avoid.empty()) return path;
+  request.avoid.clear();  // a middle that failed is better than no circuit
+  return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+}
+
+Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {
+  std::vector<const RelayInfo*> relays;
+  for (const auto& [id, r] : s_.directory.relays()) {
+    if (r.expiry > now.wall && !banned_.contains(id)) relays.push_back(&r);
+  }
+  if (config_.pinned_path.empty()) refill_guards(now, relays, fx);
+  TRY(const auto path, config_.pinned_path.empty() ? pick_path(now, group) : pinned_path(now));
+  const CircuitId id{next_circuit_++};
+  Circuit& c = circuits_[id];
+  c.id = id;
+  c.hop_by_hop = config_.build == Build::hop_by_hop;
+  c.hops.resize(path.size());
+  for (size_t i = 0; i < path.size(); i++) c.hops[i].relay = *path[i];
+  c.mtu = mtu_for(path.size(), path.front()->endpoints[0].address.family());
+  c.shares_guard = path.size() > 1;
+  if (group != nullptr) {
+    c.tun = group->tun;
+    c.resumes = group->has_lease && group->exit == path.back()->id;
+    c.lease = group->lease;
+    c.lease_secret = group->lease_secret;
+    group->replacement = id;
+  }
+  const bool prekeys_missing = std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
+  c.hop_by_hop |= prekeys_missing;
+  c.gives_up = now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(path.size()) : 1);
+  add_peers(now, c);
+  begin_build(now, c);
+  return id;
+}
+
+void ClientSide::add_peers(Now now, Circuit& c) {
+  for (size_t i = 0; i < c.hops.size(); i++) {
+    Hop& hop = c.hops[i];
+    if (i == 0 && c.shares_guard) {
+      if (const auto link = links_.find(hop.relay.id); link != links_.end()) {
+        hop.peer = link->second.peer;
+        hop.our_key = link->second.our_key;
+        hop.up = link->second.up;
+        continue;
+      }
+    }
+    Route route;
+    if (i == 0) {
+      const Endpoint& e = hop.relay.endpoints[hop.endpoint];
+      const MaskId mask = s_.masks.called(hop.relay.wireguard);
+      s_.masks.note_endpoint(e, mask);
+      route = Route::udp(kListenSocket, e, mask);
+    } else {
+      hop.leg = {1 + static_cast<uint32_t>(s_.rng.below(kMaxLegNumber))};
+      route = Route::through(c.hops[i - 1].peer, hop.leg);
+    }
+    const KeyPair ours = crypto::x25519_generate(s_.rng);
+    const auto peer = s_.tunnels.add_hop(now.mono, {ours, hop.relay.wireguard, route});
+    MV_ASSERT(peer.ok());
+    hop.peer = *peer;
+    hop.our_key = ours.pub;
+    if (i == 0 && c.shares_guard) {
+      links_[hop.relay.id] = {hop.peer, ours.pub, false, c.id, 0};
+    } else {
+      hop_of_[hop.peer] = {c.id, i};
+    }
+  }
+}
+
+void ClientSide::begin_build(Now now, Circuit& c) {
+  c.build_started = now.mono;
+  c.live.started(now.mono, s_.rng);
+  const Hop& first = c.hops[0];
+  if (c.shares_guard && !first.up && links_.at(first.relay.id).building != c.id) {
+    c.state = Circuit::State::waiting_for_guard;
+    return;
+  }
+  c.state = Circuit::State::building;
+  if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
+  extend_next(now, c, first.up ? 1 : 0);
+}
+
+std::vector<uint8_t> ClientSide::lease_frame(const Circuit& c, const crypto::Hash32& h1) const {
+  routing::LeaseFrame f;
+  f.flags = routing::kLeaseWantsV6;
+  f.mtu = c.mtu;
+  if (c.resumes) {
+    f.flags |= routing::kLeaseResume;
+    f.id = c.lease;
+    f.resume_mac = routing::resume_mac(c.lease_secret, h1);
+  }
+  return routing::write_lease(f);
+}
+
+void ClientSide::build_in_one_round_trip(Now now, Circuit& c) {
+  const size_t first_new = c.hops[0].up ? 1 : 0;
+  std::vector<uint8_t> frame;  // for the relay at hand, made of what comes after it
+  for (size_t i = c.hops.size(); i-- > first_new;) {
+    Hop& hop = c.hops[i];
+    const auto init = s_.tunnels.start_handshake(now, hop.peer);
+    if (!init.ok()) return;  // the timeout cleans up
+    if (i + 1 == c.hops.size()) frame = lease_frame(c, init->h1);
+    const auto early = s_.tunnels.seal_early(now.wall, hop.peer, hop.relay.prekey, frame);
+    if (!early.ok()) return;
+    if (i == 0) return send_build(c, *init, *early);
+    frame = routing::write_extend(hop.relay.id, hop.endpoint, routing::write_element(init->message, hop.leg, *early));
+  }
+  s_.egress.frame(c.hops[0].peer, frame);  // the guard's session is up: the rest travels inside it
+}
+
+void ClientSide::send_build(Circuit& c, const encryption::Initiation& first, Bytes early) {
+  const Hop& guard = c.hops[0];
+  Packet p = s_.pool.copy_of(first.message);
+  encryption::append_early(p, early);
+  // Room for the answers, and no telling length.
+  const size_t total = p.size() + 64 + s_.rng.below(192);
+  encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
+  const Endpoint& e = guard.relay.endpoints[guard.endpoint];
+  s_.egress.datagram(kListenSocket, e, s_.masks.called(guard.relay.wireguard), std::move(p));
+}
+
+void ClientSide::extend_next(Now now, Circuit& c, size_t next) {
+  if (next == c.hops.size()) return;
+  Hop& hop = c.hops[next];
+  const auto init = s_.tunnels.start_handshake(now, hop.peer);
+  if (!init.ok()) return;
+  if (next == 0) return send_build(c, *init, {});
+  const auto element = routing::write_element(init->message, hop.leg, {});
+  s_.egress.frame(c.hops[next - 1].peer, routing::write_extend(hop.relay.id, hop.endpoint, element));
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,476 @@
+// The life of a circuit after its messages are out: hops come up, it becomes ready, it is watched, and it dies or is
+// replaced.  A lease moves with its group from circuit to circuit.
+#include <algorithm>
+
+#include "core/discovery/descriptor.h"
+#include "core/node/client_side.h"
+
+namespace macrovpn::node {
+
+using routing::ErrorCode;
+using routing::FrameType;
+
+Circuit* ClientSide::find(CircuitId id) {
+  const auto it = circuits_.find(id);
+  return it == circuits_.end() ? nullptr : &it->second;
+}
+
+Group* ClientSide::group_of(TunId tun) {
+  const auto it = groups_.find(tun);
+  return it == groups_.end() ? nullptr : &it->second;
+}
+
+bool ClientSide::any_ready() const {
+  return std::any_of(circuits_.begin(), circuits_.end(), [](const auto& c) { return c.second.state == Circuit::State::ready; });
+}
+
+// ---- coming up
+
+void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {
+  if (const auto it = hop_of_.find(peer); it != hop_of_.end()) {
+    Circuit* c = find(it->second.first);
+    if (c != nullptr && !c->hops[it->second.second].up) hop_up(now, *c, it->second.second, fx);
+    return;
+  }
+  for (auto& [guard, link] : links_) {
+    if (link.peer != peer || link.up) continue;
+    link.up = true;
+    for (auto& [id, c] : circuits_) {
+      if (!c.shares_guard || c.hops[0].peer != peer) continue;
+      if (id == link.building) {
+        hop_up(now, c, 0, fx);
+      } else {
+        c.hops[0].up = true;
+        if (c.state == Circuit::State::waiting_for_guard) begin_build(now, c);
+      }
+    }
+    return;
+  }
+}
+
+void ClientSide::hop_up(Now now, Circuit& c, size_t index, Effects& fx) {
+  Hop& hop = c.hops[index];
+  hop.up = true;
+  hop.up_after = now.mono - c.build_started;
+  const bool last = index + 1 == c.hops.size();
+  if (c.hop_by_hop && c.state == Circuit::State::building) {
+    if (last) {
+      s_.egress.frame(hop.peer, lease_frame(c, s_.tunnels.info(hop.peer)->h1));
+    } else if (!c.hops[index + 1].up) {
+      extend_next(now, c, index + 1);
+    }
+  }
+  const bool all = std::all_of(c.hops.begin(), c.hops.end(), [](const Hop& h) { return h.up; });
+  if (all && c.state == Circuit::State::building) ready(now, c, fx);
+}
+
+void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
+  c.state = Circuit::State::ready;
+  c.ready_after = now.mono - c.build_started;
+  build_timeout_.succeeded(c.ready_after);
+  guards_.succeeded(c.hops[0].relay.id);
+  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
+  // A spare lapses before its sessions do; a circuit in use rekeys.
+  c.gives_up = c.tun.value == 0 ? now.mono + s_.rng.between(120s, 150s) : kNever;
+  c.asked_lease = now.mono;
+  spare_failures_ = 0;
+  // The first packet confirms every session on the way, and with the last one the lease.
+  ping(now, c, c.hops.size() - 1, 0);
+  probe_mtu(now, c);
+  for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
+  ask_binding(now, c);
+  fx.events.push_back(CircuitReady{c.id, c.tun});
+  if (Group* g = group_of(c.tun)) give_to_group(now, c, *g, fx);
+}
+
+void ClientSide::give_to_group(Now now, Circuit& c, Group& g, Effects& fx) {
+  const CircuitId old = g.active;
+  if (c.resumes) {
+    const Duration after = g.trouble_since == kNever ? Duration::zero() : now.mono - g.trouble_since;
+    fx.events.push_back(LeaseMoved{g.tun, after});
+  }
+  c.tun = g.tun;
+  c.gives_up = kNever;
+  g.active = c.id;
+  g.replacement = {};
+  g.failed_builds = 0;
+  g.trouble_since = kNever;
+  g.retry_at = kNever;
+  g.avoid.clear();
+  if (c.granted) {  // a spare that has its lease already
+    g.has_lease = true;
+    g.exit = c.exit().relay.id;
+    g.lease = c.lease;
+    g.lease_secret = c.lease_secret;
+  }
+  flush_waiting(now, g, c);
+  if (old.value != 0 && old != c.id) drain(now, old);
+}
+
+// ---- frames
+
+void ClientSide::on_control(Now now, PeerRef peer, Bytes payload, Effects& fx) {
+  CircuitId id{};
+  size_t hop = 0;
+  const auto own = hop_of_.find(peer);
+  if (own != hop_of_.end()) std::tie(id, hop) = own->second;
+  routing::FrameReader reader(payload);
+  while (const auto f = reader.next()) {
+    if (own != hop_of_.end()) {
+      if (Circuit* c = find(id)) on_frame(now, *c, hop, *f, fx);
+      continue;
+    }
+    // The shared guard: a frame concerns the circuit whose leg, ping or challenge it names.
+    std::vector<CircuitId> through;
+    for (const auto& [cid, c] : circuits_) {
+      if (c.shares_guard && c.hops[0].peer == peer) through.push_back(cid);
+    }
+    for (const CircuitId cid : through) {
+      if (Circuit* c = find(cid)) on_frame(now, *c, 0, *f, fx);
+    }
+  }
+}
+
+void ClientSide::on_frame(Now now, Circuit& c, size_t hop, const routing::Frame& f, Effects& fx) {
+  const bool from_exit = hop + 1 == c.hops.size();
+  switch (f.type) {
+    case FrameType::error:
+      if (const auto e = routing::read_error(f.body)) on_error(now, c, hop, *e, fx);
+      return;
+    case FrameType::pong:
+      if (const auto p = routing::read_ping(f.body); p) {
+        const auto sent = c.pings.find(p->id);
+        if (sent != c.pings.end() && sent->second.hop == hop) on_pong(now, c, p->id);
+      }
+      return;
+    case FrameType::granted:
+      if (const auto g = routing::read_granted(f.body); g && from_exit) on_granted(now, c, *g, fx);
+      return;
+    case FrameType::bound:
+      if (const auto b = routing::read_bound(f.body)) on_bound(now, c, hop, *b, fx);
+      return;
+    default:
+      return;  // MOVED: the old circuit drains already; requests are not for clients
+  }
+}
+
+void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorFrame& e, Effects& fx) {
+  const bool from_exit = hop + 1 == c.hops.size();
+  if (!from_exit && e.leg.value != 0 && e.leg != c.hops[hop + 1].leg) return;  // another circuit's leg
+  if (e.code == ErrorCode::early_refused) {
+    if (c.state != Circuit::State::building || (hop == 0 && c.hops[0].up && e.leg.value == 0 && c.hop_by_hop)) return;
+    c.hop_by_hop = true;
+    c.gives_up = now.mono + build_timeout_.current() * static_cast<int>(c.hops.size());
+    if (!c.hops[hop].up) return;  // its response is on the way; hop_up() goes on
+    if (from_exit) {
+      s_.egress.frame(c.hops[hop].peer, lease_frame(c, s_.tunnels.info(c.hops[hop].peer)->h1));
+    } else {
+      extend_next(now, c, hop + 1);
+    }
+    return;
+  }
+  if (e.code == ErrorCode::no_such_lease && from_exit && c.resumes) {
+    c.resumes = false;
+    if (Group* g = group_of(c.tun)) g->has_lease = false;
+    fx.events.push_back(LeaseLost{c.tun});
+    s_.egress.frame(c.exit().peer, lease_frame(c, {}));
+    return;
+  }
+  if (c.state == Circuit::State::draining) return;
+  if (Group* g = group_of(c.tun); g != nullptr && from_exit) {
+    g->has_lease = false;  // this exit will not serve us
+    g->avoid.push_back(c.exit().relay.id);
+  }
+  circuit_failed(now, c.id, fx);
+}
+
+void ClientSide::on_granted(Now, Circuit& c, const routing::GrantedFrame& f, Effects& fx) {
+  c.granted = true;
+  c.asked_lease = kNever;
+  c.lease = f.id;
+  c.lease_secret = f.secret;
+  c.lease_flags = f.flags;
+  Group* g = group_of(c.tun);
+  if (g == nullptr || g->active != c.id) return;
+  if (g->has_lease && g->lease != f.id) fx.events.push_back(LeaseLost{g->tun});
+  g->has_lease = true;
+  g->exit = c.exit().relay.id;
+  g->lease = f.id;
+  g->lease_secret = f.secret;
+}
+
+// ---- pings and proofs
+
+void ClientSide::ping(Now now, Circuit& c, size_t hop, uint16_t size) {
+  const uint64_t id = s_.rng.u64();
+  if (c.pings.size() >= kMaxPings) {
+    const auto oldest = std::min_element(c.pings.begin(), c.pings.end(),
+                                         [](const auto& a, const auto& b) { return a.second.sent < b.second.sent; });
+    c.pings.erase(oldest);
+  }
+  c.pings[id] = {hop, now.mono, size};
+  const size_t least = routing::kFrameHeader + 8;
+  const size_t padding = size > least ? size - least : 0;
+  s_.egress.frame(c.hops[hop].peer, routing::write_ping(FrameType::ping, {id, padding}));
+  if (hop + 1 == c.hops.size()) c.live.pinged(now.mono);
+}
+
+void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
+  const auto it = c.pings.find(id);
+  const Circuit::Ping p = it->second;
+  c.pings.erase(it);
+  const Duration took = now.mono - p.sent;
+  c.hops[p.hop].round_trip = took;
+  if (p.hop + 1 != c.hops.size()) return;
+  c.live.pong(now.mono, took);
+  if (p.size >= c.mtu && p.size != 0) {
+    c.mtu_proved = true;
+    c.next_mtu_probe = kNever;
+  }
+}
+
+void ClientSide::probe_mtu(Now now, Circuit& c) {
+  constexpr int kTries = 3;
+  if (c.mtu_probes == kTries) {  // something on the way drops full packets
+    c.mtu = kLeastMtu;
+    c.next_mtu_probe = kNever;
+    return;
+  }
+  c.mtu_probes++;
+  c.next_mtu_probe = now.mono + std::max<Duration>(1s, c.ready_after * 2);
+  ping(now, c, c.hops.size() - 1, c.mtu);
+}
+
+void ClientSide::ask_binding(Now now, Circuit& c) {
+  bool missing = false;
+  for (Hop& h : c.hops) {
+    if (bound_.contains({h.relay.id, h.relay.wireguard})) h.bound = true;
+    if (h.bound) continue;
+    missing = true;
+    if (c.binding_tries == 0) s_.rng.fill(h.challenge);
+    s_.egress.frame(h.peer, routing::write_bind(h.challenge));
+  }
+  c.binding_tries++;
+  c.check_binding = missing ? now.mono + std::max<Duration>(kBindingTimeout, c.ready_after * 2) : kNever;
+}
+
+void ClientSide::on_bound(Now now, Circuit& c, size_t hop, const routing::BoundFrame& f, Effects& fx) {
+  Hop& h = c.hops[hop];
+  if (h.bound || c.binding_tries == 0) return;
+  const auto info = s_.tunnels.info(h.peer);
+  if (!info) return;
+  const bool right = f.identity == h.relay.identity &&
+                     discovery::verify_binding(h.relay.identity, f.signature, h.challenge, h.our_key,
+                                               h.relay.wireguard, info->handshake_hash);
+  if (right) {
+    h.bound = true;
+    bound_.insert({h.relay.id, h.relay.wireguard});
+    return;
+  }
+  if (c.shares_guard && hop == 0) return;  // may answer another circuit's challenge; the timeout decides
+  banned_.insert(h.relay.id);
+  fx.events.push_back(Warning{"A relay could not prove that its keys belong together and is not used any more."});
+  circuit_failed(now, c.id, fx);
+}
+
+// ---- watching
+
+Mono ClientSide::deadline_of(const Circuit& c) const {
+  Mono d = c.gives_up;
+  if (c.state != Circuit::State::ready) return d;
+  d = std::min({d, c.live.next_check(), c.next_mtu_probe, c.check_binding});
+  if (c.asked_lease != kNever) d = std::min(d, c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2));
+  return d;
+}
+
+void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed) {
+  if (now.mono < deadline_of(c)) return;
+  if (now.mono >= c.gives_up) return failed.push_back(c.id);
+  if (c.asked_lease != kNever && now.mono >= c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2)) {
+    c.asked_lease = now.mono;
+    Circuit again = Circuit{};  // a plain request: the exit repeats what the session holds
+    again.mtu = c.mtu;
+    s_.egress.frame(c.exit().peer, lease_frame(again, {}));
+  }
+  if (now.mono >= c.next_mtu_probe) probe_mtu(now, c);
+  if (now.mono >= c.check_binding) {
+    constexpr int kTries = 3;
+    if (c.binding_tries >= kTries) {
+      for (const Hop& h : c.hops) {
+        if (!h.bound) banned_.insert(h.relay.id);
+      }
+      fx.events.push_back(Warning{"A relay did not prove that its keys belong together and is not used any more."});
+      return failed.push_back(c.id);
+    }
+    ask_binding(now, c);
+  }
+  switch (c.live.check(now.mono, s_.rng)) {
+    case routing::Liveness::Verdict::nothing: return;
+    case routing::Liveness::Verdict::ping: return ping(now, c, c.hops.size() - 1, 0);
+    case routing::Liveness::Verdict::dead: return failed.push_back(c.id);
+  }
+}
+
+Mono ClientSide::next_deadline() const {
+  Mono d = retry_spares_;
+  for (const auto& [id, c] : circuits_) d = std::min(d, deadline_of(c));
+  for (const auto& [tun, g] : groups_) d = std::min(d, g.retry_at);
+  return d;
+}
+
+void ClientSide::on_deadline(Now now, Effects& fx) {
+  std::vector<CircuitId> failed;
+  for (auto& [id, c] : circuits_) check(now, c, fx, failed);
+  for (const CircuitId id : failed) {
+    Circuit* c = find(id);
+    if (c == nullptr) continue;
+    const bool lapsed_spare = c->state == Circuit::State::ready && c->tun.value == 0 && now.mono >= c->gives_up;
+    if (c->state == Circuit::State::draining || lapsed_spare) {
+      destroy(id);
+    } else {
+      circuit_failed(now, id, fx);
+    }
+  }
+  for (auto& [tun, g] : groups_) {
+    if (now.mono >= g.retry_at) rebuild(now, g, fx);
+  }
+  if (now.mono >= retry_spares_) retry_spares_ = kNever;
+  keep_spares(now, fx);
+}
+
+void ClientSide::handshake_failed(Now now, PeerRef peer, Effects& fx) {
+  std::vector<CircuitId> over;
+  for (const auto& [id, c] : circuits_) {
+    if (std::any_of(c.hops.begin(), c.hops.end(), [&](const Hop& h) { return h.peer == peer; })) over.push_back(id);
+  }
+  for (const CircuitId id : over) circuit_failed(now, id, fx);
+}
+
+// ---- failure, hop, end
+
+void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  const bool was_building = c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
+  const PeerId guard = c->hops[0].relay.id;
+  const TunId tun = c->tun;
+  Group* g = group_of(tun);
+  if (g != nullptr) {
+    for (size_t i = 1; i + 1 < c->hops.size(); i++) g->avoid.push_back(c->hops[i].relay.id);
+    if (g->trouble_since == kNever && g->active == id) g->trouble_since = now.mono;
+    if (was_building) g->failed_builds++;
+    if (g->active == id) g->active = {};
+    if (g->replacement == id) g->replacement = {};
+  }
+  bool drop_link = false;
+  if (was_building && c->state == Circuit::State::building) {
+    build_timeout_.failed();
+    if (const auto link = links_.find(guard); link != links_.end()) {
+      drop_link = !link->second.up || ++link->second.lost_builds >= 2;
+    }
+  }
+  destroy(id);
+  if (drop_link) {
+    guards_.failed(guard, now.mono);
+    save_guards(fx);
+    const auto link = links_.find(guard);
+    const PeerRef peer = link->second.peer;
+    links_.erase(link);
+    std::vector<CircuitId> others;
+    for (const auto& [other, oc] : circuits_) {
+      if (oc.shares_guard && oc.hops[0].peer == peer) others.push_back(other);
+    }
+    for (const CircuitId other : others) circuit_failed(now, other, fx);
+    doomed_.push_back(peer);
+  }
+  if (tun.value == 0) {
+    spare_failures_ = std::min(spare_failures_ + 1, 6);
+    retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
+  } else if (Group* again = group_of(tun)) {
+    rebuild(now, *again, fx);
+  }
+}
+
+void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
+  g.retry_at = kNever;
+  if (g.replacement.value != 0) return;
+  if (g.has_lease && g.failed_builds >= kBuildsBeforeNewExit) {
+    g.has_lease = false;
+    g.avoid.push_back(g.exit);
+    fx.events.push_back(LeaseLost{g.tun});
+  }
+  if (!g.has_lease && g.active.value == 0) {
+    for (auto& [id, c] : circuits_) {
+      if (c.tun.value == 0 && c.state == Circuit::State::ready) return give_to_group(now, c, g, fx);
+    }
+  }
+  if (const auto started = start_circuit(now, &g, fx); !started.ok()) {
+    if (g.failed_builds++ == 0) fx.events.push_back(Warning{started.error().message});
+    g.retry_at = now.mono + 2s;
+  }
+}
+
+void ClientSide::keep_spares(Now now, Effects& fx) {
+  if (retry_spares_ != kNever) return;
+  size_t have = 0;
+  for (const auto& [id, c] : circuits_) have += c.tun.value == 0 && c.state != Circuit::State::draining;
+  while (have < config_.spare_circuits) {
+    if (!start_circuit(now, nullptr, fx).ok()) {
+      retry_spares_ = now.mono + 5s;
+      return;
+    }
+    have++;
+  }
+}
+
+void ClientSide::directory_changed(Now now, Effects& fx) {
+  retry_spares_ = kNever;
+  for (auto& [tun, g] : groups_) {
+    if (g.active.value == 0 && g.replacement.value == 0) rebuild(now, g, fx);
+  }
+  keep_spares(now, fx);
+}
+
+void ClientSide::drain(Now now, CircuitId id) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  c->state = Circuit::State::draining;
+  c->gives_up = now.mono + kDrain;
+}
+
+void ClientSide::destroy(CircuitId id) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  // From the far end inwards, so that each CLOSE still has its way.
+  for (size_t i = c->hops.size(); i-- > 1;) {
+    if (c->hops[i - 1].up) s_.egress.frame(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
+  }
+  for (size_t i = 0; i < c->hops.size(); i++) {
+    if (i == 0 && c->shares_guard) continue;
+    hop_of_.erase(c->hops[i].peer);
+    doomed_.push_back(c->hops[i].peer);
+  }
+  circuits_.erase(id);
+}
+
+void ClientSide::after_flush() {
+  for (const PeerRef p : doomed_) s_.tunnels.remove(p);
+  doomed_.clear();
+}
+
+Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
+  if (groups_.empty()) return fail("nothing runs through the VPN; start a program with `macrovpn run -- PROGRAM`");
+  if (tun.value != 0 && group_of(tun) == nullptr) return fail("no such program runs through the VPN");
+  for (auto& [id, g] : groups_) {
+    if ((tun.value != 0 && id != tun) || g.replacement.value != 0) continue;
+    if (const Circuit* c = find(g.active)) {
+      g.avoid.clear();
+      for (size_t i = 1; i + 1 < c->hops.size(); i++) g.avoid.push_back(c->hops[i].relay.id);
+    }
+    TRY(const CircuitId started, start_circuit(now, &g, fx));
+    static_cast<void>(started);
+  }
+  return {};
+}
+
+}  // namespace macrovpn::node

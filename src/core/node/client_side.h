@@ -1,0 +1,124 @@
+// ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, later a site); each group has a
+// circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
+//
+// Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (life of a circuit: ready,
+// pings, failure, hop), client_packets.cpp (packets in and out).
+#pragma once
+#include <map>
+#include <set>
+
+#include "core/node/circuit.h"
+#include "core/node/shared.h"
+#include "core/peers/guard_set.h"
+#include "core/peers/middle_set.h"
+#include "core/routing/build_timeout.h"
+#include "core/routing/path.h"
+
+namespace macrovpn::node {
+
+inline constexpr size_t kMaxGroups = 256;
+inline constexpr Duration kDrain = 3s;          // an old circuit still receives for that long after a hop
+inline constexpr Duration kLeaseRetry = 1s;
+inline constexpr Duration kBindingTimeout = 2s;
+inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: failures until its exit is given up
+
+class ClientSide {
+ public:
+  explicit ClientSide(Shared s);
+
+  // ---- the user
+  Result<void> attach(Now now, TunId tun, Effects& fx);  // a group appears
+  void detach(Now now, TunId tun);
+  Result<void> hop(Now now, TunId tun, Effects& fx);     // same exit, new middle; tun 0: every group
+
+  // ---- packets
+  void on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx);
+  // What came out of the session with a hop peer of ours.
+  void on_ip(Now now, PeerRef peer, Packet packet, Effects& fx);
+  void on_control(Now now, PeerRef peer, Bytes payload, Effects& fx);
+
+  // ---- from tunnels
+  void session_up(Now now, PeerRef peer, Effects& fx);
+  void handshake_failed(Now now, PeerRef peer, Effects& fx);
+
+  Mono next_deadline() const;
+  void on_deadline(Now now, Effects& fx);
+  // The directory changed: what waited for relays may go on.
+  void directory_changed(Now now, Effects& fx);
+
+  const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
+  const std::map<TunId, Group>& groups() const { return groups_; }
+  const peers::GuardSet& guards() const { return guards_; }
+  bool any_ready() const;
+  // Peers of destroyed circuits go only after their last frames were sealed.
+  void after_flush();
+  void check_invariants() const;
+
+ private:
+  struct GuardLink {  // the one session with a guard that carries all circuits
+    PeerRef peer;
+    PublicKey our_key;
+    bool up = false;
+    CircuitId building;  // whose build carries the guard's handshake
+    int lost_builds = 0;
+  };
+
+  // client_build.cpp
+  Result<std::vector<const RelayInfo*>> pick_path(Now now, const Group* group);
+  Result<std::vector<const RelayInfo*>> pinned_path(Now now) const;
+  void refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx);
+  Result<CircuitId> start_circuit(Now now, Group* group, Effects& fx);
+  void add_peers(Now now, Circuit& c);
+  void begin_build(Now now, Circuit& c);
+  void build_in_one_round_trip(Now now, Circuit& c);
+  void extend_next(Now now, Circuit& c, size_t next);
+  std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
+  void send_build(Circuit& c, const encryption::Initiation& first, Bytes early);
+
+  // client_circuit.cpp
+  void hop_up(Now now, Circuit& c, size_t index, Effects& fx);
+  void ready(Now now, Circuit& c, Effects& fx);
+  void give_to_group(Now now, Circuit& c, Group& g, Effects& fx);
+  void on_frame(Now now, Circuit& c, size_t hop, const routing::Frame& f, Effects& fx);
+  void on_error(Now now, Circuit& c, size_t hop, const routing::ErrorFrame& e, Effects& fx);
+  void on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx);
+  void on_pong(Now now, Circuit& c, uint64_t id);
+  void on_bound(Now now, Circuit& c, size_t hop, const routing::BoundFrame& f, Effects& fx);
+  void ping(Now now, Circuit& c, size_t hop, uint16_t size);
+  void probe_mtu(Now now, Circuit& c);
+  void ask_binding(Now now, Circuit& c);
+  void circuit_failed(Now now, CircuitId id, Effects& fx);
+  void drain(Now now, CircuitId id);
+  void destroy(CircuitId id);
+  void rebuild(Now now, Group& g, Effects& fx);
+  void keep_spares(Now now, Effects& fx);
+  void check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
+  void save_guards(Effects& fx);
+  Mono deadline_of(const Circuit& c) const;
+
+  // client_packets.cpp
+  void send_packet(Now now, Circuit& c, Packet packet);
+  void flush_waiting(Now now, Group& g, Circuit& c);
+  void too_big(const Group& g, const Circuit& c, const Packet& packet, Effects& fx);
+
+  Circuit* find(CircuitId id);
+  Group* group_of(TunId tun);
+
+  Shared s_;
+  const ClientConfig& config_;
+  peers::GuardSet guards_;
+  peers::MiddleSet middles_;
+  routing::BuildTimeout build_timeout_;
+  std::map<CircuitId, Circuit> circuits_;
+  std::map<TunId, Group> groups_;
+  std::map<PeerId, GuardLink> links_;
+  std::map<PeerRef, std::pair<CircuitId, size_t>> hop_of_;  // not of shared guards
+  std::set<std::pair<PeerId, PublicKey>> bound_;            // bindings proved in this run
+  std::set<PeerId> banned_;                                 // failed to prove theirs
+  uint64_t next_circuit_ = 1;
+  std::vector<PeerRef> doomed_;
+  Mono retry_spares_ = kNever;
+  int spare_failures_ = 0;
+};
+
+}  // namespace macrovpn::node

@@ -1,0 +1,50 @@
+// What a Node is told at its start.
+#pragma once
+#include <optional>
+
+#include "core/encryption/tunnels.h"
+#include "core/routing/leg_table.h"
+#include "core/routing/lease_table.h"
+#include "crypto/ed25519.h"
+#include "model/network.h"
+#include "model/relay.h"
+
+namespace macrovpn::node {
+
+enum class Build : uint8_t { one_round_trip, hop_by_hop };
+
+struct ClientConfig {
+  size_t hops = 3;
+  std::vector<PeerId> pinned_path;  // labs: exactly these relays
+  std::optional<Region> exit_region;
+  Build build = Build::one_round_trip;
+  size_t spare_circuits = 1;
+  std::vector<uint8_t> saved_guards;
+};
+
+struct RelayConfig {
+  bool exit = false;
+  bool exit_v6 = false;
+  std::vector<IpPrefix> own_networks;  // never extended or connected to
+};
+
+struct NodeConfig {
+  KeyPair wireguard;
+  std::optional<crypto::SigningKey> identity;  // relays
+  Network network;
+  std::optional<ClientConfig> client;
+  std::optional<RelayConfig> relay;
+  encryption::TunnelLimits tunnels;
+  routing::LegLimits legs;
+  routing::LeaseLimits leases;
+};
+
+inline constexpr uint16_t kLeastMtu = 1280;        // IPv6's least; what every circuit can carry
+
+// What fits inside n hops over a link of 1500 bytes: always 0 mod 16.
+constexpr uint16_t mtu_for(size_t hops, IpFamily guard_family) {
+  const size_t outer = guard_family == IpFamily::v4 ? 28 : 48;
+  return static_cast<uint16_t>((1500 - outer) / 16 * 16 - 32 * hops);
+}
+
+}  // namespace macrovpn::node

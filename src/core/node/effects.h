@@ -1,0 +1,62 @@
+// What goes into and comes out of a Node.  Outputs are appended to the Effects that the driver passes in.
+#pragma once
+#include <variant>
+#include <vector>
+
+#include "base/packet.h"
+#include "base/time.h"
+#include "core/controller/state.h"
+#include "model/ids.h"
+#include "model/ip.h"
+#include "model/keys.h"
+
+namespace macrovpn::node {
+
+struct Datagram {
+  SocketId socket;
+  Endpoint remote;  // from, or to
+  Packet packet;
+};
+
+struct TunPacket {
+  TunId tun;
+  Packet packet;
+};
+
+// For the driver: publish a renewal with this prekey.
+struct PrekeyChanged {
+  PublicKey prekey;
+};
+// For the driver: store these bytes (relay ids and dates; core/peers/guard_set.h).
+struct GuardsChanged {
+  std::vector<uint8_t> saved;
+};
+struct StateChanged {
+  controller::State state;
+};
+struct CircuitReady {
+  CircuitId circuit;
+  TunId tun;  // 0: a spare
+};
+// A lease went to a new circuit: connections live on.
+struct LeaseMoved {
+  TunId tun;
+  Duration after_trouble;  // since the old circuit was last heard; zero for a wanted hop
+};
+// The exit is gone or forgot the lease: a new one, with new addresses; open connections are lost.
+struct LeaseLost {
+  TunId tun;
+};
+struct Warning {
+  std::string text;  // a sentence for a person; no address in it
+};
+using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
+
+struct Effects {
+  std::vector<Datagram> datagrams;     // in order; the shell may group them by remote
+  std::vector<TunPacket> tun_packets;
+  std::vector<Packet> exit_packets;    // IP packets whose source is the lease's private address
+  std::vector<NodeEvent> events;
+};
+
+}  // namespace macrovpn::node

@@ -1,0 +1,42 @@
+// Egress: the way out of a node.  Payloads are handed in for a peer, whole messages for a route; flush() seals them
+// layer by layer, each layer of the whole batch at once and in place, until every packet is a datagram.
+#pragma once
+#include "core/encryption/tunnels.h"
+#include "core/node/effects.h"
+#include "core/node/masks.h"
+
+namespace macrovpn::node {
+
+class Egress {
+ public:
+  Egress(encryption::Tunnels& tunnels, MaskTable& masks, PacketPool& pool, Rng& rng)
+      : tunnels_(tunnels), masks_(masks), pool_(pool), rng_(rng) {}
+
+  void payload(PeerRef peer, Packet packet) { seal_.push_back({peer, std::move(packet)}); }
+  void frame(PeerRef peer, Bytes frame);  // a control frame as a payload of its own
+  // A message of tunnels' or of a build: unmasked, without length field or padding.
+  void message(encryption::Outgoing m) { whole_.push_back(std::move(m)); }
+  // A finished datagram: masked here, nothing else.
+  void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet);
+
+  void flush(Now now, Effects& fx, std::vector<encryption::Event>& events);
+
+ private:
+  struct ToSeal {
+    PeerRef peer;
+    Packet packet;
+  };
+  void seal_layer(Now now, std::vector<encryption::Event>& events);
+  void emit(encryption::Outgoing& m);
+
+  encryption::Tunnels& tunnels_;
+  MaskTable& masks_;
+  PacketPool& pool_;
+  Rng& rng_;
+  std::vector<ToSeal> seal_, sealing_;
+  std::vector<encryption::Outgoing> whole_, sending_;
+  std::vector<encryption::SealJob> jobs_;
+  std::vector<Datagram> done_;
+};
+
+}  // namespace macrovpn::node

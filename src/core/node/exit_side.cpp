@@ -1,0 +1,74 @@
+#include "core/node/exit_side.h"
+
+#include "core/routing/address_rewrite.h"
+
+namespace macrovpn::node {
+
+using routing::ErrorCode;
+
+void ExitSide::refuse(PeerRef session, ErrorCode code) {
+  counters_.refused++;
+  s_.egress.frame(session, routing::write_error(code, {0}));
+}
+
+void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when) {
+  const auto f = routing::read_lease(body);
+  if (!f) return;
+  if (!s_.config.relay->exit) return refuse(session, ErrorCode::no_exit);
+  if (when == When::now && (f->flags & routing::kLeaseResume) == 0) {
+    // The client asks again because GRANTED was lost.
+    if (const auto held = leases_.granted(session)) return grant(session, *held);
+  }
+  if (const auto r = leases_.request(session, *f, h1); !r.ok()) return refuse(session, r.error());
+  if (when == When::now) session_confirmed(now, session);
+}
+
+void ExitSide::session_confirmed(Now now, PeerRef session) {
+  const auto taken = leases_.confirmed(now.mono, session);
+  if (!taken) return;
+  if (!taken->ok()) return refuse(session, taken->error());
+  const routing::LeaseTable::Taken& t = taken->value();
+  grant(session, t);
+  for (const PeerRef old : t.moved_from) {
+    s_.egress.frame(old, routing::write_lease_id(routing::FrameType::moved, t.id));
+  }
+}
+
+void ExitSide::grant(PeerRef session, const routing::LeaseTable::Taken& t) {
+  const uint8_t flags = routing::kGrantedV4 | (s_.config.relay->exit_v6 ? routing::kGrantedV6 : 0);
+  s_.egress.frame(session, routing::write_granted({t.id, t.secret, flags, t.mtu}));
+}
+
+void ExitSide::on_release(Now now, PeerRef session, Bytes body) {
+  if (const auto id = routing::read_lease_id(body)) leases_.release(now.mono, session, *id);
+}
+
+void ExitSide::session_gone(Now now, PeerRef session) { leases_.session_gone(now.mono, session); }
+
+void ExitSide::on_packet(PeerRef session, Packet packet, Effects& fx) {
+  const routing::LeaseNumber lease = leases_.lease_of(session);
+  if (lease.value == 0 || !routing::rewrite_to_private(packet.bytes(), lease).ok()) {
+    counters_.without_lease++;
+    return;
+  }
+  counters_.packets_out++;
+  fx.exit_packets.push_back(std::move(packet));
+}
+
+void ExitSide::on_exit_packets(std::span<Packet> packets) {
+  for (Packet& p : packets) {
+    const auto lease = routing::rewrite_from_private(p.bytes());
+    if (!lease.ok()) continue;
+    const PeerRef session = leases_.session_of(*lease);
+    if (session.value == 0) continue;
+    counters_.packets_in++;
+    s_.egress.payload(session, std::move(p));
+  }
+}
+
+void ExitSide::on_deadline(Now now) {
+  std::vector<routing::LeaseNumber> forgotten;
+  leases_.expire(now.mono, forgotten);
+}
+
+}  // namespace macrovpn::node

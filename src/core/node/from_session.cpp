@@ -1,0 +1,139 @@
+// Payloads out of sessions: opened a layer at a time for the whole batch, then handed to whom they concern.
+#include <algorithm>
+
+#include "core/node/node.h"
+
+namespace macrovpn::node {
+
+using encryption::MessageType;
+using encryption::PeerKind;
+using routing::FrameType;
+using routing::PayloadKind;
+
+namespace {
+
+// The length that an IP packet claims; what follows is padding.
+size_t ip_size(Bytes p) {
+  if (p[0] >> 4 == 4) return p.size() >= 20 ? load_be16(&p[2]) : 0;
+  return p.size() >= 40 ? 40u + load_be16(&p[4]) : 0;
+}
+
+}  // namespace
+
+void Node::open_all(Now now, Effects& fx) {
+  while (!opening_.empty()) {
+    opened_.swap(opening_);
+    jobs_.clear();
+    for (Opening& o : opened_) jobs_.push_back({&o.packet, o.from, {}, encryption::Drop::none});
+    encryption::Out out;
+    tunnels_.open_batch(now, jobs_, out);
+    take(out);
+    on_tunnel_events(now, fx);  // a confirmation comes before what it carries
+    for (size_t i = 0; i < opened_.size(); i++) {
+      if (jobs_[i].result != encryption::Drop::none) continue;
+      on_payload(now, jobs_[i].peer, opened_[i].from, std::move(opened_[i].packet), fx);
+    }
+    opened_.clear();
+  }
+}
+
+void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effects& fx) {
+  const auto info = tunnels_.info(peer);
+  if (!info) return;
+  const bool from_above = info->kind == PeerKind::hop;
+  const bool from_below = info->kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
+  switch (routing::kind_of(packet.bytes())) {
+    case PayloadKind::keepalive: return;
+    case PayloadKind::ip: {
+      const size_t size = ip_size(packet.bytes());
+      if (size == 0 || size > packet.size()) break;
+      packet.truncate(size);
+      if (from_above && client_) return client_->on_ip(now, peer, std::move(packet), fx);
+      if (from_below && exit_) return exit_->on_packet(peer, std::move(packet), fx);
+      break;
+    }
+    case PayloadKind::relayed:
+      if (from_above) return on_relayed_up(now, peer, std::move(packet), fx);
+      if (from_below && relay_) return relay_->on_relayed_down(now, peer, std::move(packet));
+      break;
+    case PayloadKind::control:
+      if (from_above && client_) return client_->on_control(now, peer, packet.bytes(), fx);
+      if (from_below && relay_) {
+        routing::FrameReader reader(packet.bytes());
+        while (const auto f = reader.next()) on_request(now, peer, *f);
+        return;
+      }
+      break;
+    case PayloadKind::unknown: break;
+  }
+  counters_.bad_payload++;
+}
+
+// A message from a later hop of a circuit of ours, carried by `carrier`.
+void Node::on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx) {
+  const Route from = Route::through(carrier, routing::leg_of(packet.bytes()));
+  const MessageType type = static_cast<MessageType>(packet.data()[0]);
+  routing::set_leg(packet.data(), {0});
+  if (type == MessageType::transport) {
+    opening_.push_back({std::move(packet), from});
+    return;
+  }
+  encryption::Out out;
+  if (type == MessageType::response && packet.size() >= encryption::kResponseSize) {
+    static_cast<void>(tunnels_.on_response(now, from, packet.bytes().first(encryption::kResponseSize), out));
+  } else if (type == MessageType::cookie_reply && packet.size() >= encryption::kCookieReplySize) {
+    static_cast<void>(tunnels_.on_cookie_reply(now, from, packet.bytes().first(encryption::kCookieReplySize)));
+  } else {
+    counters_.bad_payload++;
+  }
+  take(out);
+  on_tunnel_events(now, fx);
+}
+
+// A control frame from a caller.
+void Node::on_request(Now now, PeerRef peer, const routing::Frame& f) {
+  switch (f.type) {
+    case FrameType::extend: return relay_->on_extend(now, peer, f.body);
+    case FrameType::close:
+      if (const auto leg = routing::read_close(f.body)) relay_->on_close(peer, *leg);
+      return;
+    case FrameType::ping:
+      if (const auto p = routing::read_ping(f.body)) egress_.frame(peer, routing::write_ping(FrameType::pong, *p));
+      return;
+    case FrameType::lease: {
+      const auto info = tunnels_.info(peer);
+      if (info) exit_->on_lease(now, peer, f.body, info->h1, ExitSide::When::now);
+      return;
+    }
+    case FrameType::release: return exit_->on_release(now, peer, f.body);
+    case FrameType::bind: return answer_bind(peer, f.body);
+    default: counters_.bad_payload++;
+  }
+}
+
+void Node::answer_bind(PeerRef peer, Bytes body) {
+  const auto challenge = routing::read_bind(body);
+  const auto info = tunnels_.info(peer);
+  if (!challenge || !info || !config_.identity) return;
+  const auto signature = discovery::sign_binding(*config_.identity, *challenge, info->key, config_.wireguard.pub,
+                                                 info->handshake_hash);
+  egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));
+}
+
+void Node::on_tunnel_events(Now now, Effects& fx) {
+  std::vector<encryption::Event> events;
+  events.swap(events_);
+  for (const encryption::Event& e : events) {
+    if (const auto* up = std::get_if<encryption::SessionUp>(&e)) {
+      if (exit_) exit_->session_confirmed(now, up->peer);
+      if (client_) client_->session_up(now, up->peer, fx);
+    } else if (const auto* failed = std::get_if<encryption::HandshakeFailed>(&e)) {
+      if (client_) client_->handshake_failed(now, failed->peer, fx);
+    } else if (const auto* gone = std::get_if<encryption::PeerGone>(&e)) {
+      if (relay_) relay_->session_gone(gone->peer);
+      if (exit_) exit_->session_gone(now, gone->peer);
+    }
+  }
+}
+
+}  // namespace macrovpn::node

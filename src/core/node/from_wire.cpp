@@ -1,0 +1,103 @@
+// Datagrams in: unmasked, sorted into messages for our own sessions, answers for legs, and calls from outside.
+#include "core/node/node.h"
+
+namespace macrovpn::node {
+
+using encryption::MessageType;
+
+void Node::on_datagrams(Now now, std::span<Datagram> batch, Effects& fx) {
+  for (Datagram& d : batch) sort(now, d, fx);
+  open_all(now, fx);
+  finish(now, fx);
+}
+
+void Node::sort(Now now, Datagram& d, Effects& fx) {
+  counters_.datagrams++;
+  const auto found = masks_.unmask(d.remote, d.packet.bytes());
+  if (!found) {
+    counters_.unknown++;
+    return;
+  }
+  if (found->type != MessageType::transport) {
+    open_all(now, fx);  // what came before a handshake is handled before it
+    return on_handshake(now, d, found->mask, fx);
+  }
+  if (tunnels_.owns_index(encryption::receiver_index(d.packet.bytes()))) {
+    opening_.push_back({std::move(d.packet), Route::udp(d.socket, d.remote, found->mask)});
+  } else if (relay_) {
+    relay_->on_answer(now, d.remote, std::move(d.packet));
+  }
+}
+
+void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
+  const auto h = encryption::parse_handshake_datagram(d.packet.bytes());
+  if (!h.ok()) {
+    counters_.unknown++;
+    return;
+  }
+  if (h->type == MessageType::initiation) return on_initiation(now, d, mask, *h, fx);
+  if (!tunnels_.owns_index(encryption::receiver_index(h->message))) {
+    if (relay_) relay_->on_answer(now, d.remote, pool_.copy_of(h->message));
+    return;
+  }
+  const Route from = Route::udp(d.socket, d.remote, mask);
+  encryption::Out out;
+  if (h->type == MessageType::response) {
+    static_cast<void>(tunnels_.on_response(now, from, h->message, out));
+  } else {
+    static_cast<void>(tunnels_.on_cookie_reply(now, from, h->message));
+  }
+  take(out);
+  on_tunnel_events(now, fx);
+}
+
+// Nobody (a client) if there is no trailer; nothing if the trailer is forged or from a relay that we do not know.
+std::optional<Upstream> Node::who_sent(Now now, const encryption::HandshakeDatagram& h) {
+  if (!h.trailer) return Upstream{};
+  const RelayInfo* relay = directory_.find(h.trailer->relay, now.wall);
+  if (relay == nullptr) return std::nullopt;
+  const auto pair = masks_.pair(relay->wireguard);
+  if (!pair || !masks_.pair_keys(*pair).verify_trailer(h.signed_part, h.trailer->mac)) return std::nullopt;
+  return Upstream{h.trailer->relays_before + 1u, relay->id};
+}
+
+void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
+                         Effects& fx) {
+  const auto upstream = who_sent(now, h);
+  if (!upstream || upstream->relays_before > kMostRelaysBefore) {
+    counters_.bad_trailer++;
+    return;
+  }
+  if (upstream->relay) {
+    mask = *masks_.pair(directory_.find(*upstream->relay, now.wall)->wireguard);
+    masks_.note_endpoint(d.remote, mask);
+  }
+  const encryption::Caller caller{Route::udp(d.socket, d.remote, mask), d.packet.size(), upstream->relay};
+  encryption::Out out;
+  const auto accepted = tunnels_.on_initiation(now, caller, h.message, h.early, out);
+  take(out);
+  if (accepted.ok()) {
+    const auto info = tunnels_.info(accepted->peer);
+    if (relay_ && info && info->kind == encryption::PeerKind::ephemeral) {
+      relay_->session_accepted(accepted->peer, *upstream);
+      on_early(now, *accepted);
+    }
+  }
+  on_tunnel_events(now, fx);
+}
+
+void Node::on_early(Now now, const encryption::Accepted& a) {
+  if (a.early != encryption::Drop::none) {
+    relay_->error(a.peer, routing::ErrorCode::early_refused, {0});
+    return;
+  }
+  routing::FrameReader reader(a.early_plain);
+  const auto f = reader.next();
+  if (!f) return;
+  if (f->type == routing::FrameType::extend) relay_->on_extend(now, a.peer, f->body);
+  if (f->type == routing::FrameType::lease) {
+    exit_->on_lease(now, a.peer, f->body, a.h1, ExitSide::When::at_confirmation);
+  }
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,140 @@
+#include "core/node/node.h"
+
+#include <algorithm>
+
+namespace macrovpn::node {
+namespace {
+
+constexpr Duration kPrekeyRenewal = std::chrono::hours(24);
+
+PeerId own_id(const NodeConfig& c) { return c.identity ? discovery::peer_id_of(c.identity->pub) : PeerId{}; }
+
+}  // namespace
+
+Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
+    : config_(config),
+      pool_(pool),
+      rng_(rng),
+      tunnels_(config.wireguard, config.network.id.bytes, ShardId{0}, pool, rng, config.tunnels),
+      masks_(config.network.id, config.wireguard),
+      egress_(tunnels_, masks_, pool, rng) {
+  const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_};
+  if (config.client) client_ = std::make_unique<ClientSide>(shared);
+  if (config.relay) {
+    relay_ = std::make_unique<RelaySide>(shared);
+    exit_ = std::make_unique<ExitSide>(shared);
+    tunnels_.accept_ephemeral_peers(true);
+  }
+}
+
+void Node::start(Now now, Effects& fx) {
+  if (relay_) renew_prekey(now, fx);
+  finish(now, fx);
+}
+
+void Node::renew_prekey(Now now, Effects& fx) {
+  next_prekey_ = now.mono + kPrekeyRenewal;
+  fx.events.push_back(PrekeyChanged{tunnels_.renew_prekey(now)});
+}
+
+Result<void> Node::attach(Now now, TunId tun, Effects& fx) {
+  if (!client_) return fail("this node only relays; start `macrovpn daemon` for programs");
+  Result<void> r = client_->attach(now, tun, fx);
+  finish(now, fx);
+  return r;
+}
+
+void Node::detach(Now now, TunId tun, Effects& fx) {
+  if (client_) client_->detach(now, tun);
+  finish(now, fx);
+}
+
+Result<void> Node::hop(Now now, TunId tun, Effects& fx) {
+  if (!client_) return fail("this node only relays; there is no circuit of its own to change");
+  Result<void> r = client_->hop(now, tun, fx);
+  finish(now, fx);
+  return r;
+}
+
+void Node::directory_changed(Now now, Effects& fx) {
+  directory_.expire(now.wall);
+  if (client_) client_->directory_changed(now, fx);
+  finish(now, fx);
+}
+
+void Node::on_tun_packets(Now now, TunId tun, std::span<Packet> batch, Effects& fx) {
+  if (client_) client_->on_tun_packets(now, tun, batch, fx);
+  finish(now, fx);
+}
+
+void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
+  if (exit_) exit_->on_exit_packets(batch);
+  finish(now, fx);
+}
+
+Mono Node::next_deadline() const {
+  Mono d = std::min(tunnels_.next_deadline(), next_prekey_);
+  if (client_) d = std::min(d, client_->next_deadline());
+  if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline()});
+  return d;
+}
+
+void Node::on_deadline(Now now, Effects& fx) {
+  if (now.mono >= tunnels_.next_deadline()) {
+    encryption::Out out;
+    tunnels_.on_deadline(now, out);
+    take(out);
+    on_tunnel_events(now, fx);
+  }
+  if (now.mono >= next_prekey_) renew_prekey(now, fx);
+  if (relay_) {
+    relay_->on_deadline(now);
+    exit_->on_deadline(now);
+  }
+  if (client_ && now.mono >= client_->next_deadline()) client_->on_deadline(now, fx);
+  finish(now, fx);
+}
+
+void Node::take(encryption::Out& out) {
+  for (auto& m : out.messages) egress_.message(std::move(m));
+  events_.insert(events_.end(), out.events.begin(), out.events.end());
+  out.messages.clear();
+  out.events.clear();
+}
+
+void Node::finish(Now now, Effects& fx) {
+  egress_.flush(now, fx, events_);
+  if (client_) client_->after_flush();
+  if (!events_.empty()) {
+    on_tunnel_events(now, fx);
+    egress_.flush(now, fx, events_);
+    if (client_) client_->after_flush();
+  }
+  report_state(fx);
+}
+
+controller::State Node::state() const {
+  controller::Facts f;
+  f.wanted = client_ != nullptr;
+  f.circuit_ready = client_ && client_->any_ready();
+  f.was_connected = was_connected_;
+  return controller::state_of(f);
+}
+
+void Node::report_state(Effects& fx) {
+  const controller::State s = state();
+  was_connected_ |= s == controller::State::connected;
+  if (s == reported_) return;
+  reported_ = s;
+  fx.events.push_back(StateChanged{s});
+}
+
+void Node::check_invariants() const {
+  tunnels_.check_invariants();
+  directory_.check_invariants();
+  if (client_) client_->check_invariants();
+  if (relay_) relay_->check_invariants();
+  if (exit_) exit_->check_invariants();
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,94 @@
+// Node: the six components wired into one state machine without I/O.  The same object is a client, a relay, an exit or
+// all three; the shell and the simulator drive it with batches, commands and deadlines and carry out its Effects.
+//
+// Contract: `now.mono` never goes back; every public call leaves all consequences in `fx`; next_deadline() says when to
+// call on_deadline() at the latest.  pool and rng must outlive the node and every packet in an Effects.
+#pragma once
+#include <memory>
+
+#include "core/node/client_side.h"
+#include "core/node/exit_side.h"
+#include "core/node/relay_side.h"
+
+namespace macrovpn::node {
+
+struct NodeCounters {
+  uint64_t datagrams = 0;
+  uint64_t unknown = 0;     // nothing we can unmask
+  uint64_t bad_trailer = 0;
+  uint64_t bad_payload = 0; // authenticated, but not a payload of ours
+};
+
+class Node {
+ public:
+  Node(const NodeConfig& config, PacketPool& pool, Rng& rng);
+
+  void start(Now now, Effects& fx);  // once, first
+  void on_datagrams(Now now, std::span<Datagram> batch, Effects& fx);
+  void on_tun_packets(Now now, TunId tun, std::span<Packet> batch, Effects& fx);
+  // IP packets from the exit's network, for private lease addresses.
+  void on_exit_packets(Now now, std::span<Packet> batch, Effects& fx);
+  Mono next_deadline() const;
+  void on_deadline(Now now, Effects& fx);
+
+  // ---- commands of the user
+  Result<void> attach(Now now, TunId tun, Effects& fx);
+  void detach(Now now, TunId tun, Effects& fx);
+  Result<void> hop(Now now, TunId tun, Effects& fx);
+
+  // ---- the directory: filled by whoever reads descriptors
+  discovery::Directory& directory() { return directory_; }
+  void directory_changed(Now now, Effects& fx);
+
+  controller::State state() const;
+  const ClientSide* client() const { return client_.get(); }
+  const RelaySide* relay() const { return relay_.get(); }
+  const ExitSide* exit() const { return exit_.get(); }
+  const encryption::Tunnels& tunnels() const { return tunnels_; }
+  const NodeCounters& counters() const { return counters_; }
+  void check_invariants() const;
+
+ private:
+  struct Opening {
+    Packet packet;
+    Route from;
+  };
+  // from_wire.cpp: datagrams to messages
+  void sort(Now now, Datagram& d, Effects& fx);
+  void on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx);
+  void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, Effects& fx);
+  std::optional<Upstream> who_sent(Now now, const encryption::HandshakeDatagram& h);
+  void on_early(Now now, const encryption::Accepted& a);
+  // from_session.cpp: payloads to components
+  void open_all(Now now, Effects& fx);
+  void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
+  void on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx);
+  void on_request(Now now, PeerRef peer, const routing::Frame& f);
+  void answer_bind(PeerRef peer, Bytes body);
+  void on_tunnel_events(Now now, Effects& fx);
+  // node.cpp
+  void finish(Now now, Effects& fx);
+  void take(encryption::Out& out);
+  void report_state(Effects& fx);
+  void renew_prekey(Now now, Effects& fx);
+
+  NodeConfig config_;
+  PacketPool& pool_;
+  Rng& rng_;
+  discovery::Directory directory_;
+  encryption::Tunnels tunnels_;
+  MaskTable masks_;
+  Egress egress_;
+  std::unique_ptr<ClientSide> client_;
+  std::unique_ptr<RelaySide> relay_;
+  std::unique_ptr<ExitSide> exit_;
+  std::vector<Opening> opening_, opened_;
+  std::vector<encryption::OpenJob> jobs_;
+  std::vector<encryption::Event> events_;
+  NodeCounters counters_;
+  Mono next_prekey_ = kNever;
+  controller::State reported_ = controller::State::off;
+  bool was_connected_ = false;
+};
+
+}  // namespace macrovpn::node

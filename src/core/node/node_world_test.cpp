@@ -1,0 +1,198 @@
+#include "core/node/node_world_test.h"
+
+#include "core/routing/ip_reply.h"
+
+namespace macrovpn::node {
+namespace {
+constexpr uint16_t kListenPort = 51820, kEgressPort = 51821;
+}
+
+TestWorld::TestWorld(uint64_t seed) : rng_(seed) {
+  now = {Mono(1000s), wall_from_unix(1'790'000'000)};
+  network.id.bytes = {1, 2, 3, 4, 5, 6, 7, 8};
+  network.guard_age = Duration::zero();
+  for (const char* block : {"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"}) {
+    network.extra_global.push_back(*IpPrefix::parse(block));
+  }
+  network.diversity_v4 = 28;
+}
+
+TestWorld::~TestWorld() {
+  wire_.clear();
+  hosts.clear();
+}
+
+void TestWorld::start(Host& h) {
+  h.node = std::make_unique<Node>(h.config, pool_, rng_);
+  Effects fx;
+  h.node->start(now, fx);
+  apply(h, fx);
+}
+
+TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string& address, bool exit) {
+  auto& h = *(hosts[name] = std::make_unique<Host>());
+  h.name = name;
+  h.address = *IpAddress::parse(address);
+  h.config.wireguard = crypto::x25519_generate(rng_);
+  h.config.identity = crypto::ed25519_generate(rng_);
+  h.config.network = network;
+  h.config.relay = RelayConfig{exit, false, {}};
+  by_address_[h.address] = &h;
+  start(h);
+  return h;
+}
+
+TestWorld::Host& TestWorld::add_client(const std::string& name, const std::string& address, const ClientConfig& client) {
+  auto& h = *(hosts[name] = std::make_unique<Host>());
+  h.name = name;
+  h.address = *IpAddress::parse(address);
+  h.config.wireguard = crypto::x25519_generate(rng_);
+  h.config.network = network;
+  h.config.client = client;
+  by_address_[h.address] = &h;
+  start(h);
+  return h;
+}
+
+void TestWorld::restart(Host& h) {
+  h.node.reset();
+  h.dead = false;
+  start(h);
+}
+
+void TestWorld::publish() {
+  for (auto& [name, r] : hosts) {
+    if (!r->config.relay) continue;
+    RelayInfo info;
+    info.identity = r->config.identity->pub;
+    info.id = discovery::peer_id_of(info.identity);
+    info.wireguard = r->config.wireguard.pub;
+    info.endpoints = {{r->address, kListenPort}};
+    info.flags.set(RelayFlag::middle);
+    info.flags.set(r->config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
+    info.bandwidth = {1'000'000};
+    info.prekey = r->prekey;
+    info.created = now.wall - std::chrono::hours(24 * 30);
+    info.signed_at = now.wall;
+    info.expiry = now.wall + std::chrono::hours(36);
+    for (auto& [other, h] : hosts) {
+      if (!h->dead) static_cast<void>(h->node->directory().insert(info));
+    }
+  }
+  for (auto& [name, h] : hosts) {
+    if (h->dead) continue;
+    Effects fx;
+    h->node->directory_changed(now, fx);
+    apply(*h, fx);
+  }
+}
+
+void TestWorld::apply(Host& h, Effects& fx) {
+  for (Datagram& d : fx.datagrams) {
+    const auto to = by_address_.find(d.remote.address);
+    h.bytes_out += d.packet.size();
+    if (to == by_address_.end()) continue;
+    const SocketId at = d.remote.port == kEgressPort ? kEgressSocket : kListenSocket;
+    Flight f{&h, to->second, at, {d.packet.bytes().begin(), d.packet.bytes().end()}};
+    f.socket = at;
+    // The source port is told by the socket that it left from; kept in the first byte pushed behind.
+    f.bytes.push_back(d.socket.value);
+    if (tap) tap(f);
+    if (drop && drop(f)) continue;
+    wire_.emplace(now.mono + link, std::move(f));
+  }
+  for (TunPacket& p : fx.tun_packets) h.tun.emplace_back(p.packet.bytes().begin(), p.packet.bytes().end());
+  for (Packet& p : fx.exit_packets) h.exit.emplace_back(p.bytes().begin(), p.bytes().end());
+  for (NodeEvent& e : fx.events) {
+    if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
+    h.events.push_back(std::move(e));
+  }
+}
+
+bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
+  const Mono end = now.mono + at_most;
+  while (!done()) {
+    Mono next = wire_.empty() ? kNever : wire_.begin()->first;
+    for (auto& [name, h] : hosts) {
+      if (!h->dead) next = std::min(next, h->node->next_deadline());
+    }
+    if (next > end) {
+      now.wall += end - now.mono;
+      now.mono = end;
+      return done();
+    }
+    if (next > now.mono) {
+      now.wall += next - now.mono;
+      now.mono = next;
+    }
+    for (auto& [name, h] : hosts) {
+      if (h->dead || h->node->next_deadline() > now.mono) continue;
+      Effects fx;
+      h->node->on_deadline(now, fx);
+      apply(*h, fx);
+    }
+    while (!wire_.empty() && wire_.begin()->first <= now.mono) {
+      Flight f = std::move(wire_.extract(wire_.begin()).mapped());
+      if (f.to->dead) continue;
+      const uint16_t port = f.bytes.back() == kEgressSocket.value ? kEgressPort : kListenPort;
+      f.bytes.pop_back();
+      f.to->datagrams_in++;
+      f.to->bytes_in += f.bytes.size();
+      Datagram d{f.socket, {f.from->address, port}, pool_.copy_of(f.bytes)};
+      Effects fx;
+      f.to->node->on_datagrams(now, std::span(&d, 1), fx);
+      apply(*f.to, fx);
+    }
+  }
+  return true;
+}
+
+void TestWorld::run_for(Duration d) {
+  run_until([] { return false; }, d);
+}
+
+void TestWorld::attach(Host& client, TunId tun) {
+  Effects fx;
+  MV_ASSERT(client.node->attach(now, tun, fx).ok());
+  apply(client, fx);
+}
+
+void TestWorld::hop(Host& client) {
+  Effects fx;
+  MV_ASSERT(client.node->hop(now, TunId{0}, fx).ok());
+  apply(client, fx);
+}
+
+void TestWorld::send_from_program(Host& client, TunId tun, Bytes packet) {
+  Packet p = pool_.copy_of(packet);
+  Effects fx;
+  client.node->on_tun_packets(now, tun, std::span(&p, 1), fx);
+  apply(client, fx);
+}
+
+void TestWorld::send_from_exit(Host& exit, Bytes packet) {
+  Packet p = pool_.copy_of(packet);
+  Effects fx;
+  exit.node->on_exit_packets(now, std::span(&p, 1), fx);
+  apply(exit, fx);
+}
+
+const Circuit* TestWorld::active(const Host& client, TunId tun) const {
+  const auto g = client.node->client()->groups().find(tun);
+  if (g == client.node->client()->groups().end()) return nullptr;
+  const auto c = client.node->client()->circuits().find(g->second.active);
+  return c == client.node->client()->circuits().end() ? nullptr : &c->second;
+}
+
+std::vector<uint8_t> udp_packet(const std::string& from, const std::string& to, size_t payload) {
+  PacketPool pool;
+  Packet p = pool.take();
+  const MutBytes body = routing::start_ip(*IpAddress::parse(from), *IpAddress::parse(to), routing::IpProtocol::udp, 8 + payload, p);
+  store_be16(&body[0], 4000);
+  store_be16(&body[2], 53);
+  store_be16(&body[4], static_cast<uint16_t>(8 + payload));
+  routing::finish_ip(p);
+  return {p.bytes().begin(), p.bytes().end()};
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,72 @@
+// A world of nodes for tests: datagrams between them take a fixed time on a virtual clock.  The simulator proper comes
+// later; this is the smallest thing that lets whole circuits be tested without I/O.
+#pragma once
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "core/node/node.h"
+
+namespace macrovpn::node {
+
+class TestWorld {
+ public:
+  struct Host {
+    std::string name;
+    NodeConfig config;
+    std::unique_ptr<Node> node;
+    IpAddress address;
+    std::vector<std::vector<uint8_t>> tun, exit;  // what came out there
+    std::vector<NodeEvent> events;
+    uint64_t datagrams_in = 0, bytes_in = 0, bytes_out = 0;
+    bool dead = false;
+    PublicKey prekey;
+  };
+  struct Flight {
+    Host* from;
+    Host* to;
+    SocketId socket;
+    std::vector<uint8_t> bytes;
+  };
+
+  explicit TestWorld(uint64_t seed = 1);
+  ~TestWorld();
+
+  Host& add_relay(const std::string& name, const std::string& address, bool exit);
+  Host& add_client(const std::string& name, const std::string& address, const ClientConfig& client);
+  void restart(Host& h);      // the process dies and comes again with the same keys, and a new prekey
+  void publish();             // every node learns every relay
+  void run_for(Duration d);   // until then, in order of time
+  bool run_until(const std::function<bool()>& done, Duration at_most);
+  void send_from_program(Host& client, TunId tun, Bytes packet);
+  void send_from_exit(Host& exit, Bytes packet);
+  template <class Event>
+  size_t count(const Host& h) const {
+    return static_cast<size_t>(
+        std::count_if(h.events.begin(), h.events.end(), [](auto& e) { return std::holds_alternative<Event>(e); }));
+  }
+  const Circuit* active(const Host& client, TunId tun) const;
+  void attach(Host& client, TunId tun);
+  void hop(Host& client);  // every group
+
+  Now now;
+  Duration link = 20ms;                             // one way
+  std::function<bool(const Flight&)> drop;          // the wire loses it
+  std::function<void(const Flight&)> tap;           // everybody's wire
+  std::map<std::string, std::unique_ptr<Host>> hosts;
+  Network network;
+
+ private:
+  void apply(Host& h, Effects& fx);
+  void start(Host& h);
+  SeededRng rng_;
+  PacketPool pool_;
+  std::multimap<Mono, Flight> wire_;
+  std::map<IpAddress, Host*> by_address_;
+};
+
+// An IPv4 UDP packet between inside and outside addresses, as a program's kernel would make it.
+std::vector<uint8_t> udp_packet(const std::string& from, const std::string& to, size_t payload);
+
+}  // namespace macrovpn::node

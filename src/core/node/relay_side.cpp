@@ -1,0 +1,142 @@
+#include "core/node/relay_side.h"
+
+#include <algorithm>
+
+#include "model/special_purpose.h"
+
+namespace macrovpn::node {
+
+using encryption::MessageType;
+using routing::ErrorCode;
+
+namespace {
+
+constexpr uint64_t kForwardPadding = 64;
+
+size_t relayed_size(MessageType type, size_t payload) {
+  switch (type) {
+    case MessageType::initiation: return encryption::kInitiationSize;
+    case MessageType::response: return encryption::kResponseSize;
+    case MessageType::cookie_reply: return encryption::kCookieReplySize;
+    case MessageType::transport: return payload;
+  }
+  return payload;
+}
+
+}  // namespace
+
+void RelaySide::session_accepted(PeerRef peer, const Upstream& from) { upstreams_[peer] = from; }
+
+void RelaySide::session_gone(PeerRef peer) {
+  upstreams_.erase(peer);
+  legs_.close_all(peer);
+}
+
+void RelaySide::error(PeerRef upstream, ErrorCode code, LegNumber leg) {
+  counters_.refused++;
+  s_.egress.frame(upstream, routing::write_error(code, leg));
+}
+
+Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream& from,
+                                                        const routing::ExtendFrame& f) {
+  if (from.relays_before >= kMostRelaysBefore) return Failure{ErrorCode::too_deep};
+  const RelayInfo* relay = s_.directory.find(f.relay, now.wall);
+  if (relay == nullptr) return Failure{ErrorCode::unknown_relay};
+  if (relay->id == s_.self || relay->wireguard == s_.config.wireguard.pub || relay->id == from.relay ||
+      f.endpoint >= relay->endpoints.size()) {
+    return Failure{ErrorCode::refused_endpoint};
+  }
+  const Endpoint& to = relay->endpoints[f.endpoint];
+  const auto& own = s_.config.relay->own_networks;
+  const bool is_own = std::any_of(own.begin(), own.end(), [&](const IpPrefix& p) { return p.contains(to.address); });
+  if (is_own || !is_global_unicast(to.address, s_.config.network.extra_global)) {
+    return Failure{ErrorCode::refused_endpoint};
+  }
+  const auto pair = s_.masks.pair(relay->wireguard);
+  if (!pair) return Failure{ErrorCode::refused_endpoint};
+  return routing::NextHop{relay->id, to, s_.masks.called(relay->wireguard), *pair};
+}
+
+void RelaySide::call(const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before) {
+  Packet p = s_.pool.copy_of(message);
+  routing::set_leg(p.data(), {0});
+  encryption::append_early(p, early);
+  encryption::append_trailer(p, s_.masks.pair_keys(next.pair_mask), s_.self, static_cast<uint8_t>(relays_before));
+  const size_t total = p.size() + s_.rng.below(kForwardPadding);
+  encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
+  s_.masks.note_endpoint(next.endpoint, next.called_mask);
+  s_.masks.note_endpoint(next.endpoint, next.pair_mask);
+  s_.egress.datagram(kEgressSocket, next.endpoint, next.called_mask, std::move(p));
+}
+
+Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routing::ExtendFrame& f,
+                                          const routing::Element& element) {
+  const auto from = upstreams_.find(upstream);
+  if (from == upstreams_.end()) return Failure{ErrorCode::refused_endpoint};
+  const size_t size = element.message.size() + encryption::kLengthFieldSize + element.early.size();
+  if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram) return Failure{ErrorCode::too_deep};
+  TRY(const routing::NextHop next, next_hop(now, from->second, f));
+  TRY(routing::LegTable::Leg* const leg, legs_.open(upstream, element.leg, next));
+  TRY_VOID(legs_.register_index(now.mono, *leg, encryption::sender_index(element.message)));
+  call(next, element.message, element.early, from->second.relays_before);
+  return {};
+}
+
+void RelaySide::on_extend(Now now, PeerRef upstream, Bytes body) {
+  const auto f = routing::read_extend(body);
+  const auto element = f ? routing::read_element(f->element) : std::nullopt;
+  if (!element) {
+    counters_.dropped++;
+    return;
+  }
+  if (const auto done = extend(now, upstream, *f, *element); !done.ok()) {
+    error(upstream, done.error(), element->leg);
+    return;
+  }
+  counters_.extended++;
+}
+
+void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
+  const MessageType type = static_cast<MessageType>(packet.data()[0]);
+  routing::LegTable::Leg* leg = legs_.find_down(upstream, routing::leg_of(packet.bytes()));
+  const size_t size = relayed_size(type, packet.size());
+  if (leg == nullptr) {
+    if (type == MessageType::initiation) error(upstream, ErrorCode::no_such_leg, routing::leg_of(packet.bytes()));
+    counters_.dropped++;
+    return;
+  }
+  if (packet.size() < size || (type == MessageType::transport ? !leg->answered : type != MessageType::initiation)) {
+    counters_.dropped++;
+    return;
+  }
+  packet.truncate(size);
+  if (type == MessageType::initiation) {
+    if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes())); !r.ok()) {
+      error(upstream, r.error(), leg->number);
+      return;
+    }
+    call(leg->next, packet.bytes(), {}, upstreams_.at(upstream).relays_before);
+    return;
+  }
+  routing::set_leg(packet.data(), {0});
+  counters_.forwarded_down++;
+  counters_.forwarded_bytes += packet.size();
+  s_.egress.datagram(kEgressSocket, leg->next.endpoint, leg->next.pair_mask, std::move(packet));
+}
+
+void RelaySide::on_answer(Now now, const Endpoint& from, Packet packet) {
+  const MessageType type = static_cast<MessageType>(packet.data()[0]);
+  routing::LegTable::Leg* leg = nullptr;
+  if (type != MessageType::initiation) leg = legs_.find_up(now.mono, from, encryption::receiver_index(packet.bytes()));
+  if (leg == nullptr || (type == MessageType::transport && packet.size() % 16 != 0)) {
+    counters_.dropped++;
+    return;
+  }
+  if (type == MessageType::response) leg->answered = true;
+  routing::set_leg(packet.data(), leg->number);
+  counters_.forwarded_up++;
+  counters_.forwarded_bytes += packet.size();
+  s_.egress.payload(leg->upstream, std::move(packet));
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,56 @@
+// RelaySide: carrying other people's circuits.  What it learns: the address of the session before and the relay after;
+// never both ends (docs/threat-model.md).
+#pragma once
+#include <map>
+
+#include "core/node/shared.h"
+#include "core/routing/leg_table.h"
+
+namespace macrovpn::node {
+
+// How a session came to us.
+struct Upstream {
+  unsigned relays_before = 0;
+  std::optional<PeerId> relay;  // the one before us, if its trailer verified
+};
+inline constexpr unsigned kMostRelaysBefore = 4;
+
+struct RelayCounters {
+  uint64_t extended = 0, refused = 0;
+  uint64_t forwarded_down = 0, forwarded_up = 0, forwarded_bytes = 0, dropped = 0;
+};
+
+class RelaySide {
+ public:
+  explicit RelaySide(Shared s) : s_(s), legs_(s.config.legs) {}
+
+  void session_accepted(PeerRef peer, const Upstream& from);
+  void session_gone(PeerRef peer);
+
+  // An EXTEND, from early data or from a session.  Answers ERROR itself.
+  void on_extend(Now now, PeerRef upstream, Bytes body);
+  void on_close(PeerRef upstream, LegNumber leg) { legs_.close(upstream, leg); }
+  // A relayed message coming down from `upstream`, with the leg in its reserved bytes.
+  void on_relayed_down(Now now, PeerRef upstream, Packet packet);
+  // A message that is for none of our sessions: an answer from a next hop?
+  void on_answer(Now now, const Endpoint& from, Packet packet);
+
+  void error(PeerRef upstream, routing::ErrorCode code, LegNumber leg);
+  Mono next_deadline() const { return legs_.next_deadline(); }
+  void on_deadline(Now now) { legs_.expire(now.mono); }
+  size_t legs() const { return legs_.size(); }
+  const RelayCounters& counters() const { return counters_; }
+  void check_invariants() const { legs_.check_invariants(); }
+
+ private:
+  Result<routing::NextHop, routing::ErrorCode> next_hop(Now now, const Upstream& from, const routing::ExtendFrame&);
+  Result<void, routing::ErrorCode> extend(Now now, PeerRef upstream, const routing::ExtendFrame&, const routing::Element&);
+  void call(const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before);
+
+  Shared s_;
+  routing::LegTable legs_;
+  std::map<PeerRef, Upstream> upstreams_;
+  RelayCounters counters_;
+};
+
+}  // namespace macrovpn::node
