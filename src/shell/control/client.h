@@ -1,0 +1,43 @@
+// The commands' side of the control protocol: blocking, one request after the other.
+#pragma once
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "shell/control/connection.h"
+
+namespace macrovpn::shell::control {
+
+struct NoDaemon {
+  enum class Why : uint8_t { not_running, not_ours, incompatible, failed };
+  Why why = Why::failed;
+  Error error;
+};
+
+class Client {
+ public:
+  // Connects, checks that the daemon is ours (or root's) and says hello.
+  enum class Events : uint8_t { none, wanted };
+  static Result<Client, NoDaemon> connect(const std::string& socket_path, Events = Events::none);
+
+  // The result of the method; `fd` >= 0 goes along and stays the caller's.
+  Result<nlohmann::json> call(const std::string& method, const nlohmann::json& params, int fd = -1);
+  Result<nlohmann::json> call(const std::string& method);
+  // For a caller that polls fd(): takes what came, which can only be events.  Gone: the daemon has ended.
+  enum class Alive : uint8_t { yes, gone };
+  Alive take_events(const std::function<void(const std::string& event, const nlohmann::json& params)>& f);
+  int fd() const { return connection_->fd(); }
+
+ private:
+  explicit Client(Fd fd) : connection_(std::make_unique<Connection>(std::move(fd))) {}
+  Result<nlohmann::json> await_answer(int id);
+  std::unique_ptr<Connection> connection_;
+  int next_id_ = 1;
+};
+
+inline constexpr Duration kAnswerTimeout = std::chrono::seconds(20);
+
+}  // namespace macrovpn::shell::control
