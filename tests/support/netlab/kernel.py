@@ -17,6 +17,7 @@ _SIOCETHTOOL = 0x8946
 # TX checksum, TCP segmentation, generic segmentation: with these off, every frame on the veth is whole and has its checksum.
 _ETHTOOL_OFF = (0x17, 0x1F, 0x24)
 _PR_SET_PDEATHSIG = 1
+_SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40
 
 
 def _check(result, what):
@@ -67,6 +68,14 @@ def turn_offloads_off(interface):
             value = ctypes.create_string_buffer(struct.pack("II", command, 0))
             request = struct.pack("16sP", interface.encode(), ctypes.addressof(value)).ljust(40, b"\0")
             fcntl.ioctl(sock, _SIOCETHTOOL, request)
+
+
+def carries_frames(interface):
+    """For an interface of the current network namespace. One that is up drops everything until the kernel's link watcher, which
+    runs a little later, has seen its carrier."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16s24x", interface.encode()))
+    return bool(struct.unpack_from("16xH", answer)[0] & _IFF_RUNNING)
 
 
 def write_sysctl(name, value):

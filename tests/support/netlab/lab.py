@@ -146,10 +146,11 @@ class Lab:
         for process in self._processes:
             process.signal(signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while (left := _processes_with(f"NETLAB_LAB={self.mark}")) and time.monotonic() < deadline:
-            for process in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        while (left := _processes_marked(f"NETLAB_LAB={self.mark}".encode())) and time.monotonic() < deadline:
+            for process, marked in left.items():
+                if marked:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
             time.sleep(0.005)
         for process in self._processes:
             process.wait()
@@ -199,6 +200,8 @@ class Lab:
         if shaped:
             host.wire = Wire(self._wires, f"w-{host.name}", f"v-{host.name}", settings, self.seed * 1000 + number)
             host.wire.wait_until_ready()
+        for name, place, _ in ends:
+            self._wait_for_carrier(name, place)
 
     def _lay_cables(self, ends, mtu, offloads):
         lines = []
@@ -212,6 +215,15 @@ class Lab:
                     kernel.turn_offloads_off(name)
         if len(ends) == 4:
             self._batch("wires", [f"link set {name} up" for name, place, _ in ends if place is self._wires])
+
+    @staticmethod
+    def _wait_for_carrier(interface, place):
+        deadline = time.monotonic() + 5
+        with place.inside():
+            while not kernel.carries_frames(interface):
+                if time.monotonic() > deadline:
+                    raise NetlabError(f"the cable at {interface} of {place.name} did not come up within 5 s")
+                time.sleep(0.001)
 
     def _configure(self, host, addresses, upstream, port, gateways, macs):
         behind_nat = gateways is not None
@@ -247,13 +259,21 @@ class Lab:
             raise NetlabError(f"ip refused, in {name or 'the lab'}: {done.stderr.strip()}\n" + "\n".join(lines))
 
 
-def _processes_with(variable):
-    found = []
+def _processes_marked(variable):
+    """{process: True for those with the variable in their environment, False for those of which we cannot tell yet}"""
+    found = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if variable.encode() in pathlib.Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
-                found.append(int(entry))
+            environment = pathlib.Path(f"/proc/{entry}/environ").read_bytes()
+            if variable in environment.split(b"\0"):
+                found[int(entry)] = True
+            elif not environment and not _is_zombie(entry):
+                found[int(entry)] = False  # in the middle of an exec
     return found
+
+
+def _is_zombie(process):
+    return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def _with_mac(mac):
