@@ -133,43 +133,5 @@ TEST(Noise, MatchesTheVectorsFile) {
   check(v);
 }
 
-// Keyed BLAKE2s of 0, 1, 2 ... (testvectors/blake2s-kat.txt); key 00 01 .. 1f.
-TEST(Blake2s, MatchesPublishedKeyedVectors) {
-  ByteArray<32> key;
-  for (size_t i = 0; i < 32; i++) key[i] = static_cast<uint8_t>(i);
-  const char* kExpected[] = {"48a8997da407876b3d79c0d92325ad3b89cbb754d86ab71aee047ad345fd2c49",
-                             "40d15fee7c328830166ac3f918650f807e7e01e177258cdc0a39b11f598066f1",
-                             "6bb71300644cd3991b26ccd4d274acd1adeab8b1d7914546c1198bbe9fc9d803",
-                             "1d220dbe2ee134661fdf6d9e74b41704710556f2f6e5a091b227697445dbea6b"};
-  std::vector<uint8_t> input;
-  for (const char* expected : kExpected) {
-    EXPECT_EQ(to_hex(crypto::keyed_blake2s_256(key, {input})), expected);
-    input.push_back(static_cast<uint8_t>(input.size()));
-  }
-}
-
-TEST(Blake2s, MatchesTheVectorsFile) {
-  const char* folder = std::getenv("MACROVPN_VECTORS");
-  if (folder == nullptr) GTEST_SKIP() << "MACROVPN_VECTORS is not set";
-  std::ifstream in(std::string(folder) + "/blake2s-kat.txt");
-  ASSERT_TRUE(in);
-  std::string line;
-  std::vector<uint8_t> input, key;
-  size_t checked = 0;
-  const auto value = [](const std::string& s) {
-    std::string v = s.substr(s.find(':') + 1);
-    std::erase_if(v, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
-    return v;
-  };
-  while (std::getline(in, line)) {
-    if (line.starts_with("in:")) input = hex(value(line));
-    if (line.starts_with("key:")) key = hex(value(line));
-    if (!line.starts_with("hash:")) continue;
-    EXPECT_EQ(to_hex(crypto::keyed_blake2s_256(key, {input})), value(line));
-    checked++;
-  }
-  EXPECT_EQ(checked, 256u);
-}
-
 }  // namespace
 }  // namespace macrovpn::encryption

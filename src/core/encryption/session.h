@@ -12,8 +12,6 @@
 
 namespace macrovpn::encryption {
 
-inline constexpr uint64_t kRekeyAfterMessages = uint64_t{1} << 60;
-inline constexpr uint64_t kRejectAfterMessages = UINT64_MAX - (uint64_t{1} << 13);
 inline constexpr Duration kRekeyAfterTime = 120s;
 inline constexpr Duration kRejectAfterTime = 180s;
 
@@ -36,7 +34,6 @@ struct Session {
   ReplayWindow window;
 
   bool expired(Mono now) const { return now - created >= kRejectAfterTime; }
-  bool may_seal(Mono now) const { return !expired(now) && send_counter < kRejectAfterMessages; }
 };
 using SessionPtr = std::unique_ptr<Session>;
 

@@ -41,7 +41,7 @@ Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Peer& p, Out& out, Work&
   if (!fits(*job.packet)) return Drop::too_large;
   Session* s = p.sessions.current.get();
   if (s == nullptr && p.kind == PeerKind::ephemeral) s = p.sessions.next.get();
-  if (s == nullptr || !s->may_seal(now.mono)) {
+  if (s == nullptr || !may_seal(*s, now.mono)) {
     if (!p.configured) return s == nullptr ? Drop::no_session : Drop::expired;
     stage(now, p, std::move(*job.packet), out);
     return Drop::no_session;
@@ -76,7 +76,7 @@ void Tunnels::Impl::after_sent(Now now, Peer& p, const Session& s, Payload paylo
                                Out& out) {
   p.tx_bytes += datagram;
   if (p.kind == PeerKind::ephemeral) return;
-  const bool worn = s.send_counter >= kRekeyAfterMessages;
+  const bool worn = s.send_counter >= limits.rekey_after_messages;
   if (p.hop) {
     const bool idle_before = payload == Payload::data && p.hop->timers.on_data_sent(now.mono);
     if (idle_before || (worn && p.hop->timers.may_initiate(now.mono))) initiate(now, p, Reason::rekey, out);
@@ -111,7 +111,7 @@ void Tunnels::Impl::send_one(Now now, Peer& p, Packet packet, Out& out) {
 
 void Tunnels::Impl::flush_staged(Now now, Peer& p, Out& out) {
   auto& staged = p.configured->staged;
-  while (!staged.empty() && p.sessions.current && p.sessions.current->may_seal(now.mono) &&
+  while (!staged.empty() && p.sessions.current && may_seal(*p.sessions.current, now.mono) &&
          p.route.kind != Route::Kind::none) {
     Packet packet = std::move(staged.front());
     staged.pop_front();
@@ -120,7 +120,7 @@ void Tunnels::Impl::flush_staged(Now now, Peer& p, Out& out) {
 }
 
 void Tunnels::Impl::send_keepalive(Now now, Peer& p, Out& out) {
-  const bool usable = p.sessions.current && p.sessions.current->may_seal(now.mono);
+  const bool usable = p.sessions.current && may_seal(*p.sessions.current, now.mono);
   if (usable && p.route.kind != Route::Kind::none) return send_one(now, p, pool.take(), out);
   if (usable || !p.configured) return;
   if (p.configured->staged.empty()) return stage(now, p, pool.take(), out);
@@ -154,7 +154,8 @@ Drop Tunnels::Impl::prepare_open(Mono now, const OpenJob& job, Work& w) {
     w.session = w.peer ? w.peer->sessions.find(index) : nullptr;
   }
   if (w.session == nullptr || !accepts_from(*w.peer, job.from)) return Drop::unknown_index;
-  if (w.session->expired(now) || load_le64(m.data() + 8) >= kRejectAfterMessages) return Drop::expired;
+  if (w.session->expired(now) || load_le64(m.data() + 8) >= limits.reject_after_messages)
+    return Drop::expired;
   return Drop::none;
 }
 

@@ -91,6 +91,9 @@ struct Tunnels::Impl {
     return d;
   }
   Failure<Drop> refused(Drop d) { return Failure{counted(d)}; }
+  bool may_seal(const Session& s, Mono now) const {
+    return !s.expired(now) && s.send_counter < limits.reject_after_messages;
+  }
   const KeyPair& keys_for(const Peer& p) const { return p.hop ? p.hop->ours : self; }
   const Secret<32>& psk_of(const Peer& p) const { return p.configured ? p.configured->preshared : no_psk; }
 
