@@ -25,7 +25,7 @@ struct ClientConfig {
 struct RelayConfig {
   bool exit = false;
   bool exit_v6 = false;
-  std::vector<IpPrefix> own_networks;  // never extended or connected to
+  std::vector<IpPrefix> own_networks;  // never extended to; the host's own addresses are there with full length
 };
 
 struct NodeConfig {

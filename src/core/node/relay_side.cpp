@@ -48,8 +48,12 @@ Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream&
   }
   const Endpoint& to = relay->endpoints[f.endpoint];
   const auto& own = s_.config.relay->own_networks;
-  const bool is_own = std::any_of(own.begin(), own.end(), [&](const IpPrefix& p) { return p.contains(to.address); });
-  if (is_own || !is_global_unicast(to.address, s_.config.network.extra_global)) {
+  const auto& lab = s_.config.network.extra_global;
+  const auto holds = [&](const IpPrefix& p) { return p.contains(to.address); };
+  const bool is_us = std::any_of(own.begin(), own.end(), [&](const IpPrefix& p) { return p.length == to.address.bits() && holds(p); });
+  // In a lab all nodes may share one TEST-NET, which then is no LAN.
+  const bool is_near = std::any_of(own.begin(), own.end(), holds) && std::none_of(lab.begin(), lab.end(), holds);
+  if (is_us || is_near || !is_global_unicast(to.address, lab)) {
     return Failure{ErrorCode::refused_endpoint};
   }
   const auto pair = s_.masks.pair(relay->wireguard);

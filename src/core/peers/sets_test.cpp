@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/peers/guard_set.h"
+#include "core/peers/middle_set.h"
+
+namespace macrovpn::peers {
+namespace {
+
+const Wall kNow = wall_from_unix(1'790'000'000);
+constexpr Mono kMono{1000s};
+PeerId id(uint8_t n) { return PeerId{{n}}; }
+
+GuardSet filled() {
+  GuardSet g;
+  for (uint8_t n = 1; n <= 3; n++) EXPECT_EQ(g.add(id(n), kNow), GuardSet::Add::added);
+  return g;
+}
+
+TEST(GuardSet, UsesItsThreeInOrder) {
+  GuardSet g = filled();
+  EXPECT_FALSE(g.wants_more());
+  EXPECT_EQ(g.in_order(kMono), (std::vector{id(1), id(2), id(3)}));
+}
+
+TEST(GuardSet, TriesOneThatFailedLatelyAfterTheOthers) {
+  GuardSet g = filled();
+  g.failed(id(1), kMono);
+  EXPECT_EQ(g.in_order(kMono + 1s), (std::vector{id(2), id(3), id(1)}));
+  EXPECT_EQ(g.in_order(kMono + GuardSet::kRetryAfter), (std::vector{id(1), id(2), id(3)}));
+}
+
+TEST(GuardSet, RefusesTheThirdNewOneInAWeek) {
+  GuardSet g = filled();
+  for (uint8_t n = 1; n <= 3; n++) g.forget(id(n));
+  EXPECT_EQ(g.add(id(10), kNow), GuardSet::Add::added);
+  EXPECT_EQ(g.add(id(11), kNow), GuardSet::Add::added);
+  EXPECT_EQ(g.add(id(12), kNow), GuardSet::Add::too_many_new);
+  EXPECT_EQ(g.add(id(12), kNow + std::chrono::hours(24 * 8)), GuardSet::Add::added);
+}
+
+TEST(GuardSet, SurvivesBeingSavedAndRefusesDamage) {
+  GuardSet g = filled();
+  g.failed(id(2), kMono);
+  const auto saved = g.save();
+  const auto back = GuardSet::load(saved);
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->in_order(kMono + 1h), g.in_order(kMono + 1h));
+  EXPECT_EQ(back->all()[1].failures, 1u);
+  for (size_t n = 0; n < saved.size(); n++) EXPECT_FALSE(GuardSet::load(Bytes(saved).first(n)).ok()) << n;
+}
+
+TEST(MiddleSet, KeepsEightEachForOneToTwelveDays) {
+  SeededRng rng(1);
+  MiddleSet m;
+  for (uint8_t n = 1; n <= 20; n++) m.add(id(n), kNow, rng);
+  EXPECT_EQ(m.ids().size(), MiddleSet::kSize);
+  m.drop_expired(kNow + MiddleSet::kShortest - 1s);
+  EXPECT_EQ(m.ids().size(), MiddleSet::kSize);
+  m.drop_expired(kNow + MiddleSet::kLongest);
+  EXPECT_TRUE(m.ids().empty());
+}
+
+}  // namespace
+}  // namespace macrovpn::peers

@@ -1,0 +1,130 @@
+#include "core/routing/lease_table.h"
+
+#include <gtest/gtest.h>
+
+namespace macrovpn::routing {
+namespace {
+
+constexpr Mono kStart{1000s};
+constexpr crypto::Hash32 kH1{1}, kOtherH1{2};
+
+struct LeaseTableTest : testing::Test {
+  SeededRng rng{1};
+  LeaseTable t{rng, {.leases = 8, .pending = 8}};
+  LeaseTable::Taken open(PeerRef session) {
+    EXPECT_TRUE(t.request(session, {}, kH1).ok());
+    auto taken = t.confirmed(kStart, session);
+    EXPECT_TRUE(taken && taken->ok());
+    return taken->value();
+  }
+  static LeaseFrame resume(const LeaseTable::Taken& lease, const crypto::Hash32& h1) {
+    LeaseFrame f;
+    f.flags = kLeaseResume;
+    f.id = lease.id;
+    f.resume_mac = resume_mac(lease.secret, h1);
+    return f;
+  }
+};
+
+TEST_F(LeaseTableTest, NothingHappensBeforeConfirmation) {
+  ASSERT_TRUE(t.request(PeerRef{1}, {}, kH1).ok());
+  EXPECT_EQ(t.lease_of(PeerRef{1}), LeaseNumber{0});
+  EXPECT_EQ(t.size(), 0u);
+}
+
+TEST_F(LeaseTableTest, AResumeMovesTheLeaseAndDrawsANewSecret) {
+  const auto first = open(PeerRef{1});
+  ASSERT_TRUE(t.request(PeerRef{2}, resume(first, kOtherH1), kOtherH1).ok());
+  EXPECT_EQ(t.session_of(first.number), PeerRef{1});  // an unconfirmed resume moves nothing
+  const auto moved = t.confirmed(kStart, PeerRef{2});
+  ASSERT_TRUE(moved && moved->ok());
+  EXPECT_EQ(moved->value().number, first.number);
+  EXPECT_FALSE(moved->value().secret == first.secret);
+  EXPECT_EQ(moved->value().moved_from, std::vector{PeerRef{1}});
+  EXPECT_EQ(t.session_of(first.number), PeerRef{2});
+  t.check_invariants();
+}
+
+TEST_F(LeaseTableTest, AResumeIsBoundToItsHandshake) {
+  const auto first = open(PeerRef{1});
+  EXPECT_EQ(t.request(PeerRef{2}, resume(first, kH1), kOtherH1).error(), ErrorCode::no_such_lease);
+}
+
+TEST_F(LeaseTableTest, OfTwoResumesWithOneSecretOnlyTheFirstConfirmedTakesEffect) {
+  const auto first = open(PeerRef{1});
+  ASSERT_TRUE(t.request(PeerRef{2}, resume(first, kH1), kH1).ok());
+  ASSERT_TRUE(t.request(PeerRef{3}, resume(first, kOtherH1), kOtherH1).ok());
+  ASSERT_TRUE(t.confirmed(kStart, PeerRef{3})->ok());
+  EXPECT_EQ(t.confirmed(kStart, PeerRef{2})->error(), ErrorCode::no_such_lease);
+  EXPECT_EQ(t.session_of(first.number), PeerRef{3});
+  t.check_invariants();
+}
+
+TEST_F(LeaseTableTest, AReplayedResumeFailsBecauseTheSecretChanged) {
+  const auto first = open(PeerRef{1});
+  ASSERT_TRUE(t.request(PeerRef{2}, resume(first, kH1), kH1).ok());
+  ASSERT_TRUE(t.confirmed(kStart, PeerRef{2})->ok());
+  EXPECT_EQ(t.request(PeerRef{4}, resume(first, kH1), kH1).error(), ErrorCode::no_such_lease);
+}
+
+TEST_F(LeaseTableTest, HoldsTwoSessionsAtMost) {
+  auto lease = open(PeerRef{1});
+  for (uint64_t s = 2; s <= 3; s++) {
+    ASSERT_TRUE(t.request(PeerRef{s}, resume(lease, kH1), kH1).ok());
+    lease = t.confirmed(kStart, PeerRef{s})->value();
+  }
+  EXPECT_EQ(t.lease_of(PeerRef{1}), LeaseNumber{0});
+  EXPECT_EQ(t.lease_of(PeerRef{2}), lease.number);
+  EXPECT_EQ(t.lease_of(PeerRef{3}), lease.number);
+  t.check_invariants();
+}
+
+TEST_F(LeaseTableTest, IsForgottenTwoMinutesAfterItsLastSession) {
+  const auto lease = open(PeerRef{1});
+  t.session_gone(kStart, PeerRef{1});
+  std::vector<LeaseNumber> forgotten;
+  t.expire(kStart + kLeaseAfterlife - 1s, forgotten);
+  EXPECT_TRUE(forgotten.empty());
+  EXPECT_EQ(t.next_deadline(), kStart + kLeaseAfterlife);
+  t.expire(kStart + kLeaseAfterlife, forgotten);
+  EXPECT_EQ(forgotten, std::vector{lease.number});
+  EXPECT_EQ(t.size(), 0u);
+}
+
+TEST_F(LeaseTableTest, IsReleasedOnlyByItsHolder) {
+  const auto lease = open(PeerRef{1});
+  std::vector<LeaseNumber> forgotten;
+  t.release(kStart, PeerRef{9}, lease.id);
+  t.expire(kStart, forgotten);
+  EXPECT_TRUE(forgotten.empty());
+  t.release(kStart, PeerRef{1}, lease.id);
+  t.expire(kStart, forgotten);
+  EXPECT_EQ(forgotten.size(), 1u);
+  t.check_invariants();
+}
+
+TEST_F(LeaseTableTest, RepeatsWhatASessionHolds) {
+  const auto lease = open(PeerRef{1});
+  const auto again = t.granted(PeerRef{1});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->id, lease.id);
+  EXPECT_TRUE(again->secret == lease.secret);
+  EXPECT_FALSE(t.granted(PeerRef{2}));
+}
+
+TEST_F(LeaseTableTest, RefusesTheNinthLease) {
+  for (uint64_t s = 1; s <= 8; s++) open(PeerRef{s});
+  EXPECT_EQ(t.request(PeerRef{9}, {}, kH1).error(), ErrorCode::full);
+  t.check_invariants();
+}
+
+TEST_F(LeaseTableTest, NumbersAreNotReusedSoon) {
+  const auto a = open(PeerRef{1});
+  t.release(kStart, PeerRef{1}, a.id);
+  std::vector<LeaseNumber> forgotten;
+  t.expire(kStart, forgotten);
+  EXPECT_NE(open(PeerRef{2}).number, a.number);
+}
+
+}  // namespace
+}  // namespace macrovpn::routing

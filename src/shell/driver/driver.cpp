@@ -1,0 +1,109 @@
+#include "shell/driver/driver.h"
+
+#include <algorithm>
+
+namespace macrovpn::shell {
+namespace {
+// Batches read from one descriptor per wake-up before the others get their turn.
+constexpr int kRounds = 4;
+}  // namespace
+
+Driver::Driver(Reactor& reactor, const node::NodeConfig& config, PacketPool& pool, Rng& rng)
+    : reactor_(reactor), pool_(pool), node_(config, pool, rng) {}
+
+Driver::~Driver() {
+  for (auto& [id, s] : sockets_) reactor_.remove(s.fd());
+  for (auto& [id, d] : devices_) reactor_.remove(d.fd());
+  reactor_.after_round({});
+}
+
+void Driver::add_socket(SocketId id, UdpSocket socket) {
+  const int fd = socket.fd();
+  sockets_.insert_or_assign(id, std::move(socket));
+  reactor_.add(fd, EPOLLIN, [this, id](uint32_t) { read_socket(id); });
+}
+
+void Driver::start() {
+  reactor_.after_round([this] { flush(); });
+  node_.start(reactor_.now(), effects_);
+  reactor_.wake_at(reactor_.now().mono);
+}
+
+void Driver::read_socket(SocketId id) {
+  UdpSocket& s = sockets_.at(id);
+  for (int i = 0; i < kRounds; i++) {
+    incoming_.clear();
+    const size_t n = s.receive(id, pool_, incoming_);
+    if (!incoming_.empty()) node_.on_datagrams(reactor_.now(), incoming_, effects_);
+    if (n < UdpSocket::kBatch) break;
+  }
+  incoming_.clear();
+}
+
+void Driver::read_device(TunId tun) {
+  PacketDevice& d = devices_.at(tun);
+  for (int i = 0; i < kRounds; i++) {
+    packets_.clear();
+    const auto status = d.read_packets(pool_, packets_, UdpSocket::kBatch);
+    if (!packets_.empty()) node_.on_tun_packets(reactor_.now(), tun, packets_, effects_);
+    if (status == PacketDevice::Status::gone) {
+      reactor_.remove(d.fd());
+      packets_.clear();
+      if (on_gone_) on_gone_(tun);
+      return;
+    }
+    if (packets_.size() < UdpSocket::kBatch) break;
+  }
+  packets_.clear();
+}
+
+void Driver::on_exit_packets(std::span<Packet> packets) { node_.on_exit_packets(reactor_.now(), packets, effects_); }
+
+Result<TunId> Driver::attach(PacketDevice device) {
+  const TunId tun{next_tun_++};
+  TRY_VOID(node_.attach(reactor_.now(), tun, effects_));
+  const int fd = device.fd();
+  devices_.insert_or_assign(tun, std::move(device));
+  reactor_.add(fd, EPOLLIN, [this, tun](uint32_t) { read_device(tun); });
+  return tun;
+}
+
+void Driver::detach(TunId tun) {
+  const auto it = devices_.find(tun);
+  if (it == devices_.end()) return;
+  reactor_.remove(it->second.fd());
+  devices_.erase(it);
+  node_.detach(reactor_.now(), tun, effects_);
+}
+
+Result<void> Driver::hop(TunId tun) { return node_.hop(reactor_.now(), tun, effects_); }
+
+void Driver::directory_changed() { node_.directory_changed(reactor_.now(), effects_); }
+
+void Driver::flush() {
+  const Now now = reactor_.now();
+  if (now.mono >= node_.next_deadline()) node_.on_deadline(now, effects_);
+  if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
+  effects_.exit_packets.clear();
+  for (node::TunPacket& p : effects_.tun_packets) {
+    if (const auto d = devices_.find(p.tun); d != devices_.end()) d->second.write_packets(std::span(&p.packet, 1));
+  }
+  effects_.tun_packets.clear();
+  for (auto& [id, socket] : sockets_) {
+    outgoing_.clear();
+    for (node::Datagram& d : effects_.datagrams) {
+      if (d.socket == id && d.packet) outgoing_.push_back(std::move(d));
+    }
+    if (!outgoing_.empty()) socket.send(outgoing_);
+  }
+  outgoing_.clear();
+  effects_.datagrams.clear();
+  std::vector<node::NodeEvent> events;
+  events.swap(effects_.events);
+  for (const node::NodeEvent& e : events) {
+    if (on_event_) on_event_(e);
+  }
+  reactor_.wake_at(node_.next_deadline());
+}
+
+}  // namespace macrovpn::shell

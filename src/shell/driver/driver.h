@@ -1,0 +1,65 @@
+// Driver: one Node, its sockets and devices in a Reactor.  It carries out Effects and nothing else.
+//
+// A wake-up reads everything that is ready, in batches, lets the node work, and sends once at the end
+// (Reactor::after_round), grouped by socket.
+#pragma once
+#include <functional>
+#include <map>
+
+#include "core/node/node.h"
+#include "shell/driver/udp_socket.h"
+#include "shell/packet_device.h"
+#include "shell/reactor.h"
+
+namespace macrovpn::shell {
+
+class Driver {
+ public:
+  // pool and rng outlive it; the reactor too.
+  Driver(Reactor& reactor, const node::NodeConfig& config, PacketPool& pool, Rng& rng);
+  ~Driver();
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  // Sockets first, then start().
+  void add_socket(SocketId id, UdpSocket socket);
+  // What an exit's packets go into.  Packets from there come back by on_exit_packets().
+  void set_exit(std::function<void(std::span<Packet>)> inject) { exit_inject_ = std::move(inject); }
+  void on_exit_packets(std::span<Packet> packets);
+  void start();
+
+  // A program's device: a new group.
+  Result<TunId> attach(PacketDevice device);
+  void detach(TunId tun);
+  Result<void> hop(TunId tun);
+  void directory_changed();
+
+  // Called for each event of the node, after its packets were sent.
+  void on_event(std::function<void(const node::NodeEvent&)> f) { on_event_ = std::move(f); }
+  // A program's device is gone: its namespace ended.
+  void on_device_gone(std::function<void(TunId)> f) { on_gone_ = std::move(f); }
+
+  node::Node& node() { return node_; }
+  const node::Node& node() const { return node_; }
+
+ private:
+  void read_socket(SocketId id);
+  void read_device(TunId tun);
+  void flush();
+
+  Reactor& reactor_;
+  PacketPool& pool_;
+  node::Effects effects_;
+  node::Node node_;
+  std::map<SocketId, UdpSocket> sockets_;
+  std::map<TunId, PacketDevice> devices_;
+  std::vector<node::Datagram> incoming_;
+  std::vector<Packet> packets_;
+  std::vector<node::Datagram> outgoing_;
+  std::function<void(std::span<Packet>)> exit_inject_;
+  std::function<void(const node::NodeEvent&)> on_event_;
+  std::function<void(TunId)> on_gone_;
+  uint32_t next_tun_ = 1;
+};
+
+}  // namespace macrovpn::shell
