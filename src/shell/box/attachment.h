@@ -1,0 +1,41 @@
+// Attachment: keeps a box's packet device with whichever daemon runs.
+//
+// The device's descriptor is ours, so it survives a daemon that dies; each time one is there again it gets a
+// copy.  In between the box has no network and no other way out.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "shell/control/client.h"
+#include "shell/packet_device.h"
+
+namespace macrovpn::shell {
+
+class Attachment {
+ public:
+  // `device` outlives this.
+  Attachment(std::string socket, std::string group, const PacketDevice& device)
+      : socket_(std::move(socket)), group_(std::move(group)), device_(device) {}
+
+  Result<void, control::NoDaemon> attach();
+  // -1: not attached now.  Readable: call on_readable().
+  int fd() const { return client_ ? client_->fd() : -1; }
+  void on_readable(Mono now);
+  // When detached: tries again once it is time.  True if that attached it.
+  bool retry(Mono now);
+  Mono next_retry() const { return client_ ? kNever : next_retry_; }
+  control::Client& client() { return *client_; }  // only while attached
+
+ private:
+  static constexpr Duration kFirstRetry = std::chrono::milliseconds(200);
+  static constexpr Duration kLongestRetry = std::chrono::seconds(1);
+  std::string socket_, group_;
+  const PacketDevice& device_;
+  std::optional<control::Client> client_;
+  Mono next_retry_ = kNever;
+  Duration wait_ = kFirstRetry;
+};
+
+}  // namespace macrovpn::shell

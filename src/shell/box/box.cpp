@@ -1,0 +1,152 @@
+#include "shell/box/box.h"
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "shell/box/privacy_mounts.h"
+#include "shell/namespace.h"
+#include "shell/tun.h"
+
+namespace macrovpn::shell {
+namespace {
+
+constexpr const char* kDevice = "mv0";
+// The product's published defaults: the same inside every box, so that they tell nothing.
+constexpr std::string_view kResolvConf = "nameserver 10.10.0.1\nnameserver fd86:ea04:1115::1\n";
+
+LinkSetup inside_link(unsigned mtu, bool with_v6) {
+  LinkSetup s{mtu, {{*IpAddress::parse("10.10.0.2"), 16}}};
+  if (with_v6) s.addresses.push_back({*IpAddress::parse("fd86:ea04:1115::2"), 64});
+  return s;
+}
+
+Result<PacketDevice> make_device(const BoxOptions& o) {
+  TRY(PacketDevice device, PacketDevice::create(kDevice, o.device));
+  // Absent on a kernel without IPv6; a host that has it switched off need not have it off in here.
+  const bool v6 = write_setting("/proc/sys/net/ipv6/conf/mv0/disable_ipv6", "0").ok();
+  std::string routes = "route add 0.0.0.0/0 dev mv0\n";
+  if (v6) routes += "route add ::/0 dev mv0\n";
+  TRY_VOID(configure_link(kDevice, inside_link(o.mtu, v6), routes));
+  return device;
+}
+
+Result<PacketDevice> prepare(const BoxOptions& o) {
+  TRY_VOID(enter_namespaces(Mounts::own));
+  TRY(PacketDevice device, make_device(o));
+  TRY_VOID(mount_privately(o.hidden_folders, kResolvConf));
+  return device;
+}
+
+// Empties every capability set.  For an ordinary user executing does most of it; root would get all of them
+// back from the bounding set, so that is emptied first.
+bool drop_capabilities() {
+  for (unsigned c = 0; prctl(PR_CAPBSET_READ, c) >= 0; c++) {
+    if (prctl(PR_CAPBSET_DROP, c) != 0) return false;
+  }
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2]{};
+  return syscall(SYS_capset, &header, none) == 0;
+}
+
+void report_errno(int channel, int error) {
+  const uint8_t body = static_cast<uint8_t>(error);
+  static_cast<void>(send_fds(channel, {&body, 1}, {}).ok());
+}
+
+[[noreturn]] void execute(int channel, const std::vector<std::string>& argv) {
+  std::vector<char*> args;
+  for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
+  args.push_back(nullptr);
+  if (drop_capabilities()) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // after the capabilities: a change of those clears it
+    execvp(args[0], args.data());      // the channel closes on success, which tells our parent
+  }
+  report_errno(channel, errno);
+  _exit(127);
+}
+
+[[noreturn]] void be_the_box(int channel, const BoxOptions& o) {
+  {
+    auto device = prepare(o);
+    if (!device) {
+      report_error(channel, device.error());
+      _exit(1);
+    }
+    const int fd = device->fd();
+    if (!report_ready(channel, device->encode(), {&fd, 1}).ok()) _exit(1);
+  }
+  char go = 0;
+  if (recv(channel, &go, 1, 0) != 1) _exit(1);  // our parent is gone or changed its mind
+  execute(channel, o.argv);
+}
+
+void reap(pid_t pid) {
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+Result<Box> Box::create(const BoxOptions& o) {
+  MV_ASSERT(!o.argv.empty());
+  TRY(SocketPair channel, make_fd_channel());
+  const pid_t pid = fork();
+  if (pid < 0)
+    return fail(std::string("cannot start a process: ") + std::strerror(errno) +
+                "; close other programs and try again");
+  if (pid == 0) {
+    channel.a.reset();
+    be_the_box(channel.b.get(), o);
+  }
+  channel.b.reset();
+  Box box(pid, std::move(channel.a));
+  TRY_VOID(box.await_device());
+  return box;
+}
+
+Result<void> Box::await_device() {
+  TRY(FdMessage m, await_report(channel_.get()));
+  if (m.fds.size() != 1) return fail("the box came without its network device; try again");
+  TRY(device_, PacketDevice::decode(std::move(m.fds[0]), m.body));
+  return {};
+}
+
+Box::Box(Box&& o) noexcept
+    : pid_(std::exchange(o.pid_, -1)),
+      channel_(std::move(o.channel_)),
+      device_(std::move(o.device_)),
+      started_(o.started_),
+      exec_errno_(o.exec_errno_) {}
+
+Box::~Box() {
+  channel_.reset();
+  if (pid_ <= 0 || started_) return;
+  kill(pid_, SIGKILL);
+  reap(pid_);
+}
+
+Result<void> Box::start() {
+  MV_ASSERT(!started_ && pid_ > 0);
+  if (send(channel_.get(), "g", 1, MSG_NOSIGNAL) != 1) return fail("the box has gone; try again");
+  const auto answer = recv_fds(channel_.get());
+  if (!answer) {  // end of stream: executed
+    started_ = true;
+    return {};
+  }
+  exec_errno_ = answer->body.empty() ? EIO : answer->body[0];
+  return fail(exec_errno_ == ENOENT
+                  ? "there is no such program: check its name, or give its whole path"
+                  : std::string("the program cannot be started: ") + std::strerror(exec_errno_));
+}
+
+}  // namespace macrovpn::shell
