@@ -49,7 +49,7 @@ struct ConfiguredPeer {
 };
 
 struct HopPeer {
-  KeyPair ours;
+  KeyPair ours;   // fresh for each add_hop(): the count in its timestamps starts anew
   PublicKey key;  // of the relay
   Route route;
 };
@@ -76,7 +76,9 @@ struct Outgoing {
   Route route;
   Packet packet;
 };
-struct SessionUp {  // as initiator: response received; as responder: first packet received (key confirmation)
+// As initiator: response received; the keepalive that confirms the keys to the responder is in Out.
+// As responder: first packet received.
+struct SessionUp {
   PeerRef peer;
   bool first;  // not a rekey
 };
@@ -167,7 +169,8 @@ class Tunnels {
   bool owns_index(SessionIndex) const;  // a session or pending handshake of ours: looked up before legs
 
   // ---- initiator
-  // Starts a handshake with a hop or configured peer now.  The message is returned, not put in Out.
+  // Starts a handshake with a hop or configured peer now.  The message is returned, not put in Out.  After a
+  // cookie reply to a hop's first one, call it again: the new message proves our address.
   Result<Initiation, Drop> start_handshake(Now, PeerRef);
   // Seals early data for the relay called by the pending initiation of `peer`: slot number and `plain`.
   // Returns the ciphertext with tag: 4 + plain.size() + 16 bytes.
