@@ -41,6 +41,7 @@ struct DaemonOptions {
   std::vector<Endpoint> public_endpoints;  // for the descriptor, 1..4 if a relay; others reach us there
   RelayClaims claims;
   unsigned hops = 3;  // 1..5
+  bool hop_by_hop = false;  // labs: no early data, one round trip per hop
   // For labs and tests: circuits take exactly these relays, first hop first.  Empty: path choice as it should be.
   std::vector<PeerId> path;
 };

@@ -38,6 +38,7 @@ class Node {
 
   // ---- the directory: filled by whoever reads descriptors
   discovery::Directory& directory() { return directory_; }
+  const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
 
   controller::State state() const;

@@ -1,0 +1,77 @@
+// What the commands ask of a running node (src/shell/control/control.schema.json).
+#include <nlohmann/json.hpp>
+
+#include "app/node_daemon.h"
+
+namespace macrovpn::app {
+
+using nlohmann::json;
+using shell::control::Request;
+
+Result<void> NodeDaemon::serve() {
+  TRY(server_, shell::control::Server::listen(reactor_, options_.control_socket));
+  server_->on("status", [this](Request&) -> Result<json> { return status(); });
+  server_->on("attach", [this](Request& r) { return attach(r); });
+  server_->on("detach", [this](Request& r) -> Result<json> {
+    let_go(r.params.at("group").get<std::string>());
+    return json::object();
+  });
+  server_->on("hop", [this](Request& r) { return hop(r.params); });
+  server_->on("descriptor.reload", [this](Request&) -> Result<json> {
+    scan_descriptors();
+    json refused = json::array();
+    for (const auto& [file, why] : refused_) refused.push_back({{"file", file}, {"why", why}});
+    return json{{"known", driver_->node().directory().relays().size()}, {"refused", refused}};
+  });
+  server_->on("stop", [this](Request&) -> Result<json> {
+    reactor_.after(100ms, [this] { reactor_.stop(); });  // the answer goes out first
+    return json::object();
+  });
+  server_->on_disconnect([this](shell::control::ConnectionId id) {
+    std::vector<std::string> own;
+    for (const auto& [group, a] : groups_) {
+      if (a.owner == id) own.push_back(group);
+    }
+    for (const std::string& group : own) let_go(group);
+  });
+  return {};
+}
+
+Result<json> NodeDaemon::attach(Request& r) {
+  if (options_.roles.client != Roles::Client::on) {
+    return fail("this daemon only relays for others; start `macrovpn daemon` for programs of your own");
+  }
+  const std::string group = r.params.at("group").get<std::string>();
+  const auto state = from_hex(r.params.at("device").get<std::string>());
+  shell::Fd fd = r.take_fd();
+  if (group.empty() || group.size() > 64) return fail("a group's name has 1 to 64 characters");
+  if (!fd || !state) return fail("attach needs a packet device and its descriptor");
+  TRY(auto device, shell::PacketDevice::decode(std::move(fd), *state));
+  const auto kind = device.kind();
+  let_go(group);
+  TRY(const TunId tun, driver_->attach(std::move(device)));
+  groups_[group] = {tun, r.from, kind};
+  return json{{"mtu", node::mtu_for(options_.hops, IpFamily::v4)}};
+}
+
+void NodeDaemon::let_go(const std::string& group) {
+  const auto it = groups_.find(group);
+  if (it == groups_.end()) return;
+  driver_->detach(it->second.tun);
+  groups_.erase(it);
+}
+
+Result<json> NodeDaemon::hop(const json& params) {
+  TunId tun{0};
+  size_t count = groups_.size();
+  if (params.contains("group")) {
+    const auto it = groups_.find(params.at("group").get<std::string>());
+    if (it == groups_.end()) return fail("no such group; `macrovpn status` lists them");
+    tun = it->second.tun;
+    count = 1;
+  }
+  TRY_VOID(driver_->hop(tun));
+  return json{{"moved", count}};
+}
+
+}  // namespace macrovpn::app

@@ -1,0 +1,194 @@
+#include "app/node_daemon.h"
+
+#include <sys/signalfd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/discovery/descriptor.h"
+#include "shell/config/atomic_file.h"
+#include "shell/exit/kernel_exit.h"
+#include "shell/exit/rootless_exit.h"
+
+namespace macrovpn::app {
+namespace {
+
+constexpr Duration kRepublishEvery = std::chrono::hours(12);
+constexpr const char* kGuardsFile = "/guards";
+constexpr size_t kMaxGuardsFile = 4096;
+
+// What a person at the terminal reads.  Never an address, a name or a key (DESIGN: no logs, by construction).
+void say(const std::string& line) {
+  std::fprintf(stderr, "macrovpn: %s\n", line.c_str());
+}
+
+}  // namespace
+
+NodeDaemon::NodeDaemon(const DaemonOptions& options)
+    : options_(options), folder_(options.descriptor_folder, options.network.id) {}
+
+NodeDaemon::~NodeDaemon() {
+  server_.reset();
+  exit_.reset();  // holds packets of the pool, and calls the driver
+  driver_.reset();
+}
+
+node::NodeConfig NodeDaemon::node_config() {
+  node::NodeConfig c;
+  c.wireguard = options_.keys.wireguard;
+  c.network = options_.network;
+  if (options_.roles.relay == Roles::Relay::on) {
+    c.identity = options_.keys.identity;
+    c.relay = node::RelayConfig{options_.roles.exit != ExitRole::none, exit_v6_, own_.networks};
+    for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
+  }
+  if (options_.roles.client == Roles::Client::on) {
+    c.client = node::ClientConfig{.hops = options_.hops, .pinned_path = options_.path};
+    if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
+    c.client->build = options_.hop_by_hop ? node::Build::hop_by_hop : node::Build::one_round_trip;
+    if (const auto saved = shell::read_file(options_.paths.state + kGuardsFile, kMaxGuardsFile); saved.ok()) {
+      c.client->saved_guards.assign(saved->begin(), saved->end());
+    }
+  }
+  return c;
+}
+
+Result<void> NodeDaemon::open_sockets() {
+  const Endpoint any{};
+  const Endpoint listen = options_.listen.empty() ? any : options_.listen.front();
+  TRY(auto socket, shell::UdpSocket::open(listen));
+  driver_->add_socket(kListenSocket, std::move(socket));
+  if (options_.roles.relay == Roles::Relay::on) {
+    TRY(auto egress, shell::UdpSocket::open({listen.address, 0}));
+    driver_->add_socket(kEgressSocket, std::move(egress));
+  }
+  return {};
+}
+
+Result<void> NodeDaemon::start_exit() {
+  if (options_.roles.exit == ExitRole::none) return {};
+  shell::ExitConfig config;
+  config.extra_global = options_.network.extra_global;
+  config.is_relay = [this](const Endpoint& e) { return driver_ && driver_->node().directory().is_relay_endpoint(e); };
+  const auto on_packets = [this](std::span<Packet> packets) { driver_->on_exit_packets(packets); };
+  const bool kernel = options_.roles.exit == ExitRole::kernel;
+  if (kernel) {
+    TRY(exit_, shell::KernelExit::create(reactor_, pool_, config, on_packets));
+  } else {
+    TRY(exit_, shell::RootlessExit::create(reactor_, pool_, config, on_packets));
+  }
+  return {};
+}
+
+Result<void> NodeDaemon::start() {
+  started_ = reactor_.now().mono;
+  watch_signals();
+  own_ = shell::read_own_addresses();
+  exit_v6_ = own_.has_global_v6;
+  TRY_VOID(start_exit());
+  driver_ = std::make_unique<shell::Driver>(reactor_, node_config(), pool_, rng_);
+  TRY_VOID(open_sockets());
+  if (exit_) driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); });
+  driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });
+  driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
+  TRY_VOID(serve());
+  driver_->start();
+  scan_descriptors();
+  tick();
+  return {};
+}
+
+void NodeDaemon::watch_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signals_ = shell::Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  reactor_.add(signals_.get(), EPOLLIN, [this](uint32_t) { reactor_.stop(); });
+}
+
+void NodeDaemon::tick() {
+  reactor_.after(shell::kRescanEvery, [this] {
+    scan_descriptors();
+    if (prekey_ && reactor_.now().mono >= republish_at_) publish(*prekey_);
+    tick();
+  });
+}
+
+void NodeDaemon::run() { reactor_.run(); }
+
+void NodeDaemon::on_event(const node::NodeEvent& e) {
+  if (const auto* k = std::get_if<node::PrekeyChanged>(&e)) {
+    publish(k->prekey);
+  } else if (const auto* g = std::get_if<node::GuardsChanged>(&e)) {
+    const auto stored = shell::write_file(options_.paths.state + kGuardsFile, g->saved);
+    if (!stored.ok()) say("the entry relays could not be saved: " + stored.error().message);
+  } else if (const auto* s = std::get_if<node::StateChanged>(&e)) {
+    say(controller::word_of(s->state));
+    server_->broadcast("state", {{"state", controller::id_of(s->state)}});
+  } else if (const auto* m = std::get_if<node::LeaseMoved>(&e)) {
+    moves_.moved++;
+    moves_.last_took = m->after_trouble;
+  } else if (std::holds_alternative<node::LeaseLost>(e)) {
+    moves_.lost++;
+  } else if (const auto* w = std::get_if<node::Warning>(&e)) {
+    say(w->text);
+  }
+}
+
+// ---- descriptors
+
+RelayInfo NodeDaemon::own_relay(const PublicKey& prekey) const {
+  RelayInfo r;
+  r.identity = options_.keys.identity.pub;
+  r.id = discovery::peer_id_of(r.identity);
+  r.wireguard = options_.keys.wireguard.pub;
+  r.endpoints = options_.public_endpoints;
+  r.flags.set(RelayFlag::guard);
+  r.flags.set(RelayFlag::middle);
+  if (options_.roles.exit != ExitRole::none) {
+    r.flags.set(RelayFlag::exit);
+    r.flags.set(RelayFlag::exit_v4);
+    if (exit_v6_) r.flags.set(RelayFlag::exit_v6);
+  }
+  r.region = options_.claims.region;
+  r.bandwidth = options_.claims.bandwidth;
+  r.as_number = options_.claims.as_number;
+  r.prekey = prekey;
+  r.created = options_.keys.created;
+  return r;
+}
+
+void NodeDaemon::publish(const PublicKey& prekey) {
+  prekey_ = prekey;
+  republish_at_ = reactor_.now().mono + kRepublishEvery;
+  const RelayInfo own = own_relay(prekey);
+  const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity, reactor_.now().wall,
+                                                options_.claims.family);
+  if (const auto put = folder_.put_own(own.id, bytes); !put.ok()) {
+    say("the own descriptor could not be published: " + put.error().message);
+  }
+}
+
+void NodeDaemon::scan_descriptors() {
+  const auto changes = folder_.scan(reactor_.now().wall);
+  if (!changes.ok()) {
+    say(changes.error().message);
+    return;
+  }
+  refused_.clear();
+  for (const auto& r : changes->refused) refused_[r.file] = r.why.message;
+  bool changed = false;
+  auto& directory = driver_->node().directory();
+  for (const RelayInfo& r : changes->found) {
+    const auto inserted = directory.insert(r);
+    changed |= inserted == discovery::Insert::added || inserted == discovery::Insert::updated;
+  }
+  for (const PeerId& id : changes->removed) directory.remove(id);
+  if (changed || !changes->removed.empty()) driver_->directory_changed();
+}
+
+}  // namespace macrovpn::app

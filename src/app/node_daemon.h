@@ -1,0 +1,78 @@
+// NodeDaemon: a running node of this computer: the driver, the exit, the folder of descriptors and the control socket
+// around one core Node.  Used by run_daemon() (daemon.h).
+//
+// Files: node_daemon.cpp (start, events, descriptors), node_control.cpp (what `macrovpn` commands ask),
+// node_status.cpp (what is shown).
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "app/daemon.h"
+#include "shell/clock.h"
+#include "shell/config/descriptor_folder.h"
+#include "shell/control/server.h"
+#include "shell/driver/driver.h"
+#include "shell/exit/exit_backend.h"
+
+namespace macrovpn::app {
+
+class NodeDaemon {
+ public:
+  explicit NodeDaemon(const DaemonOptions& options);
+  ~NodeDaemon();
+  Result<void> start();
+  void run();  // until stopped
+
+ private:
+  struct Attached {
+    TunId tun;
+    shell::control::ConnectionId owner;
+    shell::PacketDevice::Kind kind = shell::PacketDevice::Kind::tun;
+  };
+  struct Moves {  // what `status` tells about leases
+    uint64_t moved = 0, lost = 0;
+    Duration last_took{};
+  };
+
+  // node_daemon.cpp
+  node::NodeConfig node_config();
+  Result<void> open_sockets();
+  Result<void> start_exit();
+  void watch_signals();
+  void on_event(const node::NodeEvent& e);
+  void publish(const PublicKey& prekey);
+  void scan_descriptors();
+  void tick();
+  RelayInfo own_relay(const PublicKey& prekey) const;
+
+  // node_control.cpp
+  Result<void> serve();
+  Result<nlohmann::json> attach(shell::control::Request& r);
+  Result<nlohmann::json> hop(const nlohmann::json& params);
+  void let_go(const std::string& group);
+
+  // node_status.cpp
+  nlohmann::json status() const;
+  nlohmann::json circuit_json(const node::Circuit& c) const;
+  nlohmann::json relay_json() const;
+  std::string group_of(TunId tun) const;
+
+  DaemonOptions options_;
+  shell::OsRng rng_;
+  shell::Reactor reactor_;
+  PacketPool pool_;
+  shell::OwnAddresses own_;
+  shell::DescriptorFolder folder_;
+  std::unique_ptr<shell::Driver> driver_;
+  std::unique_ptr<shell::ExitBackend> exit_;
+  std::unique_ptr<shell::control::Server> server_;
+  std::map<std::string, Attached> groups_;
+  std::map<std::string, std::string> refused_;  // descriptor file -> why
+  std::optional<PublicKey> prekey_;
+  Mono republish_at_ = kNever;
+  Mono started_;
+  shell::Fd signals_;
+  Moves moves_;
+  bool exit_v6_ = false;
+};
+
+}  // namespace macrovpn::app

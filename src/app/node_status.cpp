@@ -1,0 +1,109 @@
+// What a running node shows of itself: counts, relay ids and the names of groups; no address and no destination.
+#include <nlohmann/json.hpp>
+
+#include "app/node_daemon.h"
+
+namespace macrovpn::app {
+
+using nlohmann::json;
+
+namespace {
+
+double ms(Duration d) { return static_cast<double>(d.count() / 1000) / 1000.0; }
+
+const char* name_of(node::Circuit::State s) {
+  switch (s) {
+    case node::Circuit::State::waiting_for_guard:
+    case node::Circuit::State::building: return "building";
+    case node::Circuit::State::ready: return "ready";
+    case node::Circuit::State::draining: return "closing";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string NodeDaemon::group_of(TunId tun) const {
+  for (const auto& [group, a] : groups_) {
+    if (a.tun == tun) return group;
+  }
+  return {};
+}
+
+json NodeDaemon::circuit_json(const node::Circuit& c) const {
+  json path = json::array();
+  for (const node::Hop& h : c.hops) {
+    json hop{{"id", to_hex(h.relay.id.bytes)}, {"bound", h.bound}};
+    if (h.up) hop["handshake_ms"] = ms(h.up_after);
+    if (h.round_trip != Duration::zero()) hop["round_trip_ms"] = ms(h.round_trip);
+    if (h.relay.region.known()) hop["region"] = std::string(h.relay.region.code.begin(), h.relay.region.code.end());
+    path.push_back(hop);
+  }
+  json out{{"id", c.id.value},
+           {"state", name_of(c.state)},
+           {"age_ms", (reactor_.now().mono - c.build_started) / 1ms},
+           {"one_round_trip", !c.hop_by_hop},
+           {"mtu", c.mtu},
+           {"bytes_out", c.tx_bytes},
+           {"bytes_in", c.rx_bytes},
+           {"path", path}};
+  if (c.ready_after != Duration::zero()) out["build_ms"] = ms(c.ready_after);
+  if (c.tun.value != 0) out["group"] = group_of(c.tun);
+  return out;
+}
+
+json NodeDaemon::relay_json() const {
+  const node::Node& n = driver_->node();
+  const auto& counters = n.relay()->counters();
+  json out{{"id", to_hex(discovery::peer_id_of(options_.keys.identity.pub).bytes)},
+           {"exit", options_.roles.exit != ExitRole::none},
+           {"sessions", n.tunnels().ephemeral_count()},
+           {"legs", n.relay()->legs()},
+           {"leases", n.exit()->leases()},
+           {"circuits_extended", counters.extended},
+           {"circuits_refused", counters.refused},
+           {"packets_relayed", counters.forwarded_down + counters.forwarded_up},
+           {"bytes_relayed", counters.forwarded_bytes}};
+  if (exit_) {
+    json denied = json::object();
+    for (size_t i = 0; i < static_cast<size_t>(routing::ExitVerdict::kCount); i++) {
+      if (const uint64_t count = exit_->counters().denied[i]; count != 0) {
+        denied[routing::to_string(static_cast<routing::ExitVerdict>(i))] = count;
+      }
+    }
+    out["exit_denied"] = denied;
+    out["exit_tcp_opened"] = exit_->counters().tcp_opened;
+    out["exit_udp_opened"] = exit_->counters().udp_opened;
+  }
+  return out;
+}
+
+json NodeDaemon::status() const {
+  const node::Node& n = driver_->node();
+  json out{{"state", controller::id_of(n.state())},
+           {"words", controller::word_of(n.state())},
+           {"network", {{"name", options_.network.name}, {"lab", options_.network.is_lab()}}},
+           {"hops", options_.hops},
+           {"relays_known", n.directory().relays().size()},
+           {"descriptors_refused", refused_.size()},
+           {"uptime_ms", (reactor_.now().mono - started_) / 1ms},
+           {"circuits", json::array()},
+           {"devices", json::array()}};
+  if (n.client() != nullptr) {
+    for (const auto& [id, c] : n.client()->circuits()) out["circuits"].push_back(circuit_json(c));
+    out["leases"] = {{"moved", moves_.moved}, {"lost", moves_.lost}, {"last_move_ms", ms(moves_.last_took)}};
+  }
+  for (const auto& [group, a] : groups_) {
+    out["devices"].push_back({{"group", group}, {"kind", a.kind == shell::PacketDevice::Kind::tun ? "tun" : "veth"}});
+  }
+  if (n.relay() != nullptr) out["relay"] = relay_json();
+  json drops = json::object();
+  for (size_t i = 1; i < static_cast<size_t>(encryption::Drop::count_); i++) {
+    const auto drop = static_cast<encryption::Drop>(i);
+    if (n.tunnels().count(drop) != 0) drops[encryption::name_of(drop)] = n.tunnels().count(drop);
+  }
+  out["drops"] = drops;
+  return out;
+}
+
+}  // namespace macrovpn::app
