@@ -37,19 +37,25 @@ DnsResolver::DnsResolver(Rng& rng, std::vector<Endpoint> upstreams, MayBeTold ma
       limits_(limits),
       cache_(limits.cache) {}
 
-void DnsResolver::on_query(Mono now, LeaseNumber lease, DnsTicket ticket, DnsTransport transport,
-                           Bytes message, DnsEffects& out) {
+DnsTaken DnsResolver::on_query(Mono now, LeaseNumber lease, DnsTicket ticket, DnsTransport transport,
+                               Bytes message, DnsEffects& out) {
   counters_.queries++;
   auto parsed = parse_dns(message);
   Client client{ticket, {}, transport};
-  if (!parsed || parsed->is_response || !parsed->question) {
-    counters_.malformed++;
-    // Answering a response could bounce between two servers for ever.
-    if (message.size() < 12 || (message[2] & 0x80) != 0) return;
-    client.query.id = load_be16(message.data());
-    return reply_code(client, DnsCode::form_error, out);
+  if (parsed && !parsed->is_response && parsed->question) {
+    client.query = std::move(parsed).value();
+    answer_or_ask(now, lease, std::move(client), out);
+    return DnsTaken::yes;
   }
-  client.query = std::move(parsed).value();
+  counters_.malformed++;
+  // Answering a response could bounce between two servers for ever.
+  if (message.size() < 12 || (message[2] & 0x80) != 0) return DnsTaken::no;
+  client.query.id = load_be16(message.data());
+  reply_code(client, DnsCode::form_error, out);
+  return DnsTaken::yes;
+}
+
+void DnsResolver::answer_or_ask(Mono now, LeaseNumber lease, Client client, DnsEffects& out) {
   if (client.query.opcode != 0) return reply_code(client, DnsCode::not_implemented, out);
   switch (judge_question(*client.query.question, may_be_told_)) {
     case DnsAsk::refuse:

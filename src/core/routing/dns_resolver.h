@@ -23,6 +23,7 @@ using DnsTicket = Strong<struct DnsTicketTag, uint64_t>;  // the driver's name f
 using DnsAskId = Strong<struct DnsAskIdTag, uint64_t>;
 
 enum class DnsTransport : uint8_t { udp, tcp };
+enum class DnsTaken : uint8_t { yes, no };
 
 struct DnsLimits {
   size_t flights = 2048;
@@ -61,8 +62,9 @@ class DnsResolver {
   DnsResolver(Rng& rng, std::vector<Endpoint> upstreams, MayBeTold may_be_told, const DnsLimits& limits = {});
   void set_upstreams(std::vector<Endpoint> upstreams) { upstreams_ = std::move(upstreams); }
 
-  // A ticket gets one reply, or none if the message is not a query at all.
-  void on_query(Mono now, LeaseNumber, DnsTicket, DnsTransport, Bytes message, DnsEffects& out);
+  // yes: the ticket gets exactly one reply (perhaps at once), unless its lease is forgotten first; no: it
+  // never does.
+  DnsTaken on_query(Mono now, LeaseNumber, DnsTicket, DnsTransport, Bytes message, DnsEffects& out);
   void on_answer(Mono now, DnsAskId, Bytes message, DnsEffects& out);
   void on_failure(Mono now, DnsAskId, DnsEffects& out);  // refused, closed, unreachable
   void on_deadline(Mono now, DnsEffects& out);
@@ -97,6 +99,7 @@ class DnsResolver {
     DnsCode last_code = DnsCode::server_failure;
   };
 
+  void answer_or_ask(Mono now, LeaseNumber, Client client, DnsEffects& out);
   void start(Mono now, Key key, Client client, DnsEffects& out);
   void ask(Mono now, Flight flight, DnsEffects& out);
   Flight land(DnsAskId, DnsEffects& out);  // takes it out of the tables
