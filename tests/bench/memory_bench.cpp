@@ -52,7 +52,7 @@ struct Middle {
   void make_caller(size_t i) {
     Caller c;
     c.from = {IpAddress::v4(0xc0000200u + static_cast<uint32_t>(i / 200)), static_cast<uint16_t>(1024 + i % 200)};
-    c.tunnels = std::make_unique<encryption::Tunnels>(middle_key, network.id.bytes, ShardId{0}, pool, rng);
+    c.tunnels = std::make_unique<encryption::Tunnels>(crypto::x25519_generate(rng), network.id.bytes, ShardId{0}, pool, rng);
     c.peer = *c.tunnels->add_hop(now.mono, {crypto::x25519_generate(rng), middle_key.pub, Route::udp(kListenSocket, c.from, kPlain)});
     callers.push_back(std::move(c));
   }
@@ -63,13 +63,15 @@ struct Middle {
   }
 
   void open_circuit(Caller& c) {
+    now.mono += 5ms;  // not under load
     node::Effects fx;
     const auto init = c.tunnels->start_handshake(now, c.peer);
     deliver(c, pool.copy_of(init->message), fx);
     encryption::Out out;
     MV_ASSERT(fx.datagrams.size() == 1);
     const Route from = Route::udp(kListenSocket, c.from, kPlain);
-    MV_ASSERT(c.tunnels->on_response(now, from, fx.datagrams[0].packet.bytes(), out) == encryption::Drop::none);
+    const auto dropped = c.tunnels->on_response(now, from, fx.datagrams[0].packet.bytes(), out);
+    MV_ASSERT(dropped == encryption::Drop::none);
     ByteArray<148> onward{};
     onward[0] = 1;
     rng.fill(MutBytes(onward).subspan(4));

@@ -5,6 +5,19 @@ namespace macrovpn::node {
 
 using encryption::MessageType;
 
+namespace {
+
+// A plain message is whole WireGuard; only masked ones have a length field, early data, a trailer and padding.
+Result<encryption::HandshakeDatagram, encryption::Drop> cut(Bytes datagram, MaskId mask) {
+  if (mask != kPlain) return encryption::parse_handshake_datagram(datagram);
+  encryption::HandshakeDatagram out;
+  out.type = static_cast<MessageType>(datagram[0]);
+  out.message = datagram;
+  return out;
+}
+
+}  // namespace
+
 void Node::on_datagrams(Now now, std::span<Datagram> batch, Effects& fx) {
   for (Datagram& d : batch) sort(now, d, fx);
   open_all(now, fx);
@@ -30,7 +43,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
 }
 
 void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
-  const auto h = encryption::parse_handshake_datagram(d.packet.bytes());
+  const auto h = cut(d.packet.bytes(), mask);
   if (!h.ok()) {
     counters_.unknown++;
     return;

@@ -185,6 +185,26 @@ TEST(Node, FallsBackToHopByHopWhenARelayRestartedWithANewPrekey) {
   EXPECT_TRUE(net.active(net.client(), kTun)->hop_by_hop);
 }
 
+TEST(Node, ARelayAnswersAStockWireGuardInitiationWithAPlainResponse) {
+  Net net;
+  auto& relay = *net.hosts["r0"];
+  std::vector<std::vector<uint8_t>> answers;
+  net.tap = [&](const TestWorld::Flight& f) {
+    if (f.from == &relay) answers.push_back(f.bytes);
+  };
+  PacketPool pool;
+  SeededRng rng(9);
+  encryption::Tunnels stock(crypto::x25519_generate(rng), {}, ShardId{0}, pool, rng);
+  const auto peer = stock.add_configured(net.now.mono, {.key = relay.config.wireguard.pub});
+  const auto init = stock.start_handshake(net.now, *peer);
+  ASSERT_TRUE(init.ok());
+  net.send_datagram(net.client(), relay, init->message);
+  net.run_for(1s);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].size(), 1 + encryption::kResponseSize);
+  EXPECT_EQ(answers[0][0], 2);
+}
+
 TEST(Node, NoRelaySendsItsCallerMoreThanItGotBeforeConfirmation) {
   for (size_t hops = 1; hops <= 5; hops++) {
     Net net({.hops = hops, .spare_circuits = 0}, 40 + hops);

@@ -170,6 +170,12 @@ void TestWorld::send_from_program(Host& client, TunId tun, Bytes packet) {
   apply(client, fx);
 }
 
+void TestWorld::send_datagram(Host& from, Host& to, Bytes datagram) {
+  Flight f{&from, &to, kListenSocket, {datagram.begin(), datagram.end()}};
+  f.bytes.push_back(kListenSocket.value);
+  wire_.emplace(now.mono + link, std::move(f));
+}
+
 void TestWorld::send_from_exit(Host& exit, Bytes packet) {
   Packet p = pool_.copy_of(packet);
   Effects fx;
