@@ -274,6 +274,40 @@ TEST(ConfiguredPeers, DropInnerAddressesThatAreNotTheirOwn) {
   EXPECT_EQ(p.b.drops[Drop::malformed], 2u);
 }
 
+TEST(ConfiguredPeers, DropAnInnerAddressThatBelongsToAnotherPeer) {
+  Pair p;
+  p.send_a();
+  p.wire.settle();
+  SeededRng rng(78);
+  ASSERT_TRUE(
+      p.b.tunnels
+          .add_configured(p.wire.now.mono,
+                          {crypto::x25519_generate(rng).pub, {}, {}, {*IpPrefix::parse("10.0.0.7")}, {}})
+          .ok());
+  EXPECT_EQ(p.wire.send(p.a, p.b_at_a, ip_packet("10.0.0.7", "10.0.0.2")), Drop::none);
+  p.wire.settle();
+  EXPECT_EQ(p.b.drops[Drop::not_allowed_ip], 1u);
+}
+
+TEST(ConfiguredPeers, RekeyAgainAndAgainInEitherRole) {
+  Pair p;
+  for (int i = 0; i < 6; i++) {
+    p.wire.advance(181s);
+    EXPECT_EQ(i % 2 == 0 || i == 0 ? p.send_a() : p.send_b(), Drop::no_session);
+    p.wire.settle();
+    EXPECT_EQ(p.send_a(), Drop::none);
+    EXPECT_EQ(p.send_b(), Drop::none);
+    p.wire.settle();
+  }
+  for (int i = 0; i < 4; i++) {
+    p.wire.advance(121s);
+    p.send_a();
+    p.wire.settle();
+  }
+  EXPECT_GE(p.a.count<SessionUp>(), 9u);
+  EXPECT_EQ(p.a.count<SessionUp>(), p.b.count<SessionUp>());
+}
+
 TEST(ConfiguredPeers, RouteByTheLongestPrefixAndMoveOwnership) {
   Pair p;
   SeededRng rng(77);
