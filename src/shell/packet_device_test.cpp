@@ -15,7 +15,7 @@ int answer_pings(int channel, PacketDevice::Kind kind) {
   if (auto r = enter_namespaces(Mounts::inherited); !r) return report_error(channel, r.error()), 1;
   auto device = PacketDevice::create("mv0", kind);
   if (!device) return report_error(channel, device.error()), 1;
-  const LinkSetup setup{1400, {*IpPrefix::parse("10.9.0.1/32"), *IpPrefix::parse("fd09::1/128")}};
+  const LinkSetup setup{1400, {{*IpAddress::parse("10.9.0.1"), 32}, {*IpAddress::parse("fd09::1"), 128}}};
   if (auto r = configure_link("mv0", setup, "route add 10.9.0.2/32 dev mv0\nroute add fd09::2/128 dev mv0\n");
       !r)
     return report_error(channel, r.error()), 1;

@@ -4,6 +4,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
@@ -24,6 +25,20 @@ Result<Fd> open_tun(const std::string& name) {
   return fd;
 }
 
+namespace {
+
+// A veth end that was up before its peer gets its carrier, and until then loses what is sent, when the
+// kernel's link watch comes round, which can take a second.
+void wait_until_running(const std::string& name) {
+  const Fd s(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq r{};
+  std::memcpy(r.ifr_name, name.data(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
+  for (int i = 0; i < 2000 && ioctl(s.get(), SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_RUNNING) == 0; i++)
+    usleep(1000);
+}
+
+}  // namespace
+
 Result<void> configure_link(const std::string& name, const LinkSetup& setup, std::string_view extra) {
   // A kernel without IPv6 has no such folder; then there is nothing to quieten.
   const std::string v6 = "/proc/sys/net/ipv6/conf/" + name + "/";
@@ -31,10 +46,14 @@ Result<void> configure_link(const std::string& name, const LinkSetup& setup, std
     static_cast<void>(write_setting(v6 + setting, "0").ok());
   std::string batch = "link set dev " + name + " addrgenmode none\n";
   batch += "link set dev " + name + " mtu " + std::to_string(setup.mtu) + " txqueuelen 1000 up\n";
-  for (const IpPrefix& p : setup.addresses)
-    batch += "addr add " + p.reveal() + " dev " + name + (p.address.is_v4() ? "\n" : " nodad\n");
+  for (const InterfaceAddress& a : setup.addresses)
+    batch += "addr add " + a.address.reveal() + "/" + std::to_string(a.length) + " dev " + name +
+             (a.address.is_v4() ? "\n" : " nodad\n");
   batch += extra;
-  return run_ip(batch);
+  TRY_VOID(run_ip(batch));
+  wait_until_running(name);
+  wait_until_running(name + "p");  // the far end of a veth pair of ours, if it is one
+  return {};
 }
 
 }  // namespace macrovpn::shell

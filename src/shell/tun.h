@@ -14,12 +14,18 @@ namespace macrovpn::shell {
 // header in front, non-blocking.  It lives as long as its descriptor, in whichever process that is.
 Result<Fd> open_tun(const std::string& name);
 
+struct InterfaceAddress {  // unlike an IpPrefix it keeps its host bits
+  IpAddress address;
+  uint8_t length = 0;  // of the network that is reached without a route of its own
+};
+
 struct LinkSetup {
   unsigned mtu = 1376;
-  std::vector<IpPrefix> addresses;  // assigned to the device, with the routes that their length implies
+  std::vector<InterfaceAddress> addresses;
 };
-// Brings the device up with its MTU and addresses, without the kernel's own chatter on it (no link-local
-// address, no router solicitations), by `ip`.  `extra` is more lines for `ip -batch -`, run last.
+// Brings the device up with its MTU and addresses, and waits until it carries packets, without the kernel's
+// own chatter on it (no link-local address, no router solicitations), by `ip`.  `extra` is more lines for `ip
+// -batch -`, run last.
 Result<void> configure_link(const std::string& name, const LinkSetup&, std::string_view extra = {});
 
 }  // namespace macrovpn::shell

@@ -41,7 +41,11 @@ struct RootlessExit::Parts {
         config(std::move(c)),
         inside(std::move(n)),
         policy(make_policy(config)),
-        out(r, pool, std::move(on_packets)),
+        out(r, pool,
+            [this, f = std::move(on_packets)](std::span<Packet> packets) {
+              counters.packets_out += packets.size();
+              f(packets);
+            }),
         context{reactor, config, policy, counters, out, mtus},
         dns(context, rng),
         tcp(context, dns, inside),
@@ -139,14 +143,12 @@ bool RootlessExit::Parts::admit_icmp(Bytes packet, const IpHeader& h, LeaseNumbe
 void RootlessExit::on_device() {
   Parts& p = *parts_;
   auto& queue = p.out.queue();
-  const size_t before = queue.size();
   const auto status = p.inside.device.read_packets(p.out.pool(), queue, kPacketsPerTurn);
   // The kernel's own words (router solicitations and the like) are not for clients.
   std::erase_if(queue, [&](const Packet& packet) {
     const auto h = routing::parse_ip(packet.bytes());
     return !h || routing::lease_of_private(h->destination).value == 0;
   });
-  p.counters.packets_out += queue.size() - std::min(before, queue.size());
   p.out.pushed();
   if (status == PacketDevice::Status::gone) p.reactor.modify(p.inside.device.fd(), 0);
 }
