@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "shell/namespace.h"
 
@@ -37,6 +38,18 @@ void wait_until_running(const std::string& name) {
     usleep(1000);
 }
 
+// The kernel enters the local route of a new IPv6 address later, from a work queue; until then it drops what
+// comes for it.
+void wait_until_local(const IpAddress& a) {
+  const std::string line = to_hex(a.bytes()) + " 80 ";
+  for (int i = 0; i < 2000; i++) {
+    std::ifstream in("/proc/net/ipv6_route");
+    const std::string routes{std::istreambuf_iterator<char>(in), {}};
+    if (routes.empty() || routes.find(line) != std::string::npos) return;
+    usleep(1000);
+  }
+}
+
 }  // namespace
 
 Result<void> configure_link(const std::string& name, const LinkSetup& setup, std::string_view extra) {
@@ -53,6 +66,8 @@ Result<void> configure_link(const std::string& name, const LinkSetup& setup, std
   TRY_VOID(run_ip(batch));
   wait_until_running(name);
   wait_until_running(name + "p");  // the far end of a veth pair of ours, if it is one
+  for (const InterfaceAddress& a : setup.addresses)
+    if (!a.address.is_v4()) wait_until_local(a.address);
   return {};
 }
 
