@@ -132,7 +132,7 @@ def run_suite(suite, options):
             running.discard(process)
     seconds = time.monotonic() - started
     said = log.read_text(encoding="utf-8", errors="replace")
-    tests = gtest_results(report) if report.exists() else fuzz_results(said) if suite.kind == "fuzz" else printed_results(said)
+    tests = gtest_results(report, said) if report.exists() else fuzz_results(said) if suite.kind == "fuzz" else printed_results(said)
     if code is None:
         tests.append(Test("the suite ends", "FAIL", f"not within {suite.timeout:.0f} s"))
     elif code != 0 and not any(test.verdict == "FAIL" for test in tests):
@@ -159,16 +159,19 @@ def end(process):
     process.wait()
 
 
-def gtest_results(report):
+def gtest_results(report, said):
     tests = []
     for group in json.loads(report.read_text())["testsuites"]:
         for case in group["testsuite"]:
             name = f"{group['name']}.{case['name']}"
             if case.get("failures"):
                 tests.append(Test(name, "FAIL", case["failures"][0]["failure"].strip().splitlines()[0]))
-            elif case.get("result") == "SKIPPED" or case.get("status") == "NOTRUN":
-                skipped = case.get("skipped") or [{"message": "disabled"}]
-                tests.append(Test(name, "SKIP", skipped[0]["message"].strip().splitlines()[-1]))
+            elif case.get("status") == "NOTRUN":
+                tests.append(Test(name, "SKIP", "it is disabled"))
+            elif case.get("result") == "SKIPPED":  # the reason is only in what it printed
+                block = re.search(rf"^\[ RUN      \] {re.escape(name)}\n(.*?)^\[  SKIPPED \]", said, re.M | re.S)
+                lines = block.group(1).strip().splitlines() if block else []
+                tests.append(Test(name, "SKIP", lines[-1] if lines else "it does not say why"))
             else:
                 tests.append(Test(name, "PASS"))
     return tests
@@ -176,7 +179,7 @@ def gtest_results(report):
 
 def printed_results(said):
     tests = [Test(name, verdict, why) for verdict, name, why in
-             re.findall(r"^(PASS|FAIL|SKIP) ([^:\n]+?)(?:: ([^\n]*))?$", said, re.M)]
+             re.findall(r"^(PASS|FAIL|SKIP) (.+?)(?: \([\d.]+ s\))?(?:: (.*))?$", said, re.M)]
     # A GoogleTest program that crashed has written no report.
     tests += [Test(name, "PASS") for name in re.findall(r"^\[       OK \] (\S+)", said, re.M)]
     unfinished = set(re.findall(r"^\[ RUN      \] (\S+)", said, re.M)) - {test.name for test in tests}

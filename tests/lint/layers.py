@@ -153,4 +153,4 @@ def check(files):
 
 
 if __name__ == "__main__":
-    tree.main("layers", check, "includes and links point down the layers")
+    tree.main(check, "includes and links point down the layers")

@@ -89,4 +89,4 @@ def check(files, exceptions=None):
 
 
 if __name__ == "__main__":
-    tree.main("purity", check, "the core reads no clock, socket, file, lock, environment or randomness of the system")
+    tree.main(check, "the core reads no clock, socket, file, lock, environment or randomness of the system")

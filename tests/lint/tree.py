@@ -67,11 +67,10 @@ def includes_of(text):
     return [(code.count("\n", 0, m.start(2)) + 1, m.group(1), m.group(2)) for m in INCLUDE.finditer(code)]
 
 
-def main(name, check, promise):
+def main(check, promise):
     root = sys.argv[1] if len(sys.argv) > 1 else HOME
     complaints = list(check(Tree(root)))
     for complaint in complaints:
         print(complaint)
-    print(f"{'FAIL' if complaints else 'PASS'} {promise}")
-    print(f"{name}: {len(complaints)} complaints" if complaints else f"{name}: clean", file=sys.stderr)
+    print(f"FAIL {promise}: {len(complaints)} complaints, the first: {complaints[0]}" if complaints else f"PASS {promise}")
     sys.exit(1 if complaints else 0)
