@@ -93,8 +93,11 @@ Complaint bandwidth(Bandwidth& out, const TomlValue& v) {
 }
 
 Complaint mode(Settings& s, const TomlValue& v) {
-  return choice<Mode>(s.mode, v,
-                      {{"fast", Mode::fast}, {"balanced", Mode::balanced}, {"private", Mode::private_}});
+  const auto* name = std::get_if<std::string>(&v);
+  const auto parsed = name != nullptr ? controller::parse_mode(*name) : std::nullopt;
+  if (!parsed) return "must be \"fast\", \"balanced\" or \"private\"";
+  s.mode = *parsed;
+  return {};
 }
 Complaint exit_kind(Settings& s, const TomlValue& v) {
   return choice<ExitKind>(
@@ -127,7 +130,8 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return flag(s.exit_risk_accepted, v); }},
       {"relay.family_key", "", "file with the key that all your relays share",
        [](S& s, const V& v) { return text(s.family_key_file, v); }},
-      {"relay.listen", Texts{"0.0.0.0:51820", "[::]:51820"}, "UDP addresses on which a relay listens",
+      {"relay.listen", Texts{"0.0.0.0:51820"},
+       "UDP addresses on which a relay listens; 0.0.0.0 takes IPv6 too",
        [](S& s, const V& v) { return endpoints(s.listen, v, kMaxListen); }},
       {"relay.region", "", "the relay's country, published, like \"NO\"",
        [](S& s, const V& v) { return region(s.region, v); }},

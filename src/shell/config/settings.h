@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/controller/state.h"
 #include "model/ip.h"
 #include "model/relay.h"
 #include "shell/config/toml_text.h"
 
 namespace macrovpn::shell {
 
-enum class Mode : uint8_t { fast = 1, balanced = 2, private_ = 3 };  // the value is the number of hops
 enum class ExitKind : uint8_t { automatic, rootless, kernel };
 
 enum class SettingSource : uint8_t { built_in, user_file, config_set };
@@ -24,7 +24,7 @@ struct SettingValue {
 };
 
 struct Settings {
-  Mode mode = Mode::private_;
+  controller::Mode mode = controller::Mode::private_;
   unsigned hops = 0;  // 0: as the mode says
   Region exit_region;
   std::vector<Endpoint> listen;     // the UDP ports that a relay listens on
@@ -40,7 +40,7 @@ struct Settings {
 
   std::map<std::string, SettingValue> values;  // every key, as `config get` shows it
 
-  unsigned hop_count() const { return hops != 0 ? hops : static_cast<unsigned>(mode); }
+  unsigned hop_count() const { return hops != 0 ? hops : controller::hops_of(mode); }
 };
 
 struct SettingInfo {

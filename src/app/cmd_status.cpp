@@ -1,0 +1,125 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "app/command.h"
+#include "core/controller/state.h"
+#include "shell/control/client.h"
+
+namespace macrovpn::app {
+namespace {
+
+using controller::State;
+using nlohmann::json;
+using shell::control::NoDaemon;
+
+std::string words_for(const std::string& id, const std::string& cause) {
+  for (const State s : {State::off, State::starting, State::connected, State::reconnecting, State::blocked,
+                        State::unprotected}) {
+    if (id == controller::id_of(s)) return controller::word_of(s) + (cause.empty() ? "" : ": " + cause);
+  }
+  return id;
+}
+
+void print_circuit(const json& c) {
+  std::string path;
+  for (const json& hop : c.value("path", json::array())) {
+    path += (path.empty() ? "" : " > ") + hop.value("id", "").substr(0, 8);
+    if (const std::string region = hop.value("region", ""); !region.empty()) path += " (" + region + ")";
+  }
+  std::printf("circuit    %s  %s", c.value("state", "").c_str(), path.c_str());
+  if (c.contains("build_ms")) std::printf("  ready after %.0f ms", c["build_ms"].get<double>());
+  if (c.value("one_round_trip", false)) std::printf(" in one round trip");
+  std::printf("\n");
+}
+
+void print_status(const json& s) {
+  std::printf("%s\n", words_for(s.value("state", ""), s.value("cause", "")).c_str());
+  const json network = s.value("network", json::object());
+  std::printf("network    %s%s\n", network.value("name", "").c_str(),
+              network.value("lab", false) ? "  (a lab: not for real use)" : "");
+  std::printf("relays     %d known, %d in a circuit\n", s.value("relays_known", 0), s.value("hops", 0));
+  if (const int refused = s.value("descriptors_refused", 0); refused != 0)
+    std::printf("           %d descriptors were refused: see `macrovpn descriptor list`\n", refused);
+  for (const json& c : s.value("circuits", json::array())) print_circuit(c);
+  for (const json& d : s.value("devices", json::array()))
+    std::printf("programs   group %s: %llu bytes out, %llu in\n", d.value("group", "").c_str(),
+                d.value("bytes_out", 0ull), d.value("bytes_in", 0ull));
+  if (s.contains("relay")) {
+    const json& r = s["relay"];
+    std::printf("relay      %s%s: %d sessions, %d legs, %d leases, %llu bytes carried\n",
+                r.value("id", "").substr(0, 8).c_str(), r.value("exit", false) ? ", an exit" : "",
+                r.value("sessions", 0), r.value("legs", 0), r.value("leases", 0),
+                r.value("bytes_relayed", 0ull));
+  }
+}
+
+int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {
+  if (e.why != NoDaemon::Why::not_running) return complain(e.error, kFailed);
+  const std::string cause = has_network(home) ? "no daemon is running" : kNoNetworkYet;
+  if (as_json) {
+    print_json({{"state", "off"}, {"cause", cause}});
+  } else {
+    std::printf("%s\n", words_for("off", cause).c_str());
+  }
+  return has_network(home) ? kNoDaemon : kNoNetwork;
+}
+
+Result<int> status(const Program& program, bool as_json) {
+  TRY(const Home home, open_home(program));
+  auto client = shell::control::Client::connect(home.paths.control_socket());
+  if (!client) return no_daemon(home, client.error(), as_json);
+  TRY(const json s, client->call("status"));
+  try {
+    as_json ? print_json(s) : print_status(s);
+  } catch (const json::exception&) {
+    return fail(
+        "the daemon answered in a way that this release does not understand; restart it after an update");
+  }
+  return kDone;
+}
+
+Result<int> hop(const Program& program, const std::string& group, bool as_json) {
+  TRY(const Home home, open_home(program));
+  auto client = shell::control::Client::connect(home.paths.control_socket());
+  if (!client)
+    return complain(client.error().error,
+                    client.error().why == NoDaemon::Why::not_running ? kNoDaemon : kFailed);
+  TRY(const json answer, client->call("hop", group.empty() ? json::object() : json{{"group", group}}));
+  if (as_json) {
+    print_json(answer);
+  } else {
+    std::printf("Moving to other relays; open connections live on.\n");
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Program& program) {
+  auto* cmd = app.add_subcommand("status", "are you protected, and through which relays");
+  cmd->footer(
+      "Status: 0 a daemon answered, 3 none is running, 4 no network yet.  The fields of --json are in "
+      "control.schema.json.");
+  auto json_flag = std::make_shared<bool>(false);
+  cmd->add_flag("--json", *json_flag, "for programs");
+  cmd->callback([&program, json_flag] {
+    program.action = [&program, json_flag] { return status(program, *json_flag); };
+  });
+}
+
+void add_hop(CLI::App& app, Program& program) {
+  auto* cmd = app.add_subcommand("hop", "move to other relays; open connections live on");
+  cmd->footer(
+      "The exit stays the same, so that your connections do.  The first relay stays too: changing it often "
+      "is unsafe.");
+  auto group = std::make_shared<std::string>();
+  auto json_flag = std::make_shared<bool>(false);
+  cmd->add_option("--group", *group, "only this group of programs");
+  cmd->add_flag("--json", *json_flag, "for programs");
+  cmd->callback([&program, group, json_flag] {
+    program.action = [&program, group, json_flag] { return hop(program, *group, *json_flag); };
+  });
+}
+
+}  // namespace macrovpn::app

@@ -1,0 +1,74 @@
+#include "app/program.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+
+#include "app/command.h"
+
+namespace macrovpn::app {
+namespace {
+
+constexpr const char* kAbout =
+    "Macro VPN: a peer-to-peer VPN through several hops.\n\n"
+    "Your traffic goes through relays of other people; with two or more of them none sees both who you are "
+    "and where\n"
+    "you go.  Not audited yet; Linux only; there is no public network yet.";
+
+constexpr const char* kExamples =
+    "Try:\n"
+    "  macrovpn network add lab.toml             join a network (or make one: macrovpn network init --lab)\n"
+    "  macrovpn run -- curl https://example.org  one program through the VPN, without root; it cannot leak\n"
+    "  macrovpn status                           are you protected, and through which relays\n"
+    "  macrovpn hop                              move to other relays; open connections live on\n"
+    "  macrovpn relay --endpoint 203.0.113.5:51820   carry other people's traffic\n"
+    "`macrovpn COMMAND --help` says more.\n\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon is running, 4 no network yet, 5 refused "
+    "without consent.";
+
+// Programs that browsers or other tools start without arguments are this one under another name.
+struct OtherName {
+  const char* name;
+  int (*run)(int argc, char** argv);
+};
+constexpr OtherName kOtherNames[] = {{nullptr, nullptr}};
+
+const OtherName* find_other_name(const char* argv0) {
+  const char* slash = std::strrchr(argv0, '/');
+  const char* name = slash != nullptr ? slash + 1 : argv0;
+  for (const OtherName& o : kOtherNames) {
+    if (o.name != nullptr && std::strcmp(o.name, name) == 0) return &o;
+  }
+  return nullptr;
+}
+
+int run_command(int argc, char** argv) {
+  CLI::App app(kAbout, "macrovpn");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  Program program;
+  app.add_option("--state", program.state_folder,
+                 "keep everything in this folder instead of the usual places")
+      ->type_name("DIR");
+  for (const auto add : {add_run, add_status, add_hop, add_relay, add_daemon, add_network, add_descriptor,
+                         add_key, add_config, add_doctor, add_version}) {
+    add(app, program);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kDone : kUsage;
+  }
+  const auto status = program.action();
+  return status ? *status : complain(status.error(), kFailed);
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  if (const OtherName* other = argc > 0 ? find_other_name(argv[0]) : nullptr) return other->run(argc, argv);
+  return run_command(argc, argv);
+}
+
+}  // namespace macrovpn::app

@@ -1,0 +1,17 @@
+// Starts this user's daemon in the background.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+namespace macrovpn::app {
+
+inline constexpr Duration kDaemonStartTimeout = std::chrono::seconds(5);
+
+// `arguments` follow "macrovpn".  Returns once its control socket answers; if it ends before, its complaint
+// is the error. It has a session of its own, so that neither ^C nor the end of the terminal reaches it.
+Result<void> start_daemon(const std::vector<std::string>& arguments, const std::string& control_socket);
+
+}  // namespace macrovpn::app
