@@ -13,8 +13,10 @@
 namespace macrovpn::encryption {
 
 struct ConfiguredState {
-  ConfiguredState(const Secret<32>& psk, Duration persistent) : preshared(psk), timers(persistent) {}
+  ConfiguredState(const Secret<32>& psk, Duration persistent, size_t device_mtu)
+      : preshared(psk), mtu(device_mtu), timers(persistent) {}
   Secret<32> preshared;
+  size_t mtu;
   StockTimers timers;
   Tai64n last_sent{};
   std::deque<Packet> staged;  // oldest first; at most TunnelLimits::staged_packets

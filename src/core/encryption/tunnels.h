@@ -46,6 +46,9 @@ struct ConfiguredPeer {
   Route route;           // none: learnt from the peer's first message
   std::vector<IpPrefix> allowed_ips;
   Duration persistent_keepalive = Duration::zero();  // zero: off
+  // Of the device that the packets come from: padding makes none longer than this, as stock peers have it.
+  // Over IPv6 the usual 1420 fills a link of 1500 to the last byte.
+  size_t mtu = 1420;
 };
 
 struct HopPeer {
@@ -117,7 +120,7 @@ struct Accepted {
 
 struct SealJob {
   PeerRef peer;
-  Packet* packet = nullptr;  // payload in; whole transport message out.  Padded with zeros to 0 mod 16.
+  Packet* packet = nullptr;  // payload in; whole transport message out, padded with zeros to 0 mod 16
   Route route{};             // out: where it goes
   Drop result = Drop::none;
 };

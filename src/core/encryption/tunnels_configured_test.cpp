@@ -69,6 +69,16 @@ TEST(ConfiguredPeers, PadToSixteenAndTrimToTheInnerLength) {
   EXPECT_EQ(p.wire.seen.back().bytes.size(), 64u);  // 32 of payload, 32 of overhead
 }
 
+TEST(ConfiguredPeers, PaddingStopsAtTheMtuOfTheDevice) {
+  Pair p;
+  for (const auto& [size, sealed] : {std::pair<size_t, size_t>{1408, 1408}, {1409, 1420}, {1420, 1420}}) {
+    p.send_a(size);
+    p.wire.settle();
+    EXPECT_EQ(p.b.payloads.back().size(), size);
+    EXPECT_EQ(p.wire.seen.back().bytes.size(), sealed + 32);
+  }
+}
+
 TEST(ConfiguredPeers, AResponderDoesNotSealBeforeItsCallerProvedTheKeys) {
   Pair p;
   p.wire.passes = [](const Flying& f) { return f.type() != MessageType::transport; };

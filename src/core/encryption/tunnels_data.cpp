@@ -8,12 +8,14 @@ namespace {
 
 constexpr size_t kPadding = 16;
 
-size_t padded(size_t n) {
-  return (n + kPadding - 1) / kPadding * kPadding;
+size_t padding_of(const Peer& p, size_t n) {
+  const size_t wanted = (kPadding - n % kPadding) % kPadding;
+  if (!p.configured) return wanted;
+  return std::min(wanted, p.configured->mtu - std::min(p.configured->mtu, n));
 }
 
-bool fits(const Packet& p) {
-  return p.headroom() >= kTransportHeader && p.tailroom() >= padded(p.size()) - p.size() + crypto::kTagSize;
+bool fits(const Peer& peer, const Packet& p) {
+  return p.headroom() >= kTransportHeader && p.tailroom() >= padding_of(peer, p.size()) + crypto::kTagSize;
 }
 
 Payload payload_of(size_t size) {
@@ -24,8 +26,8 @@ Payload payload_of(size_t size) {
 
 // ---- sealing
 
-void Tunnels::Impl::frame(Session& s, Packet& p, crypto::AeadJob& job) {
-  const size_t padding = padded(p.size()) - p.size();
+void Tunnels::Impl::frame(const Peer& peer, Session& s, Packet& p, crypto::AeadJob& job) {
+  const size_t padding = padding_of(peer, p.size());
   if (padding > 0) std::fill_n(p.push_back(padding), padding, uint8_t{0});
   const auto size = static_cast<uint32_t>(p.size());
   uint8_t* header = p.push_front(kTransportHeader);
@@ -38,7 +40,7 @@ void Tunnels::Impl::frame(Session& s, Packet& p, crypto::AeadJob& job) {
 }
 
 Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Peer& p, Out& out, Work& w) {
-  if (!fits(*job.packet)) return Drop::too_large;
+  if (!fits(p, *job.packet)) return Drop::too_large;
   Session* s = p.sessions.current.get();
   if (s == nullptr && p.kind == PeerKind::ephemeral) s = p.sessions.next.get();
   if (s == nullptr || !may_seal(*s, now.mono)) {
@@ -64,7 +66,7 @@ void Tunnels::Impl::seal_batch(Now now, std::span<SealJob> batch, Out& out) {
     Work w{i, nullptr, nullptr, Payload::data};
     job.result = counted(peer == nullptr ? Drop::unknown_peer : prepare_seal(now, job, *peer, out, w));
     if (job.result != Drop::none) continue;
-    frame(*w.session, *job.packet, jobs.emplace_back());
+    frame(*w.peer, *w.session, *job.packet, jobs.emplace_back());
     work.push_back(w);
   }
   aead.seal(jobs);
@@ -102,7 +104,7 @@ void Tunnels::Impl::send_one(Now now, Peer& p, Packet packet, Out& out) {
   Session& s = *p.sessions.current;
   const Payload payload = payload_of(packet.size());
   crypto::AeadJob job;
-  frame(s, packet, job);
+  frame(p, s, packet, job);
   crypto::aead_seal(*job.key, job.counter, {}, {job.data, job.size}, {job.data, job.size + crypto::kTagSize});
   const size_t size = packet.size();
   out.messages.push_back({p.ref, p.route, std::move(packet)});

@@ -64,7 +64,7 @@ struct Tunnels::Impl {
   void seal_batch(Now, std::span<SealJob>, Out&);
   void open_batch(Now, std::span<OpenJob>, Out&);
   Drop prepare_seal(Now, SealJob&, Peer&, Out&, Work&);
-  void frame(Session&, Packet&, crypto::AeadJob&);
+  void frame(const Peer&, Session&, Packet&, crypto::AeadJob&);
   void after_sent(Now, Peer&, const Session&, Payload, size_t datagram, Out&);
   Drop prepare_open(Mono now, const OpenJob&, Work&);
   Drop finish_open(Now, OpenJob&, const Work&, Out&);

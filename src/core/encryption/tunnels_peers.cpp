@@ -31,7 +31,7 @@ Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPe
   p->key = c.key;
   p->static_shared = *shared;
   p->route = c.route;
-  p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive);
+  p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive, c.mtu);
   Peer& added = peers.add(std::move(p));
   for (const IpPrefix& prefix : c.allowed_ips) {
     if (allowed.insert(prefix, added.ref)) continue;
