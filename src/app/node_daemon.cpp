@@ -72,11 +72,10 @@ Result<void> NodeDaemon::start_exit() {
   config.extra_global = options_.network.extra_global;
   config.is_relay = [this](const Endpoint& e) { return driver_ && driver_->node().directory().is_relay_endpoint(e); };
   const auto on_packets = [this](std::span<Packet> packets) { driver_->on_exit_packets(packets); };
-  const bool kernel = options_.roles.exit == ExitRole::kernel;
-  if (kernel) {
-    TRY(exit_, shell::KernelExit::create(reactor_, pool_, config, on_packets));
+  if (options_.roles.exit == ExitRole::kernel) {
+    TRY(exit_, shell::KernelExit::create(reactor_, rng_, pool_, config, on_packets));
   } else {
-    TRY(exit_, shell::RootlessExit::create(reactor_, pool_, config, on_packets));
+    TRY(exit_, shell::RootlessExit::create(reactor_, rng_, pool_, config, on_packets));
   }
   return {};
 }
@@ -89,7 +88,12 @@ Result<void> NodeDaemon::start() {
   TRY_VOID(start_exit());
   driver_ = std::make_unique<shell::Driver>(reactor_, node_config(), pool_, rng_);
   TRY_VOID(open_sockets());
-  if (exit_) driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); });
+  if (exit_) {
+    driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); },
+                      [this](const node::ExitLease& l) {
+                        l.mtu != 0 ? exit_->set_mtu(l.number, l.mtu) : exit_->forget(l.number);
+                      });
+  }
   driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
   TRY_VOID(serve());

@@ -63,7 +63,7 @@ void Packet::assign(Bytes contents) {
   MV_ASSERT(slot_ != nullptr && contents.size() <= kPacketMax + kPacketTailroom);
   begin_ = kPacketHeadroom;
   size_ = static_cast<uint32_t>(contents.size());
-  std::memmove(data(), contents.data(), contents.size());
+  if (!contents.empty()) std::memmove(data(), contents.data(), contents.size());
 }
 
 PacketPool::~PacketPool() { MV_ASSERT(slots_ == free_.size()); }

@@ -6,6 +6,7 @@
 #include "base/packet.h"
 #include "base/time.h"
 #include "core/controller/state.h"
+#include "core/routing/lease_table.h"
 #include "model/ids.h"
 #include "model/ip.h"
 #include "model/keys.h"
@@ -52,10 +53,17 @@ struct Warning {
 };
 using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
 
+// For the exit's network: a lease took effect with this MTU, or (MTU 0) was forgotten.
+struct ExitLease {
+  routing::LeaseNumber number;
+  uint16_t mtu = 0;
+};
+
 struct Effects {
   std::vector<Datagram> datagrams;     // in order; the shell may group them by remote
   std::vector<TunPacket> tun_packets;
   std::vector<Packet> exit_packets;    // IP packets whose source is the lease's private address
+  std::vector<ExitLease> exit_leases;
   std::vector<NodeEvent> events;
 };
 

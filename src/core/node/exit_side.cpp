@@ -11,7 +11,8 @@ void ExitSide::refuse(PeerRef session, ErrorCode code) {
   s_.egress.frame(session, routing::write_error(code, {0}));
 }
 
-void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when) {
+void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when,
+                        Effects& fx) {
   const auto f = routing::read_lease(body);
   if (!f) return;
   if (!s_.config.relay->exit) return refuse(session, ErrorCode::no_exit);
@@ -20,15 +21,16 @@ void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash
     if (const auto held = leases_.granted(session)) return grant(session, *held);
   }
   if (const auto r = leases_.request(session, *f, h1); !r.ok()) return refuse(session, r.error());
-  if (when == When::now) session_confirmed(now, session);
+  if (when == When::now) session_confirmed(now, session, fx);
 }
 
-void ExitSide::session_confirmed(Now now, PeerRef session) {
+void ExitSide::session_confirmed(Now now, PeerRef session, Effects& fx) {
   const auto taken = leases_.confirmed(now.mono, session);
   if (!taken) return;
   if (!taken->ok()) return refuse(session, taken->error());
   const routing::LeaseTable::Taken& t = taken->value();
   grant(session, t);
+  fx.exit_leases.push_back({t.number, t.mtu});
   for (const PeerRef old : t.moved_from) {
     s_.egress.frame(old, routing::write_lease_id(routing::FrameType::moved, t.id));
   }
@@ -66,9 +68,10 @@ void ExitSide::on_exit_packets(std::span<Packet> packets) {
   }
 }
 
-void ExitSide::on_deadline(Now now) {
+void ExitSide::on_deadline(Now now, Effects& fx) {
   std::vector<routing::LeaseNumber> forgotten;
   leases_.expire(now.mono, forgotten);
+  for (const routing::LeaseNumber n : forgotten) fx.exit_leases.push_back({n, 0});
 }
 
 }  // namespace macrovpn::node

@@ -16,9 +16,9 @@ class ExitSide {
 
   enum class When : uint8_t { at_confirmation, now };
   // A LEASE, from early data or (when: now) from a confirmed session.  h1: of that session's handshake.
-  void on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when);
+  void on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when, Effects& fx);
   void on_release(Now now, PeerRef session, Bytes body);
-  void session_confirmed(Now now, PeerRef session);
+  void session_confirmed(Now now, PeerRef session, Effects& fx);
   void session_gone(Now now, PeerRef session);
   // An IP packet out of a session.
   void on_packet(PeerRef session, Packet packet, Effects& fx);
@@ -26,7 +26,7 @@ class ExitSide {
   void on_exit_packets(std::span<Packet> packets);
 
   Mono next_deadline() const { return leases_.next_deadline(); }
-  void on_deadline(Now now);
+  void on_deadline(Now now, Effects& fx);
   size_t leases() const { return leases_.size(); }
   const ExitCounters& counters() const { return counters_; }
   void check_invariants() const { leases_.check_invariants(); }

@@ -60,7 +60,7 @@ void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effect
       if (from_above && client_) return client_->on_control(now, peer, packet.bytes(), fx);
       if (from_below && relay_) {
         routing::FrameReader reader(packet.bytes());
-        while (const auto f = reader.next()) on_request(now, peer, *f);
+        while (const auto f = reader.next()) on_request(now, peer, *f, fx);
         return;
       }
       break;
@@ -91,7 +91,7 @@ void Node::on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx) {
 }
 
 // A control frame from a caller.
-void Node::on_request(Now now, PeerRef peer, const routing::Frame& f) {
+void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx) {
   switch (f.type) {
     case FrameType::extend: return relay_->on_extend(now, peer, f.body);
     case FrameType::close:
@@ -102,7 +102,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f) {
       return;
     case FrameType::lease: {
       const auto info = tunnels_.info(peer);
-      if (info) exit_->on_lease(now, peer, f.body, info->h1, ExitSide::When::now);
+      if (info) exit_->on_lease(now, peer, f.body, info->h1, ExitSide::When::now, fx);
       return;
     }
     case FrameType::release: return exit_->on_release(now, peer, f.body);
@@ -125,7 +125,7 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
   events.swap(events_);
   for (const encryption::Event& e : events) {
     if (const auto* up = std::get_if<encryption::SessionUp>(&e)) {
-      if (exit_) exit_->session_confirmed(now, up->peer);
+      if (exit_) exit_->session_confirmed(now, up->peer, fx);
       if (client_) client_->session_up(now, up->peer, fx);
     } else if (const auto* failed = std::get_if<encryption::HandshakeFailed>(&e)) {
       if (client_) client_->handshake_failed(now, failed->peer, fx);

@@ -93,13 +93,13 @@ void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encrypti
     const auto info = tunnels_.info(accepted->peer);
     if (relay_ && info && info->kind == encryption::PeerKind::ephemeral) {
       relay_->session_accepted(accepted->peer, *upstream);
-      on_early(now, *accepted);
+      on_early(now, *accepted, fx);
     }
   }
   on_tunnel_events(now, fx);
 }
 
-void Node::on_early(Now now, const encryption::Accepted& a) {
+void Node::on_early(Now now, const encryption::Accepted& a, Effects& fx) {
   if (a.early != encryption::Drop::none) {
     relay_->error(a.peer, routing::ErrorCode::early_refused, {0});
     return;
@@ -109,7 +109,7 @@ void Node::on_early(Now now, const encryption::Accepted& a) {
   if (!f) return;
   if (f->type == routing::FrameType::extend) relay_->on_extend(now, a.peer, f->body);
   if (f->type == routing::FrameType::lease) {
-    exit_->on_lease(now, a.peer, f->body, a.h1, ExitSide::When::at_confirmation);
+    exit_->on_lease(now, a.peer, f->body, a.h1, ExitSide::When::at_confirmation, fx);
   }
 }
 

@@ -89,7 +89,7 @@ void Node::on_deadline(Now now, Effects& fx) {
   if (now.mono >= next_prekey_) renew_prekey(now, fx);
   if (relay_) {
     relay_->on_deadline(now);
-    exit_->on_deadline(now);
+    exit_->on_deadline(now, fx);
   }
   if (client_ && now.mono >= client_->next_deadline()) client_->on_deadline(now, fx);
   finish(now, fx);

@@ -59,12 +59,12 @@ class Node {
   void on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx);
   void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, Effects& fx);
   std::optional<Upstream> who_sent(Now now, const encryption::HandshakeDatagram& h);
-  void on_early(Now now, const encryption::Accepted& a);
+  void on_early(Now now, const encryption::Accepted& a, Effects& fx);
   // from_session.cpp: payloads to components
   void open_all(Now now, Effects& fx);
   void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
   void on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx);
-  void on_request(Now now, PeerRef peer, const routing::Frame& f);
+  void on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
   void answer_bind(PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
   // node.cpp

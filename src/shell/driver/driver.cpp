@@ -83,6 +83,10 @@ void Driver::directory_changed() { node_.directory_changed(reactor_.now(), effec
 void Driver::flush() {
   const Now now = reactor_.now();
   if (now.mono >= node_.next_deadline()) node_.on_deadline(now, effects_);
+  for (const node::ExitLease& l : effects_.exit_leases) {
+    if (exit_lease_) exit_lease_(l);
+  }
+  effects_.exit_leases.clear();
   if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
   effects_.exit_packets.clear();
   for (node::TunPacket& p : effects_.tun_packets) {

@@ -24,7 +24,10 @@ class Driver {
   // Sockets first, then start().
   void add_socket(SocketId id, UdpSocket socket);
   // What an exit's packets go into.  Packets from there come back by on_exit_packets().
-  void set_exit(std::function<void(std::span<Packet>)> inject) { exit_inject_ = std::move(inject); }
+  void set_exit(std::function<void(std::span<Packet>)> inject, std::function<void(const node::ExitLease&)> on_lease) {
+    exit_inject_ = std::move(inject);
+    exit_lease_ = std::move(on_lease);
+  }
   void on_exit_packets(std::span<Packet> packets);
   void start();
 
@@ -57,6 +60,7 @@ class Driver {
   std::vector<Packet> packets_;
   std::vector<node::Datagram> outgoing_;
   std::function<void(std::span<Packet>)> exit_inject_;
+  std::function<void(const node::ExitLease&)> exit_lease_;
   std::function<void(const node::NodeEvent&)> on_event_;
   std::function<void(TunId)> on_gone_;
   uint32_t next_tun_ = 1;

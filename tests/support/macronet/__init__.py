@@ -1,0 +1,7 @@
+"""macronet: a lab network of Macro VPN nodes in netlab: relays, exits, a client behind a home NAT, a web and a name server."""
+
+from .build import program
+from .watch import Parties
+from .world import Node, World
+
+__all__ = ["Node", "Parties", "World", "program"]
