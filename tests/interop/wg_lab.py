@@ -39,10 +39,10 @@ def on(address, port=PORT):
 
 
 def wg_node_path():
-    """The newest build, or what is in MACROVPN_WG_NODE."""
-    chosen = os.environ.get("MACROVPN_WG_NODE")
-    build = pathlib.Path(__file__).resolve().parents[2] / "build"
-    found = [pathlib.Path(chosen)] if chosen else list(build.glob("*/tests/interop/wg_node"))
+    """What is in MACROVPN_WG_NODE; or the one of MACROVPN_BUILD; or the newest build, one without sanitizers first."""
+    chosen, build = os.environ.get("MACROVPN_WG_NODE"), os.environ.get("MACROVPN_BUILD")
+    builds = [pathlib.Path(build)] if build else (pathlib.Path(__file__).resolve().parents[2] / "build").glob("*")
+    found = [pathlib.Path(chosen)] if chosen else [path / "tests/interop/wg_node" for path in builds]
     found = [path for path in found if os.access(path, os.X_OK)]
     if not found:
         raise netlab.NetlabError("wg_node is not built. Build it with: cmake --preset dev && cmake --build --preset dev "

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Sessions between our WireGuard core and wireguard-go are renewed after 120 s and nothing is lost. Takes two and a half minutes,
+"""Sessions between our WireGuard core and wireguard-go are renewed after 120 s and nothing is lost. Takes a little over two minutes,
 nearly all of it waiting: all pairs live in one laboratory at the same time.
 """
+# beside: it sends 50 small packets a second on each of four pairs, and waits.
 
 import collections
 import contextlib
@@ -129,8 +130,14 @@ _seen = []
 
 
 def seen():
+    """What everything() gave, or why it could not: it runs once."""
     if not _seen:
-        _seen.append(everything())
+        try:
+            _seen.append(everything())
+        except Exception as error:
+            _seen.append(error)
+    if isinstance(_seen[0], Exception):
+        raise _seen[0]
     return _seen[0]
 
 
