@@ -14,4 +14,4 @@ def program(name="macrovpn", folder="src/app"):
     found = [build / folder / name for build in builds if (build / folder / name).exists()]
     if not found:
         raise SystemExit(f"{name} is not built; run ./test or: cmake --preset release && cmake --build --preset release")
-    return str(max(found, key=lambda path: path.stat().st_mtime))
+    return str(max(found, key=lambda path: path.stat().st_mtime).resolve())

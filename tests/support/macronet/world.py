@@ -98,9 +98,11 @@ class World:
         file = pathlib.Path(maker.state) / "network.toml"
         for node in [*self.relays[1:], self.client]:
             node.command("network", "add", file)
+        for node in [*self.relays, self.client]:
+            node.command("config", "set", "network.descriptors", self.descriptors)
 
     def start_relay(self, relay):
-        words = ["relay", "--descriptors", self.descriptors, "--listen", f"{relay.host.ip4}:{_LISTEN_PORT}"]
+        words = ["relay", "--listen", f"{relay.host.ip4}:{_LISTEN_PORT}"]
         if relay in self.exits:
             words += ["--exit", "--accept-exit-risk", "--exit-kind", self._exit_kind]
         relay.process = relay.start(*words)
@@ -126,7 +128,7 @@ class World:
             time.sleep(0.05)
 
     def start_client(self, *flags, wait=True):
-        self.client.process = self.client.start("daemon", "--descriptors", self.descriptors, *flags)
+        self.client.process = self.client.start("daemon", *flags)
         self._when_answering(self.client)
         if wait:
             self.client.wait("a circuit", lambda s: s["state"] == "connected")
