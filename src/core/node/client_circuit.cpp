@@ -357,7 +357,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   Group* g = group_of(tun);
   if (g != nullptr) {
     for (size_t i = 1; i + 1 < c->hops.size(); i++) g->avoid.push_back(c->hops[i].relay.id);
-    if (g->trouble_since == kNever && g->active == id) g->trouble_since = now.mono;
+    if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
     if (was_building) g->failed_builds++;
     if (g->active == id) g->active = {};
     if (g->replacement == id) g->replacement = {};

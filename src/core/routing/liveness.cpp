@@ -13,7 +13,8 @@ void Liveness::asked(Mono now) {
   if (first_unanswered_ == kNever) first_unanswered_ = now;
 }
 
-void Liveness::answered() {
+void Liveness::answered(Mono now) {
+  last_heard_ = now;
   first_unanswered_ = kNever;
   probes_ = 0;
 }
@@ -25,14 +26,14 @@ void Liveness::sent(Mono now) {
 
 void Liveness::received(Mono now) {
   last_packet_ = now;
-  answered();
+  answered(now);
 }
 
 void Liveness::pinged(Mono now) { asked(now); }
 
-void Liveness::pong(Mono, Duration measured) {
+void Liveness::pong(Mono now, Duration measured) {
   round_trip_ = round_trip_ == Duration::zero() ? measured : (round_trip_ * 7 + measured) / 8;
-  answered();
+  answered(now);
 }
 
 Duration Liveness::patience() const { return std::max(kQuiet, round_trip_ * 2); }

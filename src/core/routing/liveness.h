@@ -26,14 +26,15 @@ class Liveness {
   Verdict check(Mono now, Rng& rng);  // at next_check() or later; `ping`: send one now
   Mono next_check() const;
   Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
+  Mono last_heard() const { return last_heard_; }
   Duration round_trip() const { return round_trip_; }  // smoothed (RFC 6298); zero: not measured yet
 
  private:
   Duration patience() const;
   void asked(Mono now);
-  void answered();
+  void answered(Mono now);
   Mono first_unanswered_ = kNever;  // when the first packet since the last one received was sent
-  Mono last_packet_ = kLongAgo;
+  Mono last_packet_ = kLongAgo, last_heard_ = kLongAgo;
   Mono last_probe_ = kLongAgo;
   Mono next_keepalive_ = kNever;
   int probes_ = 0;
