@@ -34,6 +34,7 @@ std::vector<std::string> daemon_arguments(const Program& program, const NodeFlag
   if (!f.descriptors.empty()) add("--descriptors", std::filesystem::absolute(f.descriptors).string());
   add("--mode", f.mode);
   if (f.hops != 0) add("--hops", std::to_string(f.hops));
+  if (f.hop_by_hop) out.push_back("--hop-by-hop");
   std::string path;
   for (const std::string& id : f.path) path += (path.empty() ? "" : ",") + id;
   add("--path", path);
@@ -138,7 +139,7 @@ void add_run(CLI::App& app, Program& program) {
   cmd->prefix_command();
   cmd->callback([&program, f, cmd] {
     f->program = cmd->remaining();
-    if (!f->program.empty() && f->program[0] == "--") f->program.erase(f->program.begin());
+    f->program.insert(f->program.end(), program.tail.begin(), program.tail.end());
     program.action = [&program, f]() -> Result<int> {
       auto status = run(program, *f);
       return status ? status : complain(status.error(), static_cast<Status>(kBoxFailed));

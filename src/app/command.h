@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "model/network.h"
@@ -20,6 +21,7 @@ enum Status : int { kDone = 0, kFailed = 1, kUsage = 2, kNoDaemon = 3, kNoNetwor
 
 struct Program {
   std::optional<std::string> state_folder;  // --state
+  std::vector<std::string> tail;            // what stood behind "--": another program's command line
   std::function<Result<int>()> action;      // of the command that was given
 };
 

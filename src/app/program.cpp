@@ -1,6 +1,7 @@
 #include "app/program.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -55,11 +56,17 @@ int run_command(int argc, char** argv) {
                          add_key, add_config, add_doctor, add_version}) {
     add(app, program);
   }
+  // What stands behind "--" is not ours to read.
+  char** const dashes =
+      std::find_if(argv, argv + argc, [](const char* a) { return std::strcmp(a, "--") == 0; });
+  if (dashes != argv + argc) program.tail.assign(dashes + 1, argv + argc);
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(dashes - argv), argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kDone : kUsage;
   }
+  if (dashes != argv + argc && !app.got_subcommand("run"))
+    return complain({"only `macrovpn run` takes `--` and a program behind it"}, kUsage);
   const auto status = program.action();
   return status ? *status : complain(status.error(), kFailed);
 }

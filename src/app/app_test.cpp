@@ -1,0 +1,152 @@
+// The program as a whole: what a person types, what comes back.  Each test has a folder of its own.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace macrovpn::app {
+namespace {
+
+using nlohmann::json;
+
+class App : public ::testing::Test {
+ protected:
+  App() {
+    char name[] = "/tmp/mv-app-XXXXXX";
+    dir_ = mkdtemp(name);
+  }
+  ~App() override { std::filesystem::remove_all(dir_); }
+  struct Answer {
+    int status = -1;
+    std::string out, err;
+  };
+  Answer run(const std::string& arguments, const std::string& state = "one") const {
+    const std::string command = std::string(MACROVPN_PROGRAM) + " --state " + dir_ + "/" + state + " " +
+                                arguments + " >" + dir_ + "/out 2>" + dir_ + "/err </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text("out"), text("err")};
+  }
+  std::string text(const std::string& name) const {
+    std::stringstream s;
+    s << std::ifstream(dir_ + "/" + name).rdbuf();
+    return s.str();
+  }
+  std::string dir_;
+};
+
+TEST_F(App, HelpTeaches) {
+  const Answer help = run("--help");
+  EXPECT_EQ(help.status, 0);
+  for (const char* part : {"macrovpn run -- curl", "Exit status", "relay", "no public network yet"})
+    EXPECT_NE(help.out.find(part), std::string::npos) << part;
+  for (const char* command : {"run", "relay", "daemon", "status", "hop", "key", "network", "descriptor",
+                              "config", "doctor", "version"})
+    EXPECT_EQ(run(std::string(command) + " --help").status, 0) << command;
+  EXPECT_EQ(run("").status, 2);
+  EXPECT_EQ(run("dance").status, 2);
+  EXPECT_EQ(run("status -- x").status, 2);
+}
+
+TEST_F(App, AFreshInstallSaysThatThereIsNoNetwork) {
+  for (const char* command :
+       {"status", "daemon", "relay", "run -- true", "network show", "descriptor list"}) {
+    const Answer a = run(command);
+    EXPECT_EQ(a.status, 4) << command;
+    EXPECT_NE((a.out + a.err).find("No network yet: paste an invite or make one"), std::string::npos)
+        << command;
+  }
+  EXPECT_EQ(json::parse(run("status --json").out).at("state"), "off");
+}
+
+TEST_F(App, MakesANetworkThatAnotherJoins) {
+  ASSERT_EQ(run("network init --lab --name 'our lab'").status, 0);
+  EXPECT_EQ(run("network init --lab").status, 1) << "never overwritten";
+  const json made = json::parse(run("network show --json").out);
+  EXPECT_EQ(made.at("name"), "our lab");
+  EXPECT_EQ(made.at("lab"), true);
+  ASSERT_EQ(run("network add " + dir_ + "/one/network.toml", "two").status, 0);
+  EXPECT_EQ(json::parse(run("network show --json", "two").out), made);
+  ASSERT_EQ(run("network init --lab", "three").status, 0);
+  EXPECT_NE(run("network add " + dir_ + "/three/network.toml", "two").err.find("networks never mix"),
+            std::string::npos);
+  EXPECT_EQ(run("status").status, 3);
+}
+
+TEST_F(App, MovesKeysByABackup) {
+  std::ofstream(dir_ + "/words") << "four words are enough\n";
+  const std::string words = " --passphrase-file " + dir_ + "/words";
+  const json keys = json::parse(run("key show --json").out);
+  ASSERT_EQ(run("key backup " + dir_ + "/b" + words).status, 0);
+  ASSERT_EQ(run("key restore " + dir_ + "/b" + words, "two").status, 0);
+  EXPECT_EQ(json::parse(run("key show --json", "two").out).at("id"), keys.at("id"));
+  EXPECT_EQ(run("key restore " + dir_ + "/b" + words, "two").status, 1) << "never overwritten";
+  EXPECT_EQ(text("b").find(keys.at("identity").get<std::string>()), std::string::npos);
+}
+
+TEST_F(App, KeepsSettings) {
+  ASSERT_EQ(run("config set client.mode balanced").status, 0);
+  EXPECT_EQ(run("config get client.mode").out, "balanced\n");
+  EXPECT_EQ(json::parse(run("config get --json").out).at("client.mode").at("source"), "config set");
+  EXPECT_NE(run("config get client.mod").err.find("Did you mean 'client.mode'"), std::string::npos);
+  std::ofstream(dir_ + "/one/settings.toml") << "[client]\nmode = 3\n";
+  EXPECT_NE(run("config get").err.find("settings.toml:2: 'client.mode' must be"), std::string::npos);
+}
+
+TEST_F(App, AnExitNeedsConsent) {
+  ASSERT_EQ(run("network init --lab").status, 0);
+  const Answer a = run("relay --listen 127.0.0.1:" + std::to_string(20000 + getpid() % 20000) +
+                       " --endpoint 192.0.2.1:51820 --exit");
+  EXPECT_EQ(a.status, 5);
+  EXPECT_NE(a.err.find("--accept-exit-risk"), std::string::npos);
+}
+
+TEST_F(App, CommandsWithoutADaemonSaySo) {
+  ASSERT_EQ(run("network init --lab").status, 0);
+  for (const char* command : {"hop", "daemon --stop"}) {
+    EXPECT_EQ(run(command).status, 3) << command;
+    EXPECT_NE(run(command).err.find("no macrovpn daemon is running"), std::string::npos) << command;
+  }
+}
+
+// A relay publishes its descriptor, which others verify; a daemon without relays protects nothing and starts
+// no program.
+TEST_F(App, ARelayPublishesADescriptorThatOthersAdd) {
+  ASSERT_EQ(run("network init --lab").status, 0);
+  ASSERT_EQ(run("network add " + dir_ + "/one/network.toml", "two").status, 0);
+  const std::string relay = std::string(MACROVPN_PROGRAM) + " --state " + dir_ +
+                            "/one relay --listen 127.0.0.1:" + std::to_string(20000 + getpid() % 20000) +
+                            " --endpoint 192.0.2.1:51820 --region NO 2>/dev/null &";
+  ASSERT_EQ(std::system(relay.c_str()), 0);
+  int tries = 0;
+  while (run("descriptor export " + dir_ + "/d").status != 0 && tries++ < 200) usleep(20'000);
+  EXPECT_EQ(json::parse(run("status --json").out).at("relay").at("exit"), false);
+  EXPECT_EQ(run("daemon --stop").status, 0);
+  EXPECT_EQ(run("descriptor add " + dir_ + "/d", "two").status, 0);
+  const json list = json::parse(run("descriptor list --json", "two").out);
+  ASSERT_EQ(list.at("relays").size(), 1u);
+  EXPECT_EQ(list["relays"][0].at("region"), "NO");
+  EXPECT_EQ(list["relays"][0].at("id"), json::parse(run("key show --json").out).at("id"));
+  std::ofstream(dir_ + "/d", std::ios::app) << "x";
+  EXPECT_EQ(run("descriptor add " + dir_ + "/d", "two").status, 1);
+}
+
+TEST_F(App, RunStartsADaemonAndNoProgramWithoutProtection) {
+  ASSERT_EQ(run("network init --lab").status, 0);
+  const Answer a = run("run --wait 1 -- touch " + dir_ + "/ran");
+  if (a.err.find("user namespaces") != std::string::npos) GTEST_SKIP() << a.err;
+  EXPECT_EQ(a.status, 125) << a.err;
+  EXPECT_NE(a.err.find("one was started in the background"), std::string::npos) << a.err;
+  EXPECT_NE(a.err.find("Not protected"), std::string::npos) << a.err;
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/ran"));
+  EXPECT_EQ(run("run --wait 0 -- sh -c 'exit 7'").status, 7) << "the daemon runs on";
+  EXPECT_EQ(run("run --wait 0 -- /no/such/program").status, 127);
+  EXPECT_EQ(run("run --wait 0 sh -c 'exit 8'").status, 8) << "without dashes";
+  EXPECT_EQ(run("daemon --stop").status, 0);
+}
+
+}  // namespace
+}  // namespace macrovpn::app
