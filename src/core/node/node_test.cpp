@@ -185,6 +185,31 @@ TEST(Node, FallsBackToHopByHopWhenARelayRestartedWithANewPrekey) {
   EXPECT_TRUE(net.active(net.client(), kTun)->hop_by_hop);
 }
 
+TEST(Node, UsesRelaysThatRestartedAgainWithinSeconds) {
+  TestWorld net(5);
+  for (int i = 0; i < 2; i++) net.add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
+  net.add_relay("e0", "203.0.113.10", true);
+  auto& client = net.add_client("client", "192.0.2.50", {});
+  net.link = 1ms;
+  net.publish();
+  net.attach(client, kTun);
+  ASSERT_TRUE(net.run_until([&] { return net.active(client, kTun) != nullptr; }, 20s));
+  net.run_for(5s);
+  net.detach(client, kTun);
+  net.run_for(1s);
+  for (const char* name : {"r0", "r1"}) net.restart(*net.hosts[name]);
+  net.run_for(1s);
+  net.publish();
+  const Mono asked = net.now.mono;
+  net.attach(client, TunId{8});
+  auto& exit = *net.hosts["e0"];
+  while (exit.exit.empty() && net.now.mono - asked < 30s) {
+    net.send_from_program(client, TunId{8}, question());
+    net.run_for(200ms);
+  }
+  EXPECT_LT(net.now.mono - asked, 6s);
+}
+
 TEST(Node, ARelayAnswersAStockWireGuardInitiationWithAPlainResponse) {
   Net net;
   auto& relay = *net.hosts["r0"];

@@ -157,6 +157,12 @@ void TestWorld::attach(Host& client, TunId tun) {
   apply(client, fx);
 }
 
+void TestWorld::detach(Host& client, TunId tun) {
+  Effects fx;
+  client.node->detach(now, tun, fx);
+  apply(client, fx);
+}
+
 void TestWorld::hop(Host& client) {
   Effects fx;
   MV_ASSERT(client.node->hop(now, TunId{0}, fx).ok());

@@ -49,6 +49,7 @@ class TestWorld {
   }
   const Circuit* active(const Host& client, TunId tun) const;
   void attach(Host& client, TunId tun);
+  void detach(Host& client, TunId tun);
   void hop(Host& client);  // every group
 
   Now now;
