@@ -164,7 +164,6 @@ Result<Helper> Helper::start(const std::function<int(int)>& body) {
   if (pid > 0) return Helper(pid, std::move(channel.a));
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it died before the line above
-  signal(SIGINT, SIG_IGN);            // ^C goes to the whole foreground group; the parent decides when we end
   close_all_but(channel.b.get());
   _exit(body(channel.b.get()));
 }
