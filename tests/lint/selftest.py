@@ -30,7 +30,7 @@ CLEAN = {
     "src/core/node/CMakeLists.txt": "macrovpn_library(mv_node mv_routing mv_encryption)\n",
     "src/shell/udp.h": '// Sockets.\n#pragma once\n#include <sys/socket.h>\n#include "core/node/node.h"\n',
     "src/shell/CMakeLists.txt": "macrovpn_library(mv_shell mv_node)\n",
-    "src/app/main.cpp": '#include "shell/udp.h"\n',
+    "src/app/main.cpp": '#include "shell/udp.h"\nconst char* help = "curl https://example.org\\n";\n',
     "src/app/CMakeLists.txt": "add_executable(macrovpn main.cpp)\n",
     "README.md": "See https://www.rfc-editor.org/rfc/rfc7748, http://192.0.2.80/ and https://example.org/; hacks are not shouted.\n",
 }

@@ -14,7 +14,7 @@ UNFINISHED = re.compile(r"\bst" r"ub(s|bed)?\b(?![-_ ]?resol)|\b(not (yet )?impl
 MACHINE_PATH = re.compile(r"(?<![\w.$}~/-])/(wo" r"rk|fa" r"rm|Users)/[\w.]")
 PACKAGE_HOST = re.compile(r"\b([\w-]+\.)*(debian\.(org|net)|ubuntu\.com|pypi\.org|pythonhosted\.org|npmjs\.(org|com)|crates\.io"
                           r"|golang\.org|pkg\.dev|rubygems\.org|docker\.(io|com)|jfrog\.io)\b", re.I)
-URL_HOST = re.compile(r"\bhttps?://(\[[^\]]*\]|[^/\s:\"'`)>\]},;]*)")
+URL_HOST = re.compile(r"\bhttps?://(\[[^\]]*\]|[^/\s:\"'`)>\]},;\\]*)")
 
 # Hosts that a URL may name, and why.  Addresses and names made for documentation need no entry.
 HOSTS = {
