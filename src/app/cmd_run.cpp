@@ -120,7 +120,8 @@ void add_run(CLI::App& app, Program& program) {
       "user, files and terminal.  If the daemon dies, the program has no network until one runs again.\n"
       "Status: the program's own; 128 + N if signal N ended it; 125 no box, 126 not executable, 127 not "
       "found.\n"
-      "Examples:\n  macrovpn run -- curl https://example.org\n  macrovpn run --mode fast -- bash");
+      "Examples:\n  macrovpn run -- curl https://example.org"
+      "\n  macrovpn run --mode fast -- bash");
   auto f = std::make_shared<RunFlags>();
   add_node_flags(*cmd, f->node);
   add_client_flags(*cmd, f->node);
