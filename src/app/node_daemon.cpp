@@ -1,6 +1,7 @@
 #include "app/node_daemon.h"
 
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -70,13 +71,21 @@ Result<void> NodeDaemon::start_exit() {
   if (options_.roles.exit == ExitRole::none) return {};
   shell::ExitConfig config;
   config.extra_global = options_.network.extra_global;
-  config.is_relay = [this](const Endpoint& e) { return driver_ && driver_->node().directory().is_relay_endpoint(e); };
+  config.is_relay = [this](const Endpoint& e) {
+    return driver_ && driver_->node().directory().is_relay_endpoint(e);
+  };
   const auto on_packets = [this](std::span<Packet> packets) { driver_->on_exit_packets(packets); };
   if (options_.roles.exit == ExitRole::kernel) {
     TRY(exit_, shell::KernelExit::create(reactor_, rng_, pool_, config, on_packets));
-  } else {
-    TRY(exit_, shell::RootlessExit::create(reactor_, rng_, pool_, config, on_packets));
+    return {};
   }
+  if (options_.roles.exit == ExitRole::automatic && geteuid() == 0) {
+    if (auto kernel = shell::KernelExit::create(reactor_, rng_, pool_, config, on_packets); kernel.ok()) {
+      exit_ = std::move(kernel).value();
+      return {};
+    }
+  }
+  TRY(exit_, shell::RootlessExit::create(reactor_, rng_, pool_, config, on_packets));
   return {};
 }
 
@@ -122,7 +131,9 @@ void NodeDaemon::tick() {
   });
 }
 
-void NodeDaemon::run() { reactor_.run(); }
+void NodeDaemon::run() {
+  reactor_.run();
+}
 
 void NodeDaemon::on_event(const node::NodeEvent& e) {
   if (const auto* k = std::get_if<node::PrekeyChanged>(&e)) {
@@ -170,8 +181,8 @@ void NodeDaemon::publish(const PublicKey& prekey) {
   prekey_ = prekey;
   republish_at_ = reactor_.now().mono + kRepublishEvery;
   const RelayInfo own = own_relay(prekey);
-  const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity, reactor_.now().wall,
-                                                options_.claims.family);
+  const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity,
+                                                reactor_.now().wall, options_.claims.family);
   if (const auto put = folder_.put_own(own.id, bytes); !put.ok()) {
     say("the own descriptor could not be published: " + put.error().message);
   }

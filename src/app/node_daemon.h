@@ -1,5 +1,5 @@
-// NodeDaemon: a running node of this computer: the driver, the exit, the folder of descriptors and the control socket
-// around one core Node.  Used by run_daemon() (daemon.h).
+// NodeDaemon: a running node of this computer: the driver, the exit, the folder of descriptors and the
+// control socket around one core Node.  Used by run_daemon() (daemon.h).
 //
 // Files: node_daemon.cpp (start, events, descriptors), node_control.cpp (what `macrovpn` commands ask),
 // node_status.cpp (what is shown).

@@ -1,4 +1,5 @@
-// What a running node shows of itself: counts, relay ids and the names of groups; no address and no destination.
+// What a running node shows of itself: counts, relay ids and the names of groups; no address and no
+// destination.
 #include <nlohmann/json.hpp>
 
 #include "app/node_daemon.h"
@@ -9,14 +10,19 @@ using nlohmann::json;
 
 namespace {
 
-double ms(Duration d) { return static_cast<double>(d.count() / 1000) / 1000.0; }
+double ms(Duration d) {
+  return static_cast<double>(d.count() / 1000) / 1000.0;
+}
 
 const char* name_of(node::Circuit::State s) {
   switch (s) {
     case node::Circuit::State::waiting_for_guard:
-    case node::Circuit::State::building: return "building";
-    case node::Circuit::State::ready: return "ready";
-    case node::Circuit::State::draining: return "closing";
+    case node::Circuit::State::building:
+      return "building";
+    case node::Circuit::State::ready:
+      return "ready";
+    case node::Circuit::State::draining:
+      return "closing";
   }
   return "";
 }
@@ -36,7 +42,8 @@ json NodeDaemon::circuit_json(const node::Circuit& c) const {
     json hop{{"id", to_hex(h.relay.id.bytes)}, {"bound", h.bound}};
     if (h.up) hop["handshake_ms"] = ms(h.up_after);
     if (h.round_trip != Duration::zero()) hop["round_trip_ms"] = ms(h.round_trip);
-    if (h.relay.region.known()) hop["region"] = std::string(h.relay.region.code.begin(), h.relay.region.code.end());
+    if (h.relay.region.known())
+      hop["region"] = std::string(h.relay.region.code.begin(), h.relay.region.code.end());
     path.push_back(hop);
   }
   json out{{"id", c.id.value},
@@ -94,7 +101,8 @@ json NodeDaemon::status() const {
     out["leases"] = {{"moved", moves_.moved}, {"lost", moves_.lost}, {"last_move_ms", ms(moves_.last_took)}};
   }
   for (const auto& [group, a] : groups_) {
-    out["devices"].push_back({{"group", group}, {"kind", a.kind == shell::PacketDevice::Kind::tun ? "tun" : "veth"}});
+    out["devices"].push_back(
+        {{"group", group}, {"kind", a.kind == shell::PacketDevice::Kind::tun ? "tun" : "veth"}});
   }
   if (n.relay() != nullptr) out["relay"] = relay_json();
   json drops = json::object();

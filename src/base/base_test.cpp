@@ -11,9 +11,13 @@ namespace {
 
 // RFC 4648 §10
 TEST(Base64, MatchesThePublishedVectors) {
-  const std::pair<const char*, const char*> cases[] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                                       {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},
-                                                       {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> cases[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"fooba", "Zm9vYmE="},
+                                                       {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, text] : cases) {
     EXPECT_EQ(to_base64(as_bytes(plain)), text);
     const auto back = from_base64(text);
@@ -23,7 +27,8 @@ TEST(Base64, MatchesThePublishedVectors) {
 }
 
 TEST(Base64, RefusesWhatIsNotCanonical) {
-  for (const char* bad : {"Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm9v=", "Zm9 "}) EXPECT_FALSE(from_base64(bad)) << bad;
+  for (const char* bad : {"Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm9v=", "Zm9 "})
+    EXPECT_FALSE(from_base64(bad)) << bad;
 }
 
 TEST(Hex, RoundTripsAndRefusesOddOrForeignCharacters) {
@@ -43,7 +48,11 @@ TEST(Reader, StaysFailedAfterAShortRead) {
 
 TEST(Packet, ReturnsItsSlotToThePool) {
   PacketPool pool;
-  { Packet a = pool.take(); Packet b = pool.take(); a = std::move(b); }
+  {
+    Packet a = pool.take();
+    Packet b = pool.take();
+    a = std::move(b);
+  }
   EXPECT_EQ(pool.slots(), 2u);
   Packet again = pool.take();
   EXPECT_EQ(pool.slots(), 2u);

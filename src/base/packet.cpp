@@ -66,7 +66,9 @@ void Packet::assign(Bytes contents) {
   if (!contents.empty()) std::memmove(data(), contents.data(), contents.size());
 }
 
-PacketPool::~PacketPool() { MV_ASSERT(slots_ == free_.size()); }
+PacketPool::~PacketPool() {
+  MV_ASSERT(slots_ == free_.size());
+}
 
 Packet PacketPool::take() {
   if (free_.empty()) {

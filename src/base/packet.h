@@ -1,6 +1,6 @@
 // Packet: one datagram or IP packet in a fixed buffer with room before and behind, so that every layer of a
-// circuit seals and opens in place.  Buffers come from a pool and go back to it; nothing is allocated per packet
-// once the pool is warm.
+// circuit seals and opens in place.  Buffers come from a pool and go back to it; nothing is allocated per
+// packet once the pool is warm.
 //
 //   | headroom ........ | contents (data(), size()) | ........ tailroom |
 //
@@ -64,8 +64,8 @@ class PacketPool {
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;
   ~PacketPool();
-  Packet take();                    // empty, with kPacketHeadroom in front
-  Packet copy_of(Bytes contents);   // contents.size() <= kPacketMax + kPacketTailroom
+  Packet take();                   // empty, with kPacketHeadroom in front
+  Packet copy_of(Bytes contents);  // contents.size() <= kPacketMax + kPacketTailroom
   size_t slots() const { return slots_; }
 
  private:

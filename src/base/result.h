@@ -24,7 +24,9 @@ struct Failure {
 };
 template <class E>
 Failure(E) -> Failure<E>;
-inline Failure<Error> fail(std::string message) { return {Error{std::move(message)}}; }
+inline Failure<Error> fail(std::string message) {
+  return {Error{std::move(message)}};
+}
 
 template <class T, class E = Error>
 class [[nodiscard]] Result {
@@ -33,15 +35,27 @@ class [[nodiscard]] Result {
   Result(Failure<E> f) : state_(std::unexpected(std::move(f.error))) {}
   bool ok() const { return state_.has_value(); }
   explicit operator bool() const { return ok(); }
-  T& value() & { MV_ASSERT(ok()); return *state_; }
-  const T& value() const& { MV_ASSERT(ok()); return *state_; }
-  T&& value() && { MV_ASSERT(ok()); return std::move(*state_); }
+  T& value() & {
+    MV_ASSERT(ok());
+    return *state_;
+  }
+  const T& value() const& {
+    MV_ASSERT(ok());
+    return *state_;
+  }
+  T&& value() && {
+    MV_ASSERT(ok());
+    return std::move(*state_);
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
-  const E& error() const { MV_ASSERT(!ok()); return state_.error(); }
+  const E& error() const {
+    MV_ASSERT(!ok());
+    return state_.error();
+  }
   Failure<E> failure() const { return {error()}; }
 
  private:
@@ -55,7 +69,10 @@ class [[nodiscard]] Result<void, E> {
   Result(Failure<E> f) : state_(std::unexpected(std::move(f.error))) {}
   bool ok() const { return state_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const E& error() const { MV_ASSERT(!ok()); return state_.error(); }
+  const E& error() const {
+    MV_ASSERT(!ok());
+    return state_.error();
+  }
   Failure<E> failure() const { return {error()}; }
 
  private:
@@ -66,12 +83,12 @@ class [[nodiscard]] Result<void, E> {
 
 #define MV_CONCAT_(a, b) a##b
 #define MV_CONCAT(a, b) MV_CONCAT_(a, b)
-#define MV_TRY_(declaration, expression, tmp)  \
-  auto tmp = (expression);                     \
-  if (!tmp.ok()) return tmp.failure();         \
+#define MV_TRY_(declaration, expression, tmp) \
+  auto tmp = (expression);                    \
+  if (!tmp.ok()) return tmp.failure();        \
   declaration = std::move(tmp).value()
 #define TRY(declaration, expression) MV_TRY_(declaration, expression, MV_CONCAT(try_result_, __LINE__))
-#define TRY_VOID(expression)                                     \
-  do {                                                           \
-    if (auto r_ = (expression); !r_.ok()) return r_.failure();   \
+#define TRY_VOID(expression)                                   \
+  do {                                                         \
+    if (auto r_ = (expression); !r_.ok()) return r_.failure(); \
   } while (false)

@@ -2,8 +2,12 @@
 
 namespace macrovpn {
 
-uint32_t Rng::u32() { return load_le32(bytes<4>().data()); }
-uint64_t Rng::u64() { return load_le64(bytes<8>().data()); }
+uint32_t Rng::u32() {
+  return load_le32(bytes<4>().data());
+}
+uint64_t Rng::u64() {
+  return load_le64(bytes<8>().data());
+}
 
 uint64_t Rng::below(uint64_t bound) {
   MV_ASSERT(bound > 0);

@@ -13,7 +13,7 @@ class Rng {
 
   uint32_t u32();
   uint64_t u64();
-  uint64_t below(uint64_t bound);  // uniform in [0, bound), bound > 0, without modulo bias
+  uint64_t below(uint64_t bound);              // uniform in [0, bound), bound > 0, without modulo bias
   Duration between(Duration lo, Duration hi);  // uniform in [lo, hi]
   template <size_t N>
   ByteArray<N> bytes() {

@@ -21,7 +21,9 @@ class Secret {
   // The only way to the bytes: a reviewer can search for it.
   std::span<const uint8_t, N> reveal() const { return bytes_; }
   std::span<uint8_t, N> fill() { return bytes_; }
-  bool is_zero() const { return std::all_of(bytes_.begin(), bytes_.end(), [](uint8_t b) { return b == 0; }); }
+  bool is_zero() const {
+    return std::all_of(bytes_.begin(), bytes_.end(), [](uint8_t b) { return b == 0; });
+  }
   friend bool operator==(const Secret& a, const Secret& b) { return equal_constant_time(a.bytes_, b.bytes_); }
 
  private:

@@ -41,6 +41,8 @@ inline constexpr Mono kLongAgo = Mono(Duration(INT64_MIN / 4));
 constexpr int64_t unix_seconds(Wall t) {
   return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch()).count();
 }
-constexpr Wall wall_from_unix(int64_t seconds) { return Wall(std::chrono::seconds(seconds)); }
+constexpr Wall wall_from_unix(int64_t seconds) {
+  return Wall(std::chrono::seconds(seconds));
+}
 
 }  // namespace macrovpn

@@ -1,4 +1,5 @@
-// ChaCha20-Poly1305 (RFC 8439) with a 64-bit counter as nonce, in place; XChaCha20-Poly1305 for cookie replies.
+// ChaCha20-Poly1305 (RFC 8439) with a 64-bit counter as nonce, in place; XChaCha20-Poly1305 for cookie
+// replies.
 //
 // Nonce layout, as WireGuard has it: four zero bytes, then the counter, little endian.
 #pragma once

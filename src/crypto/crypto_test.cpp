@@ -18,11 +18,12 @@ ByteArray<N> hex(const char* s) {
 TEST(X25519, MatchesRfc7748) {
   const PrivateKey k(hex<32>("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
   const PublicKey u{hex<32>("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")};
-  EXPECT_EQ(to_hex(x25519(k, u)->reveal()), "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
-  const KeyPair alice =
-      x25519_from_secret(PrivateKey(hex<32>("77076d0a7318a57d3c16c17251b26645df1bfaf8b7c7d1c6b7b5c4b2c2e8f2b1")));
-  const KeyPair bob =
-      x25519_from_secret(PrivateKey(hex<32>("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")));
+  EXPECT_EQ(to_hex(x25519(k, u)->reveal()),
+            "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
+  const KeyPair alice = x25519_from_secret(
+      PrivateKey(hex<32>("77076d0a7318a57d3c16c17251b26645df1bfaf8b7c7d1c6b7b5c4b2c2e8f2b1")));
+  const KeyPair bob = x25519_from_secret(
+      PrivateKey(hex<32>("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")));
   EXPECT_EQ(to_hex(bob.pub.bytes), "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
   EXPECT_TRUE(*x25519(alice.secret, bob.pub) == *x25519(bob.secret, alice.pub));
 }
@@ -38,7 +39,8 @@ TEST(X25519, RefusesPointsOfLowOrder) {
 
 // RFC 8032 §7.1, test 2
 TEST(Ed25519, MatchesRfc8032) {
-  const SigningKey k = ed25519_from_seed(Secret<32>(hex<32>("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")));
+  const SigningKey k = ed25519_from_seed(
+      Secret<32>(hex<32>("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")));
   EXPECT_EQ(to_hex(k.pub.bytes), "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
   const ByteArray<1> message{0x72};
   const Signature s = ed25519_sign(k, message);
@@ -53,7 +55,8 @@ TEST(Ed25519, MatchesRfc8032) {
 
 // RFC 7693 appendices A and B
 TEST(Blake2, MatchesRfc7693) {
-  EXPECT_EQ(to_hex(blake2s({as_bytes("a"), as_bytes("bc")})), "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
+  EXPECT_EQ(to_hex(blake2s({as_bytes("a"), as_bytes("bc")})),
+            "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
 }
 
 // RFC 8439 §2.8.2 needs associated data and a nonce of its own; these are the counter form with none.

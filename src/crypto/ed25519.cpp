@@ -41,7 +41,8 @@ Signature ed25519_sign(const SigningKey& signer, Bytes message) {
   const Context context(EVP_MD_CTX_new());
   Signature out;
   size_t n = out.size();
-  MV_ASSERT(context != nullptr && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+  MV_ASSERT(context != nullptr &&
+            EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
             EVP_DigestSign(context.get(), out.data(), &n, message.data(), message.size()) == 1 && n == 64);
   return out;
 }
@@ -51,7 +52,8 @@ bool ed25519_verify(const IdentityKey& signer, Bytes message, const Signature& s
   const Context context(EVP_MD_CTX_new());
   return key != nullptr && context != nullptr &&
          EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
+         EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(),
+                          message.size()) == 1;
 }
 
 }  // namespace macrovpn::crypto

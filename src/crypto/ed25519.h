@@ -1,5 +1,5 @@
-// Ed25519 (RFC 8032).  Every message that is signed starts with a label of ours, "macrovpn <what> 1", so that a
-// signature made for one purpose means nothing for another.
+// Ed25519 (RFC 8032).  Every message that is signed starts with a label of ours, "macrovpn <what> 1", so that
+// a signature made for one purpose means nothing for another.
 #pragma once
 #include "base/rng.h"
 #include "model/keys.h"

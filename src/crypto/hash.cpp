@@ -30,11 +30,21 @@ ByteArray<N> run_blake2b(std::initializer_list<Bytes> parts) {
 
 }  // namespace
 
-Hash32 blake2s(std::initializer_list<Bytes> parts) { return run_blake2s<32>({}, parts); }
-Mac16 keyed_blake2s_128(Bytes key, std::initializer_list<Bytes> parts) { return run_blake2s<16>(key, parts); }
-Hash32 keyed_blake2s_256(Bytes key, std::initializer_list<Bytes> parts) { return run_blake2s<32>(key, parts); }
-ByteArray<20> blake2b_160(std::initializer_list<Bytes> parts) { return run_blake2b<20>(parts); }
-Hash32 blake2b_256(std::initializer_list<Bytes> parts) { return run_blake2b<32>(parts); }
+Hash32 blake2s(std::initializer_list<Bytes> parts) {
+  return run_blake2s<32>({}, parts);
+}
+Mac16 keyed_blake2s_128(Bytes key, std::initializer_list<Bytes> parts) {
+  return run_blake2s<16>(key, parts);
+}
+Hash32 keyed_blake2s_256(Bytes key, std::initializer_list<Bytes> parts) {
+  return run_blake2s<32>(key, parts);
+}
+ByteArray<20> blake2b_160(std::initializer_list<Bytes> parts) {
+  return run_blake2b<20>(parts);
+}
+Hash32 blake2b_256(std::initializer_list<Bytes> parts) {
+  return run_blake2b<32>(parts);
+}
 
 Secret<32> hmac_blake2s(Bytes key, std::initializer_list<Bytes> parts) {
   Secret<64> block;

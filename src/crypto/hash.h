@@ -11,7 +11,8 @@ using Mac16 = ByteArray<16>;
 
 // The parts are hashed one after the other, as if joined.
 Hash32 blake2s(std::initializer_list<Bytes> parts);
-Mac16 keyed_blake2s_128(Bytes key, std::initializer_list<Bytes> parts);  // key: 1..32 bytes; WireGuard's MAC()
+Mac16 keyed_blake2s_128(Bytes key,
+                        std::initializer_list<Bytes> parts);  // key: 1..32 bytes; WireGuard's MAC()
 Hash32 keyed_blake2s_256(Bytes key, std::initializer_list<Bytes> parts);
 ByteArray<20> blake2b_160(std::initializer_list<Bytes> parts);
 Hash32 blake2b_256(std::initializer_list<Bytes> parts);

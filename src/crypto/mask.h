@@ -1,5 +1,5 @@
-// The two primitives of the header mask (docs/protocol.md "Header mask"): one AES-128 block and a ChaCha20 stream.
-// Against signatures on the wire, not for secrecy: the keys follow from public keys.
+// The two primitives of the header mask (docs/protocol.md "Header mask"): one AES-128 block and a ChaCha20
+// stream. Against signatures on the wire, not for secrecy: the keys follow from public keys.
 #pragma once
 #include <memory>
 
@@ -21,7 +21,8 @@ class AesBlock {
   std::unique_ptr<Impl> impl_;
 };
 
-// XORs the ChaCha20 key stream (RFC 8439 §2.4) over data; nonce16 is block counter (4, little endian) and nonce (12).
+// XORs the ChaCha20 key stream (RFC 8439 §2.4) over data; nonce16 is block counter (4, little endian) and
+// nonce (12).
 void chacha20_xor(const ByteArray<32>& key, const ByteArray<16>& nonce16, MutBytes data);
 
 }  // namespace macrovpn::crypto

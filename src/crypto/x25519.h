@@ -1,7 +1,7 @@
 // X25519 (RFC 7748).
 #pragma once
-#include "base/rng.h"
 #include "base/result.h"
+#include "base/rng.h"
 #include "model/keys.h"
 
 namespace macrovpn::crypto {

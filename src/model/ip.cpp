@@ -43,7 +43,8 @@ bool parse_groups(std::string_view s, std::vector<uint16_t>& out) {
     }
     uint16_t v = 0;
     const auto [end, error] = std::from_chars(group.data(), group.data() + group.size(), v, 16);
-    if (group.empty() || group.size() > 4 || error != std::errc{} || end != group.data() + group.size()) return false;
+    if (group.empty() || group.size() > 4 || error != std::errc{} || end != group.data() + group.size())
+      return false;
     out.push_back(v);
     if (colon == std::string_view::npos) return true;
     s.remove_prefix(colon + 1);
@@ -156,7 +157,9 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view s) {
 bool IpPrefix::contains(const IpAddress& a) const {
   return a.family() == address.family() && of(a, length).address == address;
 }
-std::string IpPrefix::reveal() const { return address.reveal() + "/" + std::to_string(length); }
+std::string IpPrefix::reveal() const {
+  return address.reveal() + "/" + std::to_string(length);
+}
 
 std::optional<Endpoint> Endpoint::parse(std::string_view s) {
   const size_t colon = s.rfind(':');

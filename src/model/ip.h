@@ -25,7 +25,7 @@ class IpAddress {
   bool is_v4() const { return family_ == IpFamily::v4; }
   unsigned bits() const { return is_v4() ? 32 : 128; }
   Bytes bytes() const { return Bytes(bytes_).first(is_v4() ? 4 : 16); }  // network order
-  uint32_t v4_host_order() const;                                         // only if is_v4()
+  uint32_t v4_host_order() const;                                        // only if is_v4()
   bool is_unspecified() const;
   std::string reveal() const;  // RFC 5952
   auto operator<=>(const IpAddress&) const = default;
@@ -38,7 +38,7 @@ class IpAddress {
 struct IpPrefix {
   IpAddress address;  // bits beyond length are zero
   uint8_t length = 0;
-  static IpPrefix of(const IpAddress&, unsigned length);  // clears the host bits
+  static IpPrefix of(const IpAddress&, unsigned length);   // clears the host bits
   static std::optional<IpPrefix> parse(std::string_view);  // "192.0.2.0/24", or an address alone
   bool contains(const IpAddress&) const;
   std::string reveal() const;

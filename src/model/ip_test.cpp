@@ -6,10 +6,14 @@ namespace macrovpn {
 namespace {
 
 TEST(IpAddress, ReadsAndWritesTheFormsOfRfc5952) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"192.0.2.1", "192.0.2.1"},       {"::", "::"},         {"::1", "::1"},
-      {"2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},          {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},
-      {"::ffff:192.0.2.1", "::ffff:c000:201"}, {"1::", "1::"}, {"fe80::1:2:3:4", "fe80::1:2:3:4"}};
+  const std::pair<const char*, const char*> cases[] = {{"192.0.2.1", "192.0.2.1"},
+                                                       {"::", "::"},
+                                                       {"::1", "::1"},
+                                                       {"2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},
+                                                       {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},
+                                                       {"::ffff:192.0.2.1", "::ffff:c000:201"},
+                                                       {"1::", "1::"},
+                                                       {"fe80::1:2:3:4", "fe80::1:2:3:4"}};
   for (const auto& [in, out] : cases) {
     const auto a = IpAddress::parse(in);
     ASSERT_TRUE(a) << in;
@@ -18,8 +22,9 @@ TEST(IpAddress, ReadsAndWritesTheFormsOfRfc5952) {
 }
 
 TEST(IpAddress, RefusesEverythingElse) {
-  for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4 ", ":::", "1::2::3", "12345::",
-                          "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8:9", "fe80::1%eth0", "::1.2.3", ":1"}) {
+  for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.256", "1.2.3.4 ", ":::", "1::2::3",
+                          "12345::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8:9",
+                          "fe80::1%eth0", "::1.2.3", ":1"}) {
     EXPECT_FALSE(IpAddress::parse(bad)) << bad;
   }
 }
@@ -39,7 +44,8 @@ TEST(IpPrefix, ClearsHostBitsAndContains) {
 TEST(Endpoint, WantsBracketsAroundVersion6Only) {
   EXPECT_EQ(Endpoint::parse("[2001:db8::1]:51820")->reveal(), "[2001:db8::1]:51820");
   EXPECT_EQ(Endpoint::parse("192.0.2.1:1")->reveal(), "192.0.2.1:1");
-  for (const char* bad : {"192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:51820", "[192.0.2.1]:1", ":1"})
+  for (const char* bad :
+       {"192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:51820", "[192.0.2.1]:1", ":1"})
     EXPECT_FALSE(Endpoint::parse(bad)) << bad;
 }
 

@@ -33,5 +33,7 @@ struct PeerId {
 
 template <>
 struct std::hash<macrovpn::PeerId> {
-  size_t operator()(const macrovpn::PeerId& id) const noexcept { return macrovpn::load_le64(id.bytes.data()); }
+  size_t operator()(const macrovpn::PeerId& id) const noexcept {
+    return macrovpn::load_le64(id.bytes.data());
+  }
 };

@@ -15,8 +15,8 @@ struct NetworkId {
 };
 
 struct Network {
-  NetworkId id;         // first 8 bytes of BLAKE2b-256("macrovpn network id 1" ‖ key)
-  IdentityKey key;      // signs the file
+  NetworkId id;     // first 8 bytes of BLAKE2b-256("macrovpn network id 1" ‖ key)
+  IdentityKey key;  // signs the file
   std::string name;
   unsigned pow_bits = 0;
   // At most this many relays of one prefix in the directory.

@@ -1,4 +1,5 @@
-// RelayInfo: what this node knows of a relay, taken from a descriptor and renewal whose signatures were verified.
+// RelayInfo: what this node knows of a relay, taken from a descriptor and renewal whose signatures were
+// verified.
 #pragma once
 #include <vector>
 

@@ -75,8 +75,10 @@ struct Line : node::TestWorld {
   static constexpr TunId kTun{1};
   explicit Line(size_t hops) {
     link = 1ms;
-    for (int i = 0; i < 4; i++) add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
-    for (int i = 0; i < 2; i++) add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
+    for (int i = 0; i < 4; i++)
+      add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
+    for (int i = 0; i < 2; i++)
+      add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
     add_client("client", "192.0.2.50", {.hops = hops, .spare_circuits = 0});
     publish();
     attach(client(), kTun);

@@ -1,4 +1,5 @@
-// What a relayed circuit costs a relay in memory: the heap's growth over many circuits through one middle relay.
+// What a relayed circuit costs a relay in memory: the heap's growth over many circuits through one middle
+// relay.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
@@ -51,9 +52,12 @@ struct Middle {
 
   void make_caller(size_t i) {
     Caller c;
-    c.from = {IpAddress::v4(0xc0000200u + static_cast<uint32_t>(i / 200)), static_cast<uint16_t>(1024 + i % 200)};
-    c.tunnels = std::make_unique<encryption::Tunnels>(crypto::x25519_generate(rng), network.id.bytes, ShardId{0}, pool, rng);
-    c.peer = *c.tunnels->add_hop(now.mono, {crypto::x25519_generate(rng), middle_key.pub, Route::udp(kListenSocket, c.from, kPlain)});
+    c.from = {IpAddress::v4(0xc0000200u + static_cast<uint32_t>(i / 200)),
+              static_cast<uint16_t>(1024 + i % 200)};
+    c.tunnels = std::make_unique<encryption::Tunnels>(crypto::x25519_generate(rng), network.id.bytes,
+                                                      ShardId{0}, pool, rng);
+    c.peer = *c.tunnels->add_hop(
+        now.mono, {crypto::x25519_generate(rng), middle_key.pub, Route::udp(kListenSocket, c.from, kPlain)});
     callers.push_back(std::move(c));
   }
 

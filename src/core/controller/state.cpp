@@ -4,24 +4,36 @@ namespace macrovpn::controller {
 
 const char* id_of(State s) {
   switch (s) {
-    case State::off: return "off";
-    case State::starting: return "starting";
-    case State::connected: return "connected";
-    case State::reconnecting: return "reconnecting";
-    case State::blocked: return "blocked";
-    case State::unprotected: return "unprotected";
+    case State::off:
+      return "off";
+    case State::starting:
+      return "starting";
+    case State::connected:
+      return "connected";
+    case State::reconnecting:
+      return "reconnecting";
+    case State::blocked:
+      return "blocked";
+    case State::unprotected:
+      return "unprotected";
   }
   return "";
 }
 
 const char* word_of(State s) {
   switch (s) {
-    case State::off: return "Off";
-    case State::starting: return "Connecting";
-    case State::connected: return "Protected";
-    case State::reconnecting: return "Connecting again";
-    case State::blocked: return "Blocked (kill switch)";
-    case State::unprotected: return "Not protected";
+    case State::off:
+      return "Off";
+    case State::starting:
+      return "Connecting";
+    case State::connected:
+      return "Protected";
+    case State::reconnecting:
+      return "Connecting again";
+    case State::blocked:
+      return "Blocked (kill switch)";
+    case State::unprotected:
+      return "Not protected";
   }
   return "";
 }
@@ -35,18 +47,24 @@ std::optional<Mode> parse_mode(std::string_view s) {
 
 const char* name_of(Mode m) {
   switch (m) {
-    case Mode::fast: return "fast";
-    case Mode::balanced: return "balanced";
-    case Mode::private_: return "private";
+    case Mode::fast:
+      return "fast";
+    case Mode::balanced:
+      return "balanced";
+    case Mode::private_:
+      return "private";
   }
   return "";
 }
 
 unsigned hops_of(Mode m) {
   switch (m) {
-    case Mode::fast: return 1;
-    case Mode::balanced: return 2;
-    case Mode::private_: return 3;
+    case Mode::fast:
+      return 1;
+    case Mode::balanced:
+      return 2;
+    case Mode::private_:
+      return 3;
   }
   return 3;
 }

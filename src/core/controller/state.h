@@ -1,4 +1,5 @@
-// What the user sees of the VPN: one state, and why.  The words are fixed here for the CLI, the extension and docs.
+// What the user sees of the VPN: one state, and why.  The words are fixed here for the CLI, the extension and
+// docs.
 #pragma once
 #include <cstdint>
 #include <optional>

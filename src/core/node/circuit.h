@@ -16,12 +16,12 @@ struct Hop {
   uint8_t endpoint = 0;  // which of the relay's
   PublicKey our_key;
   PeerRef peer;
-  LegNumber leg;         // in the session of the hop before; 0 for the first
+  LegNumber leg;  // in the session of the hop before; 0 for the first
   bool up = false;
-  Duration up_after{};   // since the first packet of the build
-  Duration round_trip{}; // of the newest ping
+  Duration up_after{};    // since the first packet of the build
+  Duration round_trip{};  // of the newest ping
   ByteArray<32> challenge{};
-  bool bound = false;    // proved that its identity and WireGuard keys belong together
+  bool bound = false;  // proved that its identity and WireGuard keys belong together
 };
 
 struct Circuit {
@@ -35,7 +35,7 @@ struct Circuit {
   bool resumes = false;       // asked to take over the group's lease
   Mono build_started = kLongAgo;
   Duration ready_after{};
-  Mono gives_up = kNever;     // building: the timeout; draining: the end
+  Mono gives_up = kNever;  // building: the timeout; draining: the end
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   bool granted = false;
@@ -68,14 +68,14 @@ struct Group {
   CircuitId active;       // carries the group's packets; 0: none
   CircuitId replacement;  // being built
   bool has_lease = false;
-  PeerId exit;            // where the lease lives
+  PeerId exit;  // where the lease lives
   routing::LeaseId lease{};
   Secret<32> lease_secret;
-  std::vector<PeerId> avoid;      // middles of the circuit that is being left
-  int failed_builds = 0;          // since the last success
-  Mono trouble_since = kNever;    // when the old circuit was last heard
+  std::vector<PeerId> avoid;    // middles of the circuit that is being left
+  int failed_builds = 0;        // since the last success
+  Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;
-  std::deque<Packet> waiting;     // packets while there is no circuit; oldest dropped at kMaxWaiting
+  std::deque<Packet> waiting;  // packets while there is no circuit; oldest dropped at kMaxWaiting
 };
 
 }  // namespace macrovpn::node

@@ -1,12 +1,12 @@
 // Building circuits.
 //
-// In one round trip: the message for each relay is the initiation of the client's handshake with it, followed by early
-// data that only it can open: the next relay and the message for that one, down to the exit, for which it is the lease.
-// So the messages are made from the exit backwards.  Each relay answers at once, and the answers of later hops come up
-// inside the new sessions of earlier ones.
+// In one round trip: the message for each relay is the initiation of the client's handshake with it, followed
+// by early data that only it can open: the next relay and the message for that one, down to the exit, for
+// which it is the lease. So the messages are made from the exit backwards.  Each relay answers at once, and
+// the answers of later hops come up inside the new sessions of earlier ones.
 //
-// Hop by hop (when a relay takes no early data, or none has a prekey): each handshake is carried by an EXTEND frame in
-// the session before; one round trip per hop.
+// Hop by hop (when a relay takes no early data, or none has a prekey): each handshake is carried by an EXTEND
+// frame in the session before; one round trip per hop.
 #include <algorithm>
 
 #include "core/node/client_side.h"
@@ -17,10 +17,13 @@ using routing::ErrorCode;
 
 ClientSide::ClientSide(Shared s) : s_(s), config_(*s.config.client) {
   if (config_.saved_guards.empty()) return;
-  if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok()) guards_ = std::move(loaded).value();
+  if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok())
+    guards_ = std::move(loaded).value();
 }
 
-void ClientSide::save_guards(Effects& fx) { fx.events.push_back(GuardsChanged{guards_.save()}); }
+void ClientSide::save_guards(Effects& fx) {
+  fx.events.push_back(GuardsChanged{guards_.save()});
+}
 
 void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx) {
   guards_.drop_expired(now.wall);
@@ -37,8 +40,9 @@ void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays
     if (drawn == nullptr) break;
     const auto added = guards_.add(drawn->id, now.wall);
     if (added == peers::GuardSet::Add::too_many_new) {
-      fx.events.push_back(Warning{"More than two new entry relays in a week were refused: something may be making "
-                                  "your entry relays fail on purpose."});
+      fx.events.push_back(
+          Warning{"More than two new entry relays in a week were refused: something may be making "
+                  "your entry relays fail on purpose."});
       break;
     }
     changed = true;
@@ -50,7 +54,8 @@ void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays
     if (routing::fits(*r, routing::Role::middle)) pool.push_back(r);
   }
   for (size_t tries = 0; middles_.wants_more() && tries < 4 * peers::MiddleSet::kSize; tries++) {
-    if (const RelayInfo* r = routing::weighted_draw(pool, now.wall, s_.rng)) middles_.add(r->id, now.wall, s_.rng);
+    if (const RelayInfo* r = routing::weighted_draw(pool, now.wall, s_.rng))
+      middles_.add(r->id, now.wall, s_.rng);
   }
 }
 
@@ -106,7 +111,8 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
     c.lease_secret = group->lease_secret;
     group->replacement = id;
   }
-  const bool prekeys_missing = std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
+  const bool prekeys_missing =
+      std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
   c.hop_by_hop |= prekeys_missing;
   c.gives_up = now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(path.size()) : 1);
   add_peers(now, c);
@@ -184,7 +190,8 @@ void ClientSide::build_in_one_round_trip(Now now, Circuit& c) {
     const auto early = s_.tunnels.seal_early(now.wall, hop.peer, hop.relay.prekey, frame);
     if (!early.ok()) return;
     if (i == 0) return send_build(c, *init, *early);
-    frame = routing::write_extend(hop.relay.id, hop.endpoint, routing::write_element(init->message, hop.leg, *early));
+    frame = routing::write_extend(hop.relay.id, hop.endpoint,
+                                  routing::write_element(init->message, hop.leg, *early));
   }
   s_.egress.frame(c.hops[0].peer, frame);  // the guard's session is up: the rest travels inside it
 }

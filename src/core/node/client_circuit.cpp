@@ -1,5 +1,5 @@
-// The life of a circuit after its messages are out: hops come up, it becomes ready, it is watched, and it dies or is
-// replaced.  A lease moves with its group from circuit to circuit.
+// The life of a circuit after its messages are out: hops come up, it becomes ready, it is watched, and it
+// dies or is replaced.  A lease moves with its group from circuit to circuit.
 #include <algorithm>
 
 #include "core/discovery/descriptor.h"
@@ -21,7 +21,8 @@ Group* ClientSide::group_of(TunId tun) {
 }
 
 bool ClientSide::any_ready() const {
-  return std::any_of(circuits_.begin(), circuits_.end(), [](const auto& c) { return c.second.state == Circuit::State::ready; });
+  return std::any_of(circuits_.begin(), circuits_.end(),
+                     [](const auto& c) { return c.second.state == Circuit::State::ready; });
 }
 
 // ---- coming up
@@ -158,7 +159,8 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   const bool from_exit = hop + 1 == c.hops.size();
   if (!from_exit && e.leg.value != 0 && e.leg != c.hops[hop + 1].leg) return;  // another circuit's leg
   if (e.code == ErrorCode::early_refused) {
-    if (c.state != Circuit::State::building || (hop == 0 && c.hops[0].up && e.leg.value == 0 && c.hop_by_hop)) return;
+    if (c.state != Circuit::State::building || (hop == 0 && c.hops[0].up && e.leg.value == 0 && c.hop_by_hop))
+      return;
     c.hop_by_hop = true;
     c.gives_up = now.mono + build_timeout_.current() * static_cast<int>(c.hops.size());
     if (!c.hops[hop].up) return;  // its response is on the way; hop_up() goes on
@@ -204,8 +206,9 @@ void ClientSide::on_granted(Now, Circuit& c, const routing::GrantedFrame& f, Eff
 void ClientSide::ping(Now now, Circuit& c, size_t hop, uint16_t size) {
   const uint64_t id = s_.rng.u64();
   if (c.pings.size() >= kMaxPings) {
-    const auto oldest = std::min_element(c.pings.begin(), c.pings.end(),
-                                         [](const auto& a, const auto& b) { return a.second.sent < b.second.sent; });
+    const auto oldest = std::min_element(c.pings.begin(), c.pings.end(), [](const auto& a, const auto& b) {
+      return a.second.sent < b.second.sent;
+    });
     c.pings.erase(oldest);
   }
   c.pings[id] = {hop, now.mono, size};
@@ -269,7 +272,8 @@ void ClientSide::on_bound(Now now, Circuit& c, size_t hop, const routing::BoundF
   }
   if (c.shares_guard && hop == 0) return;  // may answer another circuit's challenge; the timeout decides
   banned_.insert(h.relay.id);
-  fx.events.push_back(Warning{"A relay could not prove that its keys belong together and is not used any more."});
+  fx.events.push_back(
+      Warning{"A relay could not prove that its keys belong together and is not used any more."});
   circuit_failed(now, c.id, fx);
 }
 
@@ -279,14 +283,16 @@ Mono ClientSide::deadline_of(const Circuit& c) const {
   Mono d = c.gives_up;
   if (c.state != Circuit::State::ready) return d;
   d = std::min({d, c.live.next_check(), c.next_mtu_probe, c.check_binding});
-  if (c.asked_lease != kNever) d = std::min(d, c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2));
+  if (c.asked_lease != kNever)
+    d = std::min(d, c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2));
   return d;
 }
 
-void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed) {
+void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
   if (now.mono < deadline_of(c)) return;
   if (now.mono >= c.gives_up) return failed.push_back(c.id);
-  if (c.asked_lease != kNever && now.mono >= c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2)) {
+  if (c.asked_lease != kNever &&
+      now.mono >= c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2)) {
     c.asked_lease = now.mono;
     Circuit again = Circuit{};  // a plain request: the exit repeats what the session holds
     again.mtu = c.mtu;
@@ -295,19 +301,17 @@ void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>&
   if (now.mono >= c.next_mtu_probe) probe_mtu(now, c);
   if (now.mono >= c.check_binding) {
     constexpr int kTries = 3;
-    if (c.binding_tries >= kTries) {
-      for (const Hop& h : c.hops) {
-        if (!h.bound) banned_.insert(h.relay.id);
-      }
-      fx.events.push_back(Warning{"A relay did not prove that its keys belong together and is not used any more."});
-      return failed.push_back(c.id);
-    }
+    // Silence proves nothing against the relay, which may just have died: only the circuit goes.
+    if (c.binding_tries >= kTries) return failed.push_back(c.id);
     ask_binding(now, c);
   }
   switch (c.live.check(now.mono, s_.rng)) {
-    case routing::Liveness::Verdict::nothing: return;
-    case routing::Liveness::Verdict::ping: return ping(now, c, c.hops.size() - 1, 0);
-    case routing::Liveness::Verdict::dead: return failed.push_back(c.id);
+    case routing::Liveness::Verdict::nothing:
+      return;
+    case routing::Liveness::Verdict::ping:
+      return ping(now, c, c.hops.size() - 1, 0);
+    case routing::Liveness::Verdict::dead:
+      return failed.push_back(c.id);
   }
 }
 
@@ -320,11 +324,12 @@ Mono ClientSide::next_deadline() const {
 
 void ClientSide::on_deadline(Now now, Effects& fx) {
   std::vector<CircuitId> failed;
-  for (auto& [id, c] : circuits_) check(now, c, fx, failed);
+  for (auto& [id, c] : circuits_) check(now, c, failed);
   for (const CircuitId id : failed) {
     Circuit* c = find(id);
     if (c == nullptr) continue;
-    const bool lapsed_spare = c->state == Circuit::State::ready && c->tun.value == 0 && now.mono >= c->gives_up;
+    const bool lapsed_spare =
+        c->state == Circuit::State::ready && c->tun.value == 0 && now.mono >= c->gives_up;
     if (c->state == Circuit::State::draining || lapsed_spare) {
       destroy(id);
     } else {
@@ -341,7 +346,8 @@ void ClientSide::on_deadline(Now now, Effects& fx) {
 void ClientSide::handshake_failed(Now now, PeerRef peer, Effects& fx) {
   std::vector<CircuitId> over;
   for (const auto& [id, c] : circuits_) {
-    if (std::any_of(c.hops.begin(), c.hops.end(), [&](const Hop& h) { return h.peer == peer; })) over.push_back(id);
+    if (std::any_of(c.hops.begin(), c.hops.end(), [&](const Hop& h) { return h.peer == peer; }))
+      over.push_back(id);
   }
   for (const CircuitId id : over) circuit_failed(now, id, fx);
 }
@@ -351,7 +357,8 @@ void ClientSide::handshake_failed(Now now, PeerRef peer, Effects& fx) {
 void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   Circuit* c = find(id);
   if (c == nullptr) return;
-  const bool was_building = c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
+  const bool was_building =
+      c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
   const PeerId guard = c->hops[0].relay.id;
   const TunId tun = c->tun;
   Group* g = group_of(tun);
@@ -459,7 +466,8 @@ void ClientSide::after_flush() {
 }
 
 Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
-  if (groups_.empty()) return fail("nothing runs through the VPN; start a program with `macrovpn run -- PROGRAM`");
+  if (groups_.empty())
+    return fail("nothing runs through the VPN; start a program with `macrovpn run -- PROGRAM`");
   if (tun.value != 0 && group_of(tun) == nullptr) return fail("no such program runs through the VPN");
   for (auto& [id, g] : groups_) {
     if ((tun.value != 0 && id != tun) || g.replacement.value != 0) continue;

@@ -6,8 +6,8 @@
 namespace macrovpn::node {
 namespace {
 
-// Only the constant inside addresses may be a source: whatever else a program's kernel emits (link-local chatter, a
-// spoofed address) would tell the exit something about this machine.
+// Only the constant inside addresses may be a source: whatever else a program's kernel emits (link-local
+// chatter, a spoofed address) would tell the exit something about this machine.
 bool from_inside(Bytes p) {
   const auto& inside = routing::InsideAddresses::get();
   if (p.size() >= 20 && p[0] >> 4 == 4) return equal(p.subspan(12, 4), inside.client4.bytes());
@@ -97,7 +97,8 @@ void ClientSide::on_ip(Now now, PeerRef peer, Packet packet, Effects& fx) {
   const auto it = hop_of_.find(peer);
   if (it == hop_of_.end()) return;
   Circuit* c = find(it->second.first);
-  if (c == nullptr || it->second.second + 1 != c->hops.size() || c->tun.value == 0) return;  // only from the exit
+  if (c == nullptr || it->second.second + 1 != c->hops.size() || c->tun.value == 0)
+    return;  // only from the exit
   c->live.received(now.mono);
   c->rx_bytes += packet.size();
   fx.tun_packets.push_back({c->tun, std::move(packet)});

@@ -1,8 +1,8 @@
-// ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, later a site); each group has a
-// circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
+// ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, later a site); each
+// group has a circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
 //
-// Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (life of a circuit: ready,
-// pings, failure, hop), client_packets.cpp (packets in and out).
+// Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (life of a
+// circuit: ready, pings, failure, hop), client_packets.cpp (packets in and out).
 #pragma once
 #include <map>
 #include <set>
@@ -17,7 +17,7 @@
 namespace macrovpn::node {
 
 inline constexpr size_t kMaxGroups = 256;
-inline constexpr Duration kDrain = 3s;          // an old circuit still receives for that long after a hop
+inline constexpr Duration kDrain = 3s;  // an old circuit still receives for that long after a hop
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: failures until its exit is given up
@@ -29,7 +29,7 @@ class ClientSide {
   // ---- the user
   Result<void> attach(Now now, TunId tun, Effects& fx);  // a group appears
   void detach(Now now, TunId tun);
-  Result<void> hop(Now now, TunId tun, Effects& fx);     // same exit, new middle; tun 0: every group
+  Result<void> hop(Now now, TunId tun, Effects& fx);  // same exit, new middle; tun 0: every group
 
   // ---- packets
   void on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx);
@@ -92,7 +92,7 @@ class ClientSide {
   void destroy(CircuitId id);
   void rebuild(Now now, Group& g, Effects& fx);
   void keep_spares(Now now, Effects& fx);
-  void check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
+  void check(Now now, Circuit& c, std::vector<CircuitId>& failed);
   void save_guards(Effects& fx);
   Mono deadline_of(const Circuit& c) const;
 

@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "core/encryption/tunnels.h"
-#include "core/routing/leg_table.h"
 #include "core/routing/lease_table.h"
+#include "core/routing/leg_table.h"
 #include "crypto/ed25519.h"
 #include "model/network.h"
 #include "model/relay.h"
@@ -25,7 +25,8 @@ struct ClientConfig {
 struct RelayConfig {
   bool exit = false;
   bool exit_v6 = false;
-  std::vector<IpPrefix> own_networks;  // never extended to; the host's own addresses are there with full length
+  std::vector<IpPrefix>
+      own_networks;  // never extended to; the host's own addresses are there with full length
 };
 
 struct NodeConfig {
@@ -39,7 +40,7 @@ struct NodeConfig {
   routing::LeaseLimits leases;
 };
 
-inline constexpr uint16_t kLeastMtu = 1280;        // IPv6's least; what every circuit can carry
+inline constexpr uint16_t kLeastMtu = 1280;  // IPv6's least; what every circuit can carry
 
 // What fits inside n hops over a link of 1500 bytes: always 0 mod 16.
 constexpr uint16_t mtu_for(size_t hops, IpFamily guard_family) {

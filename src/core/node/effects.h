@@ -51,7 +51,8 @@ struct LeaseLost {
 struct Warning {
   std::string text;  // a sentence for a person; no address in it
 };
-using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
+using NodeEvent =
+    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
 
 // For the exit's network: a lease took effect with this MTU, or (MTU 0) was forgotten.
 struct ExitLease {
@@ -60,9 +61,9 @@ struct ExitLease {
 };
 
 struct Effects {
-  std::vector<Datagram> datagrams;     // in order; the shell may group them by remote
+  std::vector<Datagram> datagrams;  // in order; the shell may group them by remote
   std::vector<TunPacket> tun_packets;
-  std::vector<Packet> exit_packets;    // IP packets whose source is the lease's private address
+  std::vector<Packet> exit_packets;  // IP packets whose source is the lease's private address
   std::vector<ExitLease> exit_leases;
   std::vector<NodeEvent> events;
 };

@@ -12,7 +12,9 @@ namespace {
 constexpr uint64_t kInitiationPadding = 256, kAnswerPadding = 48;
 }  // namespace
 
-void Egress::frame(PeerRef peer, Bytes frame) { payload(peer, pool_.copy_of(frame)); }
+void Egress::frame(PeerRef peer, Bytes frame) {
+  payload(peer, pool_.copy_of(frame));
+}
 
 void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet) {
   masks_.mask(mask, packet.bytes());
@@ -23,7 +25,8 @@ void Egress::emit(Outgoing& m) {
   const MessageType type = static_cast<MessageType>(m.packet.data()[0]);
   MaskId mask = m.route.mask;
   if (type != MessageType::transport && mask != kPlain) {
-    // Handshakes go under the called side's key; a pair mask on an answer's route says that we were the called side.
+    // Handshakes go under the called side's key; a pair mask on an answer's route says that we were the
+    // called side.
     if (masks_.is_pair(mask)) mask = kOwnMask;
     if (type == MessageType::initiation) {
       encryption::append_early(m.packet, {});

@@ -1,5 +1,6 @@
-// Egress: the way out of a node.  Payloads are handed in for a peer, whole messages for a route; flush() seals them
-// layer by layer, each layer of the whole batch at once and in place, until every packet is a datagram.
+// Egress: the way out of a node.  Payloads are handed in for a peer, whole messages for a route; flush()
+// seals them layer by layer, each layer of the whole batch at once and in place, until every packet is a
+// datagram.
 #pragma once
 #include "core/encryption/tunnels.h"
 #include "core/node/effects.h"

@@ -45,7 +45,9 @@ void ExitSide::on_release(Now now, PeerRef session, Bytes body) {
   if (const auto id = routing::read_lease_id(body)) leases_.release(now.mono, session, *id);
 }
 
-void ExitSide::session_gone(Now now, PeerRef session) { leases_.session_gone(now.mono, session); }
+void ExitSide::session_gone(Now now, PeerRef session) {
+  leases_.session_gone(now.mono, session);
+}
 
 void ExitSide::on_packet(PeerRef session, Packet packet, Effects& fx) {
   const routing::LeaseNumber lease = leases_.lease_of(session);

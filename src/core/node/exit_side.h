@@ -1,5 +1,5 @@
-// ExitSide: leases, and the packets of sessions that hold one.  What it learns: the relay before it and where the
-// traffic goes; never who sends it.
+// ExitSide: leases, and the packets of sessions that hold one.  What it learns: the relay before it and where
+// the traffic goes; never who sends it.
 #pragma once
 #include "core/node/shared.h"
 #include "core/routing/lease_table.h"

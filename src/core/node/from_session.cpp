@@ -43,7 +43,8 @@ void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effect
   const bool from_above = info->kind == PeerKind::hop;
   const bool from_below = info->kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
   switch (routing::kind_of(packet.bytes())) {
-    case PayloadKind::keepalive: return;
+    case PayloadKind::keepalive:
+      return;
     case PayloadKind::ip: {
       const size_t size = ip_size(packet.bytes());
       if (size == 0 || size > packet.size()) break;
@@ -64,7 +65,8 @@ void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effect
         return;
       }
       break;
-    case PayloadKind::unknown: break;
+    case PayloadKind::unknown:
+      break;
   }
   counters_.bad_payload++;
 }
@@ -82,7 +84,8 @@ void Node::on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx) {
   if (type == MessageType::response && packet.size() >= encryption::kResponseSize) {
     static_cast<void>(tunnels_.on_response(now, from, packet.bytes().first(encryption::kResponseSize), out));
   } else if (type == MessageType::cookie_reply && packet.size() >= encryption::kCookieReplySize) {
-    static_cast<void>(tunnels_.on_cookie_reply(now, from, packet.bytes().first(encryption::kCookieReplySize)));
+    static_cast<void>(
+        tunnels_.on_cookie_reply(now, from, packet.bytes().first(encryption::kCookieReplySize)));
   } else {
     counters_.bad_payload++;
   }
@@ -93,21 +96,26 @@ void Node::on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx) {
 // A control frame from a caller.
 void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx) {
   switch (f.type) {
-    case FrameType::extend: return relay_->on_extend(now, peer, f.body);
+    case FrameType::extend:
+      return relay_->on_extend(now, peer, f.body);
     case FrameType::close:
       if (const auto leg = routing::read_close(f.body)) relay_->on_close(peer, *leg);
       return;
     case FrameType::ping:
-      if (const auto p = routing::read_ping(f.body)) egress_.frame(peer, routing::write_ping(FrameType::pong, *p));
+      if (const auto p = routing::read_ping(f.body))
+        egress_.frame(peer, routing::write_ping(FrameType::pong, *p));
       return;
     case FrameType::lease: {
       const auto info = tunnels_.info(peer);
       if (info) exit_->on_lease(now, peer, f.body, info->h1, ExitSide::When::now, fx);
       return;
     }
-    case FrameType::release: return exit_->on_release(now, peer, f.body);
-    case FrameType::bind: return answer_bind(peer, f.body);
-    default: counters_.bad_payload++;
+    case FrameType::release:
+      return exit_->on_release(now, peer, f.body);
+    case FrameType::bind:
+      return answer_bind(peer, f.body);
+    default:
+      counters_.bad_payload++;
   }
 }
 
@@ -115,8 +123,8 @@ void Node::answer_bind(PeerRef peer, Bytes body) {
   const auto challenge = routing::read_bind(body);
   const auto info = tunnels_.info(peer);
   if (!challenge || !info || !config_.identity) return;
-  const auto signature = discovery::sign_binding(*config_.identity, *challenge, info->key, config_.wireguard.pub,
-                                                 info->handshake_hash);
+  const auto signature = discovery::sign_binding(*config_.identity, *challenge, info->key,
+                                                 config_.wireguard.pub, info->handshake_hash);
   egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));
 }
 

@@ -1,4 +1,5 @@
-// Datagrams in: unmasked, sorted into messages for our own sessions, answers for legs, and calls from outside.
+// Datagrams in: unmasked, sorted into messages for our own sessions, answers for legs, and calls from
+// outside.
 #include "core/node/node.h"
 
 namespace macrovpn::node {
@@ -7,7 +8,8 @@ using encryption::MessageType;
 
 namespace {
 
-// A plain message is whole WireGuard; only masked ones have a length field, early data, a trailer and padding.
+// A plain message is whole WireGuard; only masked ones have a length field, early data, a trailer and
+// padding.
 Result<encryption::HandshakeDatagram, encryption::Drop> cut(Bytes datagram, MaskId mask) {
   if (mask != kPlain) return encryption::parse_handshake_datagram(datagram);
   encryption::HandshakeDatagram out;
@@ -64,7 +66,8 @@ void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
   on_tunnel_events(now, fx);
 }
 
-// Nobody (a client) if there is no trailer; nothing if the trailer is forged or from a relay that we do not know.
+// Nobody (a client) if there is no trailer; nothing if the trailer is forged or from a relay that we do not
+// know.
 std::optional<Upstream> Node::who_sent(Now now, const encryption::HandshakeDatagram& h) {
   if (!h.trailer) return Upstream{};
   const RelayInfo* relay = directory_.find(h.trailer->relay, now.wall);

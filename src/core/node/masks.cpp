@@ -27,8 +27,12 @@ std::optional<MaskId> MaskTable::pair(const PublicKey& relay) {
   return id;
 }
 
-const encryption::PairKeys& MaskTable::pair_keys(MaskId id) const { return pairs_.at(id); }
-bool MaskTable::is_pair(MaskId id) const { return pairs_.contains(id); }
+const encryption::PairKeys& MaskTable::pair_keys(MaskId id) const {
+  return pairs_.at(id);
+}
+bool MaskTable::is_pair(MaskId id) const {
+  return pairs_.contains(id);
+}
 
 void MaskTable::note_endpoint(const Endpoint& e, MaskId id) {
   const auto [it, fresh] = endpoints_.try_emplace(e);

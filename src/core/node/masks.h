@@ -1,7 +1,7 @@
 // MaskTable: which header masks this node knows, and which source endpoints speak under which.
 //
-// Entry 0 is plain, 1 our own key; the others are made on demand from public keys of relays in the directory and live
-// until the table is full, when the oldest endpoint entries go first.
+// Entry 0 is plain, 1 our own key; the others are made on demand from public keys of relays in the directory
+// and live until the table is full, when the oldest endpoint entries go first.
 #pragma once
 #include <deque>
 #include <map>
@@ -21,8 +21,8 @@ class MaskTable {
  public:
   MaskTable(const NetworkId& network, const KeyPair& self);
 
-  MaskId called(const PublicKey& relay);                   // handshakes to it; transport of its clients
-  std::optional<MaskId> pair(const PublicKey& relay);      // transport between us and it; nothing: a bad key
+  MaskId called(const PublicKey& relay);               // handshakes to it; transport of its clients
+  std::optional<MaskId> pair(const PublicKey& relay);  // transport between us and it; nothing: a bad key
   const encryption::PairKeys& pair_keys(MaskId) const;
   bool is_pair(MaskId) const;
   // From now on datagrams from `e` are tried under this mask too.

@@ -7,7 +7,9 @@ namespace {
 
 constexpr Duration kPrekeyRenewal = std::chrono::hours(24);
 
-PeerId own_id(const NodeConfig& c) { return c.identity ? discovery::peer_id_of(c.identity->pub) : PeerId{}; }
+PeerId own_id(const NodeConfig& c) {
+  return c.identity ? discovery::peer_id_of(c.identity->pub) : PeerId{};
+}
 
 }  // namespace
 
@@ -86,7 +88,8 @@ void Node::on_deadline(Now now, Effects& fx) {
     take(out);
     on_tunnel_events(now, fx);
   }
-  if (now.mono >= next_prekey_) renew_prekey(now, fx);
+  // Also when the calendar jumped and the old ones were erased for it.
+  if (now.mono >= next_prekey_ || (relay_ && tunnels_.needs_prekey(now))) renew_prekey(now, fx);
   if (relay_) {
     relay_->on_deadline(now);
     exit_->on_deadline(now, fx);

@@ -1,8 +1,10 @@
-// Node: the six components wired into one state machine without I/O.  The same object is a client, a relay, an exit or
-// all three; the shell and the simulator drive it with batches, commands and deadlines and carry out its Effects.
+// Node: the six components wired into one state machine without I/O.  The same object is a client, a relay,
+// an exit or all three; the shell and the simulator drive it with batches, commands and deadlines and carry
+// out its Effects.
 //
-// Contract: `now.mono` never goes back; every public call leaves all consequences in `fx`; next_deadline() says when to
-// call on_deadline() at the latest.  pool and rng must outlive the node and every packet in an Effects.
+// Contract: `now.mono` never goes back; every public call leaves all consequences in `fx`; next_deadline()
+// says when to call on_deadline() at the latest.  pool and rng must outlive the node and every packet in an
+// Effects.
 #pragma once
 #include <memory>
 
@@ -14,9 +16,9 @@ namespace macrovpn::node {
 
 struct NodeCounters {
   uint64_t datagrams = 0;
-  uint64_t unknown = 0;     // nothing we can unmask
+  uint64_t unknown = 0;  // nothing we can unmask
   uint64_t bad_trailer = 0;
-  uint64_t bad_payload = 0; // authenticated, but not a payload of ours
+  uint64_t bad_payload = 0;  // authenticated, but not a payload of ours
 };
 
 class Node {
@@ -57,7 +59,8 @@ class Node {
   // from_wire.cpp: datagrams to messages
   void sort(Now now, Datagram& d, Effects& fx);
   void on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx);
-  void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, Effects& fx);
+  void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
+                     Effects& fx);
   std::optional<Upstream> who_sent(Now now, const encryption::HandshakeDatagram& h);
   void on_early(Now now, const encryption::Accepted& a, Effects& fx);
   // from_session.cpp: payloads to components

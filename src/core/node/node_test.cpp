@@ -12,8 +12,10 @@ constexpr TunId kTun{7};
 
 struct Net : TestWorld {
   explicit Net(ClientConfig client = {}, uint64_t seed = 1) : TestWorld(seed) {
-    for (int i = 0; i < 4; i++) add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
-    for (int i = 0; i < 2; i++) add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
+    for (int i = 0; i < 4; i++)
+      add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
+    for (int i = 0; i < 2; i++)
+      add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
     add_client("client", "192.0.2.50", client);
   }
   Host& client() { return *hosts["client"]; }
@@ -38,7 +40,9 @@ struct Net : TestWorld {
   }
 };
 
-std::vector<uint8_t> question() { return udp_packet("10.10.0.2", "192.0.2.1", 100); }
+std::vector<uint8_t> question() {
+  return udp_packet("10.10.0.2", "192.0.2.1", 100);
+}
 
 // The exit's answer to whoever asked: source and destination swapped.
 std::vector<uint8_t> answer_to(const std::vector<uint8_t>& asked) {
@@ -165,7 +169,12 @@ TEST(Node, TakesAnotherExitAndSaysSoWhenTheExitDies) {
   const PeerId exit = before->exit().relay.id;
   net.host_of(before->exit()).dead = true;
   net.send_from_program(net.client(), kTun, question());
-  ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr && net.active(net.client(), kTun)->exit().relay.id != exit; }, 120s));
+  ASSERT_TRUE(net.run_until(
+      [&] {
+        return net.active(net.client(), kTun) != nullptr &&
+               net.active(net.client(), kTun)->exit().relay.id != exit;
+      },
+      120s));
   EXPECT_GE(net.count<LeaseLost>(net.client()), 1u);
   net.check_all();
 }
@@ -178,7 +187,8 @@ TEST(Node, FallsBackToHopByHopWhenARelayRestartedWithANewPrekey) {
   }
   for (auto& [name, r] : net.hosts) {  // relays know each other still
     if (!r->config.relay) continue;
-    for (const auto& [id, info] : net.client().node->directory().relays()) static_cast<void>(r->node->directory().insert(info));
+    for (const auto& [id, info] : net.client().node->directory().relays())
+      static_cast<void>(r->node->directory().insert(info));
   }
   net.attach(net.client(), kTun);
   ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 20s));
@@ -187,7 +197,8 @@ TEST(Node, FallsBackToHopByHopWhenARelayRestartedWithANewPrekey) {
 
 TEST(Node, UsesRelaysThatRestartedAgainWithinSeconds) {
   TestWorld net(5);
-  for (int i = 0; i < 2; i++) net.add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
+  for (int i = 0; i < 2; i++)
+    net.add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
   net.add_relay("e0", "203.0.113.10", true);
   auto& client = net.add_client("client", "192.0.2.50", {});
   net.link = 1ms;

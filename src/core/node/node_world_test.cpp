@@ -42,7 +42,8 @@ TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string
   return h;
 }
 
-TestWorld::Host& TestWorld::add_client(const std::string& name, const std::string& address, const ClientConfig& client) {
+TestWorld::Host& TestWorld::add_client(const std::string& name, const std::string& address,
+                                       const ClientConfig& client) {
   auto& h = *(hosts[name] = std::make_unique<Host>());
   h.name = name;
   h.address = *IpAddress::parse(address);
@@ -199,7 +200,8 @@ const Circuit* TestWorld::active(const Host& client, TunId tun) const {
 std::vector<uint8_t> udp_packet(const std::string& from, const std::string& to, size_t payload) {
   PacketPool pool;
   Packet p = pool.take();
-  const MutBytes body = routing::start_ip(*IpAddress::parse(from), *IpAddress::parse(to), routing::IpProtocol::udp, 8 + payload, p);
+  const MutBytes body = routing::start_ip(*IpAddress::parse(from), *IpAddress::parse(to),
+                                          routing::IpProtocol::udp, 8 + payload, p);
   store_be16(&body[0], 4000);
   store_be16(&body[2], 53);
   store_be16(&body[4], static_cast<uint16_t>(8 + payload));

@@ -1,5 +1,5 @@
-// A world of nodes for tests: datagrams between them take a fixed time on a virtual clock.  The simulator proper comes
-// later; this is the smallest thing that lets whole circuits be tested without I/O.
+// A world of nodes for tests: datagrams between them take a fixed time on a virtual clock.  The simulator
+// proper comes later; this is the smallest thing that lets whole circuits be tested without I/O.
 #pragma once
 #include <algorithm>
 #include <functional>
@@ -35,17 +35,17 @@ class TestWorld {
 
   Host& add_relay(const std::string& name, const std::string& address, bool exit);
   Host& add_client(const std::string& name, const std::string& address, const ClientConfig& client);
-  void restart(Host& h);      // the process dies and comes again with the same keys, and a new prekey
-  void publish();             // every node learns every relay
-  void run_for(Duration d);   // until then, in order of time
+  void restart(Host& h);     // the process dies and comes again with the same keys, and a new prekey
+  void publish();            // every node learns every relay
+  void run_for(Duration d);  // until then, in order of time
   bool run_until(const std::function<bool()>& done, Duration at_most);
   void send_from_program(Host& client, TunId tun, Bytes packet);
   void send_from_exit(Host& exit, Bytes packet);
   void send_datagram(Host& from, Host& to, Bytes datagram);  // forged: as if `from` had sent it
   template <class Event>
   size_t count(const Host& h) const {
-    return static_cast<size_t>(
-        std::count_if(h.events.begin(), h.events.end(), [](auto& e) { return std::holds_alternative<Event>(e); }));
+    return static_cast<size_t>(std::count_if(h.events.begin(), h.events.end(),
+                                             [](auto& e) { return std::holds_alternative<Event>(e); }));
   }
   const Circuit* active(const Host& client, TunId tun) const;
   void attach(Host& client, TunId tun);
@@ -53,9 +53,9 @@ class TestWorld {
   void hop(Host& client);  // every group
 
   Now now;
-  Duration link = 20ms;                             // one way
-  std::function<bool(const Flight&)> drop;          // the wire loses it
-  std::function<void(const Flight&)> tap;           // everybody's wire
+  Duration link = 20ms;                     // one way
+  std::function<bool(const Flight&)> drop;  // the wire loses it
+  std::function<void(const Flight&)> tap;   // everybody's wire
   std::map<std::string, std::unique_ptr<Host>> hosts;
   Network network;
 

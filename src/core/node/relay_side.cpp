@@ -15,17 +15,23 @@ constexpr uint64_t kForwardPadding = 64;
 
 size_t relayed_size(MessageType type, size_t payload) {
   switch (type) {
-    case MessageType::initiation: return encryption::kInitiationSize;
-    case MessageType::response: return encryption::kResponseSize;
-    case MessageType::cookie_reply: return encryption::kCookieReplySize;
-    case MessageType::transport: return payload;
+    case MessageType::initiation:
+      return encryption::kInitiationSize;
+    case MessageType::response:
+      return encryption::kResponseSize;
+    case MessageType::cookie_reply:
+      return encryption::kCookieReplySize;
+    case MessageType::transport:
+      return payload;
   }
   return payload;
 }
 
 }  // namespace
 
-void RelaySide::session_accepted(PeerRef peer, const Upstream& from) { upstreams_[peer] = from; }
+void RelaySide::session_accepted(PeerRef peer, const Upstream& from) {
+  upstreams_[peer] = from;
+}
 
 void RelaySide::session_gone(PeerRef peer) {
   upstreams_.erase(peer);
@@ -50,9 +56,11 @@ Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream&
   const auto& own = s_.config.relay->own_networks;
   const auto& lab = s_.config.network.extra_global;
   const auto holds = [&](const IpPrefix& p) { return p.contains(to.address); };
-  const bool is_us = std::any_of(own.begin(), own.end(), [&](const IpPrefix& p) { return p.length == to.address.bits() && holds(p); });
+  const bool is_us = std::any_of(
+      own.begin(), own.end(), [&](const IpPrefix& p) { return p.length == to.address.bits() && holds(p); });
   // In a lab all nodes may share one TEST-NET, which then is no LAN.
-  const bool is_near = std::any_of(own.begin(), own.end(), holds) && std::none_of(lab.begin(), lab.end(), holds);
+  const bool is_near =
+      std::any_of(own.begin(), own.end(), holds) && std::none_of(lab.begin(), lab.end(), holds);
   if (is_us || is_near || !is_global_unicast(to.address, lab)) {
     return Failure{ErrorCode::refused_endpoint};
   }
@@ -65,7 +73,8 @@ void RelaySide::call(const routing::NextHop& next, Bytes message, Bytes early, u
   Packet p = s_.pool.copy_of(message);
   routing::set_leg(p.data(), {0});
   encryption::append_early(p, early);
-  encryption::append_trailer(p, s_.masks.pair_keys(next.pair_mask), s_.self, static_cast<uint8_t>(relays_before));
+  encryption::append_trailer(p, s_.masks.pair_keys(next.pair_mask), s_.self,
+                             static_cast<uint8_t>(relays_before));
   const size_t total = p.size() + s_.rng.below(kForwardPadding);
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   s_.masks.note_endpoint(next.endpoint, next.called_mask);
@@ -78,7 +87,8 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routi
   const auto from = upstreams_.find(upstream);
   if (from == upstreams_.end()) return Failure{ErrorCode::refused_endpoint};
   const size_t size = element.message.size() + encryption::kLengthFieldSize + element.early.size();
-  if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram) return Failure{ErrorCode::too_deep};
+  if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram)
+    return Failure{ErrorCode::too_deep};
   TRY(const routing::NextHop next, next_hop(now, from->second, f));
   TRY(routing::LegTable::Leg* const leg, legs_.open(upstream, element.leg, next));
   TRY_VOID(legs_.register_index(now.mono, *leg, encryption::sender_index(element.message)));
@@ -105,17 +115,20 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
   routing::LegTable::Leg* leg = legs_.find_down(upstream, routing::leg_of(packet.bytes()));
   const size_t size = relayed_size(type, packet.size());
   if (leg == nullptr) {
-    if (type == MessageType::initiation) error(upstream, ErrorCode::no_such_leg, routing::leg_of(packet.bytes()));
+    if (type == MessageType::initiation)
+      error(upstream, ErrorCode::no_such_leg, routing::leg_of(packet.bytes()));
     counters_.dropped++;
     return;
   }
-  if (packet.size() < size || (type == MessageType::transport ? !leg->answered : type != MessageType::initiation)) {
+  if (packet.size() < size ||
+      (type == MessageType::transport ? !leg->answered : type != MessageType::initiation)) {
     counters_.dropped++;
     return;
   }
   packet.truncate(size);
   if (type == MessageType::initiation) {
-    if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes())); !r.ok()) {
+    if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes()));
+        !r.ok()) {
       error(upstream, r.error(), leg->number);
       return;
     }
@@ -131,7 +144,8 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
 void RelaySide::on_answer(Now now, const Endpoint& from, Packet packet) {
   const MessageType type = static_cast<MessageType>(packet.data()[0]);
   routing::LegTable::Leg* leg = nullptr;
-  if (type != MessageType::initiation) leg = legs_.find_up(now.mono, from, encryption::receiver_index(packet.bytes()));
+  if (type != MessageType::initiation)
+    leg = legs_.find_up(now.mono, from, encryption::receiver_index(packet.bytes()));
   if (leg == nullptr || (type == MessageType::transport && packet.size() % 16 != 0)) {
     counters_.dropped++;
     return;

@@ -1,5 +1,5 @@
-// RelaySide: carrying other people's circuits.  What it learns: the address of the session before and the relay after;
-// never both ends (docs/threat-model.md).
+// RelaySide: carrying other people's circuits.  What it learns: the address of the session before and the
+// relay after; never both ends (docs/threat-model.md).
 #pragma once
 #include <map>
 
@@ -43,8 +43,10 @@ class RelaySide {
   void check_invariants() const { legs_.check_invariants(); }
 
  private:
-  Result<routing::NextHop, routing::ErrorCode> next_hop(Now now, const Upstream& from, const routing::ExtendFrame&);
-  Result<void, routing::ErrorCode> extend(Now now, PeerRef upstream, const routing::ExtendFrame&, const routing::Element&);
+  Result<routing::NextHop, routing::ErrorCode> next_hop(Now now, const Upstream& from,
+                                                        const routing::ExtendFrame&);
+  Result<void, routing::ErrorCode> extend(Now now, PeerRef upstream, const routing::ExtendFrame&,
+                                          const routing::Element&);
   void call(const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before);
 
   Shared s_;

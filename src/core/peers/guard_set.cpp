@@ -56,8 +56,12 @@ void GuardSet::failed(const PeerId& id, Mono now) {
 std::vector<uint8_t> GuardSet::save() const {
   std::vector<uint8_t> out;
   Writer w(out);
-  w.u8(kVersion).u8(filled_once_ ? 1 : 0).u8(static_cast<uint8_t>(guards_.size())).u8(static_cast<uint8_t>(recently_added_.size()));
-  for (const Guard& g : guards_) w.bytes(g.id.bytes).le64(static_cast<uint64_t>(unix_seconds(g.added))).le32(g.successes).le32(g.failures);
+  w.u8(kVersion)
+      .u8(filled_once_ ? 1 : 0)
+      .u8(static_cast<uint8_t>(guards_.size()))
+      .u8(static_cast<uint8_t>(recently_added_.size()));
+  for (const Guard& g : guards_)
+    w.bytes(g.id.bytes).le64(static_cast<uint64_t>(unix_seconds(g.added))).le32(g.successes).le32(g.failures);
   for (const Wall t : recently_added_) w.le64(static_cast<uint64_t>(unix_seconds(t)));
   return out;
 }
@@ -78,7 +82,8 @@ Result<GuardSet> GuardSet::load(Bytes b) {
     g.failures = r.le32();
     out.guards_.push_back(g);
   }
-  for (size_t i = 0; i < recent; i++) out.recently_added_.push_back(wall_from_unix(static_cast<int64_t>(r.le64() & 0xffffffff)));
+  for (size_t i = 0; i < recent; i++)
+    out.recently_added_.push_back(wall_from_unix(static_cast<int64_t>(r.le64() & 0xffffffff)));
   if (!r.done()) return fail("the saved guards are damaged");
   return out;
 }

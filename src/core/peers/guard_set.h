@@ -1,9 +1,11 @@
 // GuardSet: the few relays by which this client enters, kept for months.
 //
-// Whoever is a client's first hop learns its address.  Drawing a fresh one per circuit would meet a bad one soon; a
-// small fixed set meets one rarely (Tor's guards; Dingledine et al. 2014, "One fast guard for life").  Rules:
+// Whoever is a client's first hop learns its address.  Drawing a fresh one per circuit would meet a bad one
+// soon; a small fixed set meets one rarely (Tor's guards; Dingledine et al. 2014, "One fast guard for life").
+// Rules:
 //   - three primary guards, used in order;
-//   - at most 20 sampled in all; more than 2 new ones in a week are refused, so that an attacker who makes guards
+//   - at most 20 sampled in all; more than 2 new ones in a week are refused, so that an attacker who makes
+//   guards
 //     fail cannot walk a client through the network until it meets his;
 //   - failures are counted per guard; one that failed lately is tried after the others.
 #pragma once

@@ -5,7 +5,8 @@
 namespace macrovpn::peers {
 
 void MiddleSet::add(const PeerId& id, Wall now, Rng& rng) {
-  const bool known = std::any_of(middles_.begin(), middles_.end(), [&](const Middle& m) { return m.id == id; });
+  const bool known =
+      std::any_of(middles_.begin(), middles_.end(), [&](const Middle& m) { return m.id == id; });
   if (known || !wants_more()) return;
   middles_.push_back({id, now + rng.between(kShortest, kLongest)});
 }

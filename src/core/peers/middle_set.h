@@ -1,5 +1,6 @@
-// MiddleSet: the eight relays out of which this client takes its middles, each for a random 1-12 days (the idea of
-// Tor's vanguards, proposal 333): fewer strangers see the client's guard, and no one of them for long.
+// MiddleSet: the eight relays out of which this client takes its middles, each for a random 1-12 days (the
+// idea of Tor's vanguards, proposal 333): fewer strangers see the client's guard, and no one of them for
+// long.
 #pragma once
 #include <vector>
 

@@ -10,7 +10,9 @@ namespace {
 
 const Wall kNow = wall_from_unix(1'790'000'000);
 constexpr Mono kMono{1000s};
-PeerId id(uint8_t n) { return PeerId{{n}}; }
+PeerId id(uint8_t n) {
+  return PeerId{{n}};
+}
 
 GuardSet filled() {
   GuardSet g;

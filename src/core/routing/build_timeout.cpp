@@ -9,7 +9,9 @@ void BuildTimeout::succeeded(Duration took) {
   failures_ = 0;
 }
 
-void BuildTimeout::failed() { failures_ = std::min(failures_ + 1, 4); }
+void BuildTimeout::failed() {
+  failures_ = std::min(failures_ + 1, 4);
+}
 
 Duration BuildTimeout::current() const {
   const size_t n = std::min(count_, samples_.size());

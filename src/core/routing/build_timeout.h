@@ -1,5 +1,5 @@
-// How long to wait for a circuit: learnt from the builds that succeeded, as the 80th percentile of the last ones times
-// a margin, within bounds (the idea of Tor's circuit build timeout, without its Pareto fit).
+// How long to wait for a circuit: learnt from the builds that succeeded, as the 80th percentile of the last
+// ones times a margin, within bounds (the idea of Tor's circuit build timeout, without its Pareto fit).
 #pragma once
 #include <array>
 

@@ -36,16 +36,26 @@ PayloadKind kind_of(Bytes p) {
 
 const char* describe(ErrorCode code) {
   switch (code) {
-    case ErrorCode::none: return "no error";
-    case ErrorCode::unknown_relay: return "the relay does not know the next one";
-    case ErrorCode::refused_endpoint: return "the relay refuses the next one's endpoint";
-    case ErrorCode::too_deep: return "the circuit is longer than five hops";
-    case ErrorCode::full: return "the relay is full";
-    case ErrorCode::index_in_use: return "the session index is in use there";
-    case ErrorCode::early_refused: return "the relay took no early data";
-    case ErrorCode::no_exit: return "the relay is no exit";
-    case ErrorCode::no_such_lease: return "the exit does not know the lease";
-    case ErrorCode::no_such_leg: return "the relay does not know the leg";
+    case ErrorCode::none:
+      return "no error";
+    case ErrorCode::unknown_relay:
+      return "the relay does not know the next one";
+    case ErrorCode::refused_endpoint:
+      return "the relay refuses the next one's endpoint";
+    case ErrorCode::too_deep:
+      return "the circuit is longer than five hops";
+    case ErrorCode::full:
+      return "the relay is full";
+    case ErrorCode::index_in_use:
+      return "the session index is in use there";
+    case ErrorCode::early_refused:
+      return "the relay took no early data";
+    case ErrorCode::no_exit:
+      return "the relay is no exit";
+    case ErrorCode::no_such_lease:
+      return "the exit does not know the lease";
+    case ErrorCode::no_such_leg:
+      return "the relay does not know the leg";
   }
   return "unknown error";
 }
@@ -137,8 +147,12 @@ std::optional<GrantedFrame> read_granted(Bytes body) {
   return r.done() ? std::optional(f) : std::nullopt;
 }
 
-std::optional<LeaseId> read_lease_id(Bytes body) { return to_array<16>(body); }
-std::optional<ByteArray<32>> read_bind(Bytes body) { return to_array<32>(body); }
+std::optional<LeaseId> read_lease_id(Bytes body) {
+  return to_array<16>(body);
+}
+std::optional<ByteArray<32>> read_bind(Bytes body) {
+  return to_array<32>(body);
+}
 
 std::optional<BoundFrame> read_bound(Bytes body) {
   Reader r(body);

@@ -1,7 +1,8 @@
-// Control frames and the sorting of what comes out of a session (docs/protocol.md "Inside a session of ours").
+// Control frames and the sorting of what comes out of a session (docs/protocol.md "Inside a session of
+// ours").
 //
-// What others learn: frames travel inside a session's AEAD.  A relay learns from EXTEND which relay comes next, an
-// exit from LEASE that it is the exit; PING says nothing.
+// What others learn: frames travel inside a session's AEAD.  A relay learns from EXTEND which relay comes
+// next, an exit from LEASE that it is the exit; PING says nothing.
 #pragma once
 #include <optional>
 #include <vector>
@@ -63,7 +64,8 @@ class FrameReader {
 
 using LeaseId = ByteArray<16>;
 
-// An initiation as it travels inside EXTEND and early data: message 148 (leg in its reserved bytes) | length 2 | early.
+// An initiation as it travels inside EXTEND and early data: message 148 (leg in its reserved bytes) | length
+// 2 | early.
 struct Element {
   Bytes message;
   LegNumber leg;
@@ -131,7 +133,11 @@ inline constexpr size_t kFrameHeader = 3;
 crypto::Mac16 resume_mac(const Secret<32>& secret, const crypto::Hash32& h1);
 
 // Leg numbers sit in bytes 1..3 of a relayed message.
-inline LegNumber leg_of(Bytes message) { return {load_le24(message.data() + 1)}; }
-inline void set_leg(uint8_t* message, LegNumber leg) { store_le24(message + 1, leg.value); }
+inline LegNumber leg_of(Bytes message) {
+  return {load_le24(message.data() + 1)};
+}
+inline void set_leg(uint8_t* message, LegNumber leg) {
+  store_le24(message + 1, leg.value);
+}
 
 }  // namespace macrovpn::routing

@@ -7,11 +7,11 @@ namespace {
 
 TEST(Frames, SortPayloadsByTheirFirstByte) {
   std::vector<uint8_t> p(32);
-  const std::pair<uint8_t, PayloadKind> cases[] = {{0x45, PayloadKind::ip},      {0x60, PayloadKind::ip},
-                                                   {0x01, PayloadKind::relayed}, {0x04, PayloadKind::relayed},
-                                                   {0x10, PayloadKind::control}, {0x3f, PayloadKind::control},
-                                                   {0x00, PayloadKind::unknown}, {0x05, PayloadKind::unknown},
-                                                   {0x50, PayloadKind::unknown}, {0xff, PayloadKind::unknown}};
+  const std::pair<uint8_t, PayloadKind> cases[] = {
+      {0x45, PayloadKind::ip},      {0x60, PayloadKind::ip},      {0x01, PayloadKind::relayed},
+      {0x04, PayloadKind::relayed}, {0x10, PayloadKind::control}, {0x3f, PayloadKind::control},
+      {0x00, PayloadKind::unknown}, {0x05, PayloadKind::unknown}, {0x50, PayloadKind::unknown},
+      {0xff, PayloadKind::unknown}};
   for (const auto& [first, kind] : cases) {
     p[0] = first;
     EXPECT_EQ(kind_of(p), kind) << int{first};

@@ -9,7 +9,8 @@ LeaseTable::Lease* LeaseTable::find(const LeaseId& id) {
   return it == leases_.end() ? nullptr : &it->second;
 }
 
-Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& frame, const crypto::Hash32& h1) {
+Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& frame,
+                                            const crypto::Hash32& h1) {
   Pending p{frame, {}};
   if ((frame.flags & kLeaseResume) != 0) {
     Lease* lease = find(frame.id);
@@ -54,7 +55,8 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
 }
 
 LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id, Lease& lease, uint16_t mtu) {
-  if (const auto held = sessions_.find(session); held != sessions_.end() && held->second != id) detach(now, session);
+  if (const auto held = sessions_.find(session); held != sessions_.end() && held->second != id)
+    detach(now, session);
   Taken out;
   std::erase(lease.sessions, session);
   out.moved_from = lease.sessions;
@@ -93,7 +95,9 @@ PeerRef LeaseTable::session_of(LeaseNumber number) const {
   return lease.sessions.empty() ? PeerRef{} : lease.sessions.back();
 }
 
-bool LeaseTable::exists(LeaseNumber number) const { return numbers_.contains(number); }
+bool LeaseTable::exists(LeaseNumber number) const {
+  return numbers_.contains(number);
+}
 
 uint16_t LeaseTable::mtu_of(LeaseNumber number) const {
   const auto it = numbers_.find(number);

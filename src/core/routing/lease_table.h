@@ -1,10 +1,12 @@
 // LeaseTable: what an exit remembers of its clients, each only as a lease.
 //
-// A lease is a place in the exit's address space (its number), held by whoever knows its secret, so that connections
-// outlive the circuit they came in by.  Rules:
-//   - asked for in a session's early data or a LEASE frame; takes effect when that session is confirmed by a packet
+// A lease is a place in the exit's address space (its number), held by whoever knows its secret, so that
+// connections outlive the circuit they came in by.  Rules:
+//   - asked for in a session's early data or a LEASE frame; takes effect when that session is confirmed by a
+//   packet
 //     (an initiation can be replayed, a confirmed session cannot);
-//   - a resume must carry a MAC under the lease's present secret over H1 of its own handshake; taking effect draws a
+//   - a resume must carry a MAC under the lease's present secret over H1 of its own handshake; taking effect
+//   draws a
 //     new secret, so each resume works once, and a second one made with the old secret fails at confirmation;
 //   - two sessions at most hold a lease; a third takes the place of the older;
 //   - forgotten 120 s after its last session went.
@@ -48,8 +50,8 @@ class LeaseTable {
 
   // What the session already holds, with the present secret: for a client that lost the answer.
   std::optional<Taken> granted(PeerRef session) const;
-  LeaseNumber lease_of(PeerRef session) const;      // 0: none
-  PeerRef session_of(LeaseNumber) const;            // the newest; nobody if none is left
+  LeaseNumber lease_of(PeerRef session) const;  // 0: none
+  PeerRef session_of(LeaseNumber) const;        // the newest; nobody if none is left
   bool exists(LeaseNumber) const;
   uint16_t mtu_of(LeaseNumber) const;
   void release(Mono now, PeerRef session, const LeaseId&);  // by its holder: forgotten at once

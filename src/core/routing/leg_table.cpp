@@ -21,7 +21,9 @@ Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, LegNumber num
   return &leg;
 }
 
-Mono LegTable::death_of(const Leg& leg) const { return leg.indexes[leg.newest].registered + kIndexLife; }
+Mono LegTable::death_of(const Leg& leg) const {
+  return leg.indexes[leg.newest].registered + kIndexLife;
+}
 
 Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionIndex sender) {
   const UpKey key{leg.next.endpoint, sender};
@@ -35,7 +37,8 @@ Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionInde
   deaths_.erase({death_of(leg), name});
   leg.newest = (leg.newest + 1) % kIndexesPerLeg;
   auto& slot = leg.indexes[leg.newest];
-  if (const auto old = up_.find({leg.next.endpoint, slot.index}); old != up_.end() && old->second == &leg) up_.erase(old);
+  if (const auto old = up_.find({leg.next.endpoint, slot.index}); old != up_.end() && old->second == &leg)
+    up_.erase(old);
   slot = {sender, now};
   up_[key] = &leg;
   deaths_[{death_of(leg), name}] = 0;
@@ -88,7 +91,9 @@ void LegTable::expire(Mono now) {
   }
 }
 
-Mono LegTable::next_deadline() const { return deaths_.empty() ? kNever : deaths_.begin()->first.first; }
+Mono LegTable::next_deadline() const {
+  return deaths_.empty() ? kNever : deaths_.begin()->first.first;
+}
 
 void LegTable::check_invariants() const {
   MV_ASSERT(legs_.size() <= limits_.total && deaths_.size() == legs_.size());

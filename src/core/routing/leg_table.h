@@ -1,12 +1,12 @@
 // LegTable: what a relay remembers of the circuits that pass through it.
 //
-// A leg joins one upstream session (the caller's) to one endpoint of one next relay.  The caller numbers its legs.
-// Down: found by (upstream, number).  Up: by (endpoint called, receiver index), where the receiver index is the sender
-// index of an initiation that went down this leg before.  A leg keeps the last four such indexes, each for 180 s, the
-// life of a WireGuard session; with the last index the leg goes.
+// A leg joins one upstream session (the caller's) to one endpoint of one next relay.  The caller numbers its
+// legs. Down: found by (upstream, number).  Up: by (endpoint called, receiver index), where the receiver
+// index is the sender index of an initiation that went down this leg before.  A leg keeps the last four such
+// indexes, each for 180 s, the life of a WireGuard session; with the last index the leg goes.
 //
-// An index is never registered over a live entry of another leg: two callers could otherwise steal each other's
-// answers.  The caller is told and draws another.
+// An index is never registered over a live entry of another leg: two callers could otherwise steal each
+// other's answers.  The caller is told and draws another.
 #pragma once
 #include <array>
 #include <map>

@@ -40,9 +40,11 @@ TEST(LegTable, RefusesAnIndexThatAnotherLegToTheSameEndpointHolds) {
 TEST(LegTable, KeepsTheLastFourIndexesEachForThreeMinutes) {
   LegTable t;
   auto leg = t.open(PeerRef{1}, LegNumber{1}, hop_to(1));
-  for (uint32_t i = 1; i <= 5; i++) ASSERT_TRUE(t.register_index(kStart + i * 1s, **leg, SessionIndex{i}).ok());
+  for (uint32_t i = 1; i <= 5; i++)
+    ASSERT_TRUE(t.register_index(kStart + i * 1s, **leg, SessionIndex{i}).ok());
   EXPECT_EQ(t.find_up(kStart + 6s, hop_to(1).endpoint, SessionIndex{1}), nullptr);
-  for (uint32_t i = 2; i <= 5; i++) EXPECT_NE(t.find_up(kStart + 6s, hop_to(1).endpoint, SessionIndex{i}), nullptr) << i;
+  for (uint32_t i = 2; i <= 5; i++)
+    EXPECT_NE(t.find_up(kStart + 6s, hop_to(1).endpoint, SessionIndex{i}), nullptr) << i;
   EXPECT_EQ(t.find_up(kStart + 2s + kIndexLife, hop_to(1).endpoint, SessionIndex{2}), nullptr);
   EXPECT_NE(t.find_up(kStart + 2s + kIndexLife, hop_to(1).endpoint, SessionIndex{5}), nullptr);
   t.check_invariants();
@@ -87,14 +89,20 @@ TEST(LegTable, KeepsItsInvariantsUnderRandomOperations) {
     const PeerRef up{1 + rng.below(6)};
     const LegNumber number{1 + static_cast<uint32_t>(rng.below(12))};
     switch (rng.below(5)) {
-      case 0: static_cast<void>(t.open(up, number, hop_to(static_cast<uint8_t>(rng.below(3))))); break;
+      case 0:
+        static_cast<void>(t.open(up, number, hop_to(static_cast<uint8_t>(rng.below(3)))));
+        break;
       case 1:
         if (auto* leg = t.find_down(up, number)) {
           static_cast<void>(t.register_index(now, *leg, SessionIndex{static_cast<uint32_t>(rng.below(30))}));
         }
         break;
-      case 2: t.close(up, number); break;
-      case 3: t.expire(now); break;
+      case 2:
+        t.close(up, number);
+        break;
+      case 3:
+        t.expire(now);
+        break;
       default:
         if (rng.below(50) == 0) t.close_all(up);
         now += rng.between(0s, 5s);

@@ -29,14 +29,18 @@ void Liveness::received(Mono now) {
   answered(now);
 }
 
-void Liveness::pinged(Mono now) { asked(now); }
+void Liveness::pinged(Mono now) {
+  asked(now);
+}
 
 void Liveness::pong(Mono now, Duration measured) {
   round_trip_ = round_trip_ == Duration::zero() ? measured : (round_trip_ * 7 + measured) / 8;
   answered(now);
 }
 
-Duration Liveness::patience() const { return std::max(kQuiet, round_trip_ * 2); }
+Duration Liveness::patience() const {
+  return std::max(kQuiet, round_trip_ * 2);
+}
 
 Liveness::Verdict Liveness::check(Mono now, Rng& rng) {
   if (first_unanswered_ != kNever) {

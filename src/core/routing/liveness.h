@@ -1,9 +1,10 @@
 // Is a circuit still alive?  Says when to ping and when to give it up, from what was sent and received.
 //
-// A packet that left and was followed by silence is a question: after kQuiet (or twice the round trip) a ping goes out,
-// a second one after the same time again, and a circuit that answered neither is dead.  A broken relay is so noticed in
-// well under 3 s while anything is going on; a circuit where nothing was asked costs nothing.  Beside that, a circuit
-// with open flows is pinged every 20-26 s, inside the 30 s for which NATs keep an unreplied mapping.
+// A packet that left and was followed by silence is a question: after kQuiet (or twice the round trip) a ping
+// goes out, a second one after the same time again, and a circuit that answered neither is dead.  A broken
+// relay is so noticed in well under 3 s while anything is going on; a circuit where nothing was asked costs
+// nothing.  Beside that, a circuit with open flows is pinged every 20-26 s, inside the 30 s for which NATs
+// keep an unreplied mapping.
 #pragma once
 #include "base/rng.h"
 #include "base/time.h"

@@ -34,7 +34,8 @@ struct Draw {
   std::vector<const RelayInfo*> chosen;
 
   bool compatible(const RelayInfo& r) const {
-    return std::all_of(chosen.begin(), chosen.end(), [&](const RelayInfo* c) { return diverse(*c, r, network); });
+    return std::all_of(chosen.begin(), chosen.end(),
+                       [&](const RelayInfo* c) { return diverse(*c, r, network); });
   }
   bool suits_exit(const RelayInfo& r) const {
     if (!fits(r, Role::exit) || (request.needs_v6 && !r.flags.has(RelayFlag::exit_v6))) return false;
@@ -49,7 +50,8 @@ struct Draw {
   }
   const RelayInfo* exit() {
     if (request.exit) {
-      const auto kept = where([&](const RelayInfo& r) { return r.id == *request.exit && fits(r, Role::exit); });
+      const auto kept =
+          where([&](const RelayInfo& r) { return r.id == *request.exit && fits(r, Role::exit); });
       return kept.empty() ? nullptr : kept.front();
     }
     // A one-hop circuit prefers its guards, so that as few relays as possible learn who and where.
@@ -58,7 +60,8 @@ struct Draw {
       if (!own.empty()) return own.front();
     }
     const auto usable = [&](const RelayInfo& r) { return suits_exit(r) && !contains(request.avoid, r.id); };
-    const auto strangers = where([&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); });
+    const auto strangers =
+        where([&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); });
     return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
   }
   const RelayInfo* guard() {
@@ -69,10 +72,13 @@ struct Draw {
     return nullptr;
   }
   const RelayInfo* middle() {
-    const auto usable = [&](const RelayInfo& r) { return fits(r, Role::middle) && !contains(request.avoid, r.id); };
+    const auto usable = [&](const RelayInfo& r) {
+      return fits(r, Role::middle) && !contains(request.avoid, r.id);
+    };
     const auto stranger = [&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); };
     // Out of the middle set; else any but our guards; in a small network, those too.
-    const auto preferred = where([&](const RelayInfo& r) { return stranger(r) && contains(request.middles, r.id); });
+    const auto preferred =
+        where([&](const RelayInfo& r) { return stranger(r) && contains(request.middles, r.id); });
     if (!preferred.empty()) return weighted_draw(preferred, now, rng);
     const auto strangers = where(stranger);
     return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
@@ -83,9 +89,12 @@ struct Draw {
 
 bool fits(const RelayInfo& r, Role role) {
   switch (role) {
-    case Role::guard: return r.flags.has(RelayFlag::guard);
-    case Role::middle: return r.flags.has(RelayFlag::middle);
-    case Role::exit: return r.flags.has(RelayFlag::exit);
+    case Role::guard:
+      return r.flags.has(RelayFlag::guard);
+    case Role::middle:
+      return r.flags.has(RelayFlag::middle);
+    case Role::exit:
+      return r.flags.has(RelayFlag::exit);
   }
   return false;
 }
@@ -118,7 +127,8 @@ const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wal
   return candidates.back();
 }
 
-Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request, std::span<const RelayInfo* const> relays,
+Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request,
+                                                  std::span<const RelayInfo* const> relays,
                                                   const Network& network, Wall now, Rng& rng) {
   MV_ASSERT(request.hops >= 1 && request.hops <= kMaxHops);
   Draw draw{request, relays, network, now, rng, {}};
@@ -136,7 +146,8 @@ Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request, st
   if (guard != nullptr) path.push_back(guard);
   for (size_t i = 2; i < request.hops; i++) {
     const RelayInfo* middle = draw.middle();
-    if (middle == nullptr) return fail("too few middle relays in different networks are known; add descriptors");
+    if (middle == nullptr)
+      return fail("too few middle relays in different networks are known; add descriptors");
     draw.chosen.push_back(middle);
     path.push_back(middle);
   }

@@ -1,8 +1,10 @@
-// Choosing the relays of a circuit: local, from the verified directory, by a capped weighted draw under diversity
-// rules.  Guards and middles come from sets that peers/ keeps; here they are just preferences that the caller passes.
+// Choosing the relays of a circuit: local, from the verified directory, by a capped weighted draw under
+// diversity rules.  Guards and middles come from sets that peers/ keeps; here they are just preferences that
+// the caller passes.
 //
 // Rules: no two hops share an IPv4 /16 or IPv6 /32 (lengths from the network file), AS, family or identity.
-// Weight: claimed bandwidth capped at 4 x the median, times age in days saturating at 14 (young relays count 1).
+// Weight: claimed bandwidth capped at 4 x the median, times age in days saturating at 14 (young relays count
+// 1).
 #pragma once
 #include <optional>
 #include <span>
@@ -21,17 +23,18 @@ enum class Role : uint8_t { guard, middle, exit };
 
 struct PathRequest {
   size_t hops = 3;
-  std::vector<PeerId> guards;             // in order of use; the first that fits is taken
-  std::vector<PeerId> middles;            // the middle set; empty: any
-  std::optional<PeerId> exit;             // keep this exit (its lease lives there)
-  std::vector<PeerId> avoid;              // never as middle or (unless kept) exit: e.g. the relay that just died
+  std::vector<PeerId> guards;   // in order of use; the first that fits is taken
+  std::vector<PeerId> middles;  // the middle set; empty: any
+  std::optional<PeerId> exit;   // keep this exit (its lease lives there)
+  std::vector<PeerId> avoid;    // never as middle or (unless kept) exit: e.g. the relay that just died
   std::optional<Region> exit_region;
   bool needs_v6 = false;
 };
 
 // Relays in order, first hop first.  The error says what the directory lacks.
-Result<std::vector<const RelayInfo*>> choose_path(const PathRequest&, std::span<const RelayInfo* const> relays,
-                                                  const Network&, Wall now, Rng&);
+Result<std::vector<const RelayInfo*>> choose_path(const PathRequest&,
+                                                  std::span<const RelayInfo* const> relays, const Network&,
+                                                  Wall now, Rng&);
 
 // Whether two relays may stand in one circuit.
 bool diverse(const RelayInfo&, const RelayInfo&, const Network&);

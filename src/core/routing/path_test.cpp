@@ -26,7 +26,9 @@ struct PathTest : testing::Test {
     return relays.back();
   }
   void many() {
-    for (int i = 0; i < 30; i++) add(("20." + std::to_string(i) + ".0.1").c_str(), {RelayFlag::guard, RelayFlag::middle, RelayFlag::exit});
+    for (int i = 0; i < 30; i++)
+      add(("20." + std::to_string(i) + ".0.1").c_str(),
+          {RelayFlag::guard, RelayFlag::middle, RelayFlag::exit});
   }
   Result<std::vector<const RelayInfo*>> choose(const PathRequest& request) {
     std::vector<const RelayInfo*> view;
@@ -40,7 +42,8 @@ TEST_F(PathTest, NoTwoHopsShareAPrefixAsFamilyOrIdentity) {
   for (size_t i = 0; i < relays.size(); i++) {
     if (i % 3 == 0) relays[i].as_number = 64500;
     if (i % 4 == 0) relays[i].family = IdentityKey{{9}};
-    if (i % 5 == 0) relays[i].endpoints[0].address = *IpAddress::parse(("20.200.0." + std::to_string(i + 1)).c_str());
+    if (i % 5 == 0)
+      relays[i].endpoints[0].address = *IpAddress::parse(("20.200.0." + std::to_string(i + 1)).c_str());
   }
   for (int round = 0; round < 500; round++) {
     const auto path = choose({.hops = 5, .guards = {relays[1].id, relays[2].id}});
@@ -62,7 +65,10 @@ TEST_F(PathTest, TakesTheFirstGuardThatFits) {
 TEST_F(PathTest, KeepsTheExitOfALeaseAndAvoidsTheDeadMiddle) {
   many();
   for (int i = 0; i < 200; i++) {
-    const auto path = choose({.guards = {relays[0].id}, .middles = {relays[3].id, relays[4].id}, .exit = relays[9].id, .avoid = {relays[3].id}});
+    const auto path = choose({.guards = {relays[0].id},
+                              .middles = {relays[3].id, relays[4].id},
+                              .exit = relays[9].id,
+                              .avoid = {relays[3].id}});
     ASSERT_TRUE(path.ok());
     EXPECT_EQ(path->back()->id, relays[9].id);
     EXPECT_EQ((*path)[1]->id, relays[4].id);

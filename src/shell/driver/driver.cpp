@@ -57,7 +57,9 @@ void Driver::read_device(TunId tun) {
   packets_.clear();
 }
 
-void Driver::on_exit_packets(std::span<Packet> packets) { node_.on_exit_packets(reactor_.now(), packets, effects_); }
+void Driver::on_exit_packets(std::span<Packet> packets) {
+  node_.on_exit_packets(reactor_.now(), packets, effects_);
+}
 
 Result<TunId> Driver::attach(PacketDevice device) {
   const TunId tun{next_tun_++};
@@ -76,9 +78,13 @@ void Driver::detach(TunId tun) {
   node_.detach(reactor_.now(), tun, effects_);
 }
 
-Result<void> Driver::hop(TunId tun) { return node_.hop(reactor_.now(), tun, effects_); }
+Result<void> Driver::hop(TunId tun) {
+  return node_.hop(reactor_.now(), tun, effects_);
+}
 
-void Driver::directory_changed() { node_.directory_changed(reactor_.now(), effects_); }
+void Driver::directory_changed() {
+  node_.directory_changed(reactor_.now(), effects_);
+}
 
 void Driver::flush() {
   const Now now = reactor_.now();
@@ -90,7 +96,8 @@ void Driver::flush() {
   if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
   effects_.exit_packets.clear();
   for (node::TunPacket& p : effects_.tun_packets) {
-    if (const auto d = devices_.find(p.tun); d != devices_.end()) d->second.write_packets(std::span(&p.packet, 1));
+    if (const auto d = devices_.find(p.tun); d != devices_.end())
+      d->second.write_packets(std::span(&p.packet, 1));
   }
   effects_.tun_packets.clear();
   for (auto& [id, socket] : sockets_) {

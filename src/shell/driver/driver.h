@@ -24,7 +24,8 @@ class Driver {
   // Sockets first, then start().
   void add_socket(SocketId id, UdpSocket socket);
   // What an exit's packets go into.  Packets from there come back by on_exit_packets().
-  void set_exit(std::function<void(std::span<Packet>)> inject, std::function<void(const node::ExitLease&)> on_lease) {
+  void set_exit(std::function<void(std::span<Packet>)> inject,
+                std::function<void(const node::ExitLease&)> on_lease) {
     exit_inject_ = std::move(inject);
     exit_lease_ = std::move(on_lease);
   }

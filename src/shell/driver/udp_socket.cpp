@@ -45,7 +45,9 @@ Endpoint from_sockaddr(const sockaddr_storage& s) {
   return {IpAddress::v6(b), ntohs(a.sin6_port)};
 }
 
-void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
+void set(int fd, int level, int option, int value) {
+  setsockopt(fd, level, option, &value, sizeof value);
+}
 
 }  // namespace
 
@@ -135,10 +137,12 @@ OwnAddresses read_own_addresses() {
     const size_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     std::memcpy(&address, i->ifa_addr, size);
     std::memcpy(&mask, i->ifa_netmask, size);
-    const uint8_t* bits = family == AF_INET ? reinterpret_cast<uint8_t*>(&reinterpret_cast<sockaddr_in&>(mask).sin_addr)
-                                            : reinterpret_cast<sockaddr_in6&>(mask).sin6_addr.s6_addr;
+    const uint8_t* bits = family == AF_INET
+                              ? reinterpret_cast<uint8_t*>(&reinterpret_cast<sockaddr_in&>(mask).sin_addr)
+                              : reinterpret_cast<sockaddr_in6&>(mask).sin6_addr.s6_addr;
     unsigned length = 0;
-    for (size_t k = 0; k < (family == AF_INET ? 4u : 16u); k++) length += static_cast<unsigned>(std::popcount(bits[k]));
+    for (size_t k = 0; k < (family == AF_INET ? 4u : 16u); k++)
+      length += static_cast<unsigned>(std::popcount(bits[k]));
     const IpAddress a = from_sockaddr(address).address;
     out.addresses.push_back(a);
     out.networks.push_back(IpPrefix::of(a, length));

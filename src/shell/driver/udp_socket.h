@@ -1,8 +1,8 @@
 // UdpSocket: one UDP port, IPv4 and IPv6, in batches.
 //
-// Nothing of an outer header is ours to choose per packet: TTL, TOS and flow label are the system's defaults on every
-// link, so that nothing can be carried from one link of a circuit to the next.  Don't-fragment is set and the kernel's
-// path MTU cache ignored (IP_PMTUDISC_PROBE): the circuit finds its own MTU.
+// Nothing of an outer header is ours to choose per packet: TTL, TOS and flow label are the system's defaults
+// on every link, so that nothing can be carried from one link of a circuit to the next.  Don't-fragment is
+// set and the kernel's path MTU cache ignored (IP_PMTUDISC_PROBE): the circuit finds its own MTU.
 #pragma once
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -16,7 +16,8 @@ namespace macrovpn::shell {
 class UdpSocket {
  public:
   enum class Stack : uint8_t { both, v4_only };
-  // Port 0: any.  The unspecified address of either family listens on both families where the system has IPv6.
+  // Port 0: any.  The unspecified address of either family listens on both families where the system has
+  // IPv6.
   static Result<UdpSocket> open(const Endpoint& local);
 
   int fd() const { return fd_.get(); }
@@ -24,7 +25,8 @@ class UdpSocket {
   bool has_v6() const { return stack_ == Stack::both; }
   // Appends at most kBatch datagrams; returns how many.  Longer ones than a Packet holds are dropped.
   size_t receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out);
-  // Sends in order; what the kernel refuses (no route, full queue) is lost, as on any network.  Returns how many left.
+  // Sends in order; what the kernel refuses (no route, full queue) is lost, as on any network.  Returns how
+  // many left.
   size_t send(std::span<node::Datagram> batch);
 
   static constexpr size_t kBatch = 64;
