@@ -20,8 +20,9 @@ constexpr Duration kConnectionIdle = 20s;
 constexpr size_t kAskedPerConnection = 16;
 
 std::vector<uint8_t> framed(Bytes message) {
-  std::vector<uint8_t> out;
-  Writer(out).be16(static_cast<uint16_t>(message.size())).bytes(message);
+  std::vector<uint8_t> out(2 + message.size());
+  store_be16(out.data(), static_cast<uint16_t>(message.size()));
+  std::copy(message.begin(), message.end(), out.begin() + 2);
   return out;
 }
 
