@@ -180,7 +180,7 @@ def gtest_results(report, said):
 
 def printed_results(said):
     tests = [Test(name, verdict, why) for verdict, name, why in
-             re.findall(r"^(PASS|FAIL|SKIP) (.+?)(?: \([\d.]+ s\))?(?:: (.*))?$", said, re.M)]
+             re.findall(r"^(PASS|FAIL|SKIP) (.+?)(?:: (.*?))?(?: \([\d.]+ s\))?$", said, re.M)]
     # A GoogleTest program that crashed has written no report.
     tests += [Test(name, "PASS") for name in re.findall(r"^\[       OK \] (\S+)", said, re.M)]
     unfinished = set(re.findall(r"^\[ RUN      \] (\S+)", said, re.M)) - {test.name for test in tests}
