@@ -16,7 +16,7 @@ PACKAGE_HOST = re.compile(r"\b([\w-]+\.)*(debian\.(org|net)|ubuntu\.com|pypi\.or
                           r"|golang\.org|pkg\.dev|rubygems\.org|docker\.(io|com)|jfrog\.io)\b", re.I)
 URL_HOST = re.compile(r"\bhttps?://(\[[^\]]*\]|[^/\s:\"'`)>\]},;\\]*)")
 
-# Hosts that a URL may name, and why.  Addresses and names made for documentation need no entry.
+# Hosts that a URL may name, and why.  Numeric addresses and names made for documentation need no entry.
 HOSTS = {
     "cr.yp.to": "papers", "datatracker.ietf.org": "standards", "www.rfc-editor.org": "standards",
     "json-schema.org": "names a schema dialect", "www.iana.org": "registries", "www.wireguard.com": "the paper",
@@ -41,8 +41,8 @@ def known_host(host):
     if not host or re.search(r"[{$%<*&]", host) or host in HOSTS or host == "localhost" or "." not in host and ":" not in host:
         return True
     try:
-        address = ipaddress.ip_address(host.strip("[]"))
-        return True if not address.is_global else str(address) in ("1.1.1.1",)
+        ipaddress.ip_address(host.strip("[]"))
+        return True
     except ValueError:
         return re.search(r"(^|\.)(example(\.(com|net|org))?|test|invalid|local)$", host) is not None
 
