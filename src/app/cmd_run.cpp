@@ -18,7 +18,7 @@ constexpr unsigned kTunnelOverhead = 32, kOuterHeaders = 28, kLink = 1500;
 
 struct RunFlags {
   NodeFlags node;
-  std::string group = "default", device;
+  std::string group = "run-" + std::to_string(getpid()), device;
   unsigned wait_seconds = 20;
   std::vector<std::string> program;
 };
@@ -125,8 +125,7 @@ void add_run(CLI::App& app, Program& program) {
   auto f = std::make_shared<RunFlags>();
   add_node_flags(*cmd, f->node);
   add_client_flags(*cmd, f->node);
-  cmd->add_option("--group", f->group, "programs of one group share a circuit and an exit")
-      ->capture_default_str()
+  cmd->add_option("--group", f->group, "what `status` and `hop` call this program; each has a circuit of its own")
       ->check(CLI::Validator(
           [](std::string& s) {
             return s.empty() || s.size() > 64 ? std::string("must have 1 to 64 characters") : std::string();

@@ -48,6 +48,9 @@ Result<json> NodeDaemon::attach(Request& r) {
   if (!fd || !state) return fail("attach needs a packet device and its descriptor");
   TRY(auto device, shell::PacketDevice::decode(std::move(fd), *state));
   const auto kind = device.kind();
+  if (const auto held = groups_.find(group); held != groups_.end() && held->second.owner != r.from) {
+    return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
+  }
   let_go(group);
   TRY(const TunId tun, driver_->attach(std::move(device)));
   groups_[group] = {tun, r.from, kind};

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/discovery/descriptor.h"
+#include "crypto/warm_up.h"
 #include "shell/config/atomic_file.h"
 #include "shell/exit/kernel_exit.h"
 #include "shell/exit/rootless_exit.h"
@@ -90,6 +91,7 @@ Result<void> NodeDaemon::start_exit() {
 }
 
 Result<void> NodeDaemon::start() {
+  crypto::warm_up();
   started_ = reactor_.now().mono;
   watch_signals();
   own_ = shell::read_own_addresses();
@@ -100,7 +102,7 @@ Result<void> NodeDaemon::start() {
   if (exit_) {
     driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); },
                       [this](const node::ExitLease& l) {
-                        l.mtu != 0 ? exit_->set_mtu(l.number, l.mtu) : exit_->forget(l.number);
+                        l.mtu ? exit_->set_mtu(l.number, *l.mtu) : exit_->forget(l.number);
                       });
   }
   driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });

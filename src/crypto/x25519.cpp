@@ -55,4 +55,9 @@ Result<Secret<32>, DhError> x25519(const PrivateKey& ours, const PublicKey& thei
   return out;
 }
 
+bool is_low_order(const PublicKey& key) {
+  // Clamped scalars are multiples of 8, so any of them takes such a point to zero.
+  return !x25519(PrivateKey(ByteArray<32>{8}), key).ok();
+}
+
 }  // namespace macrovpn::crypto

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "crypto/x25519.h"
+
 namespace macrovpn::discovery {
 namespace {
 
@@ -132,7 +134,7 @@ Result<void> parse_field(Tag tag, Bytes value, Body& out) {
       return {};
     case Tag::wireguard:
       out.relay.wireguard.bytes = r.fixed<32>();
-      if (out.relay.wireguard == PublicKey{}) return malformed("a WireGuard key of zeros");
+      if (crypto::is_low_order(out.relay.wireguard)) return malformed("a WireGuard key of low order");
       return {};
     case Tag::flags:
       out.relay.flags.bits = r.le16();

@@ -160,7 +160,8 @@ void Tunnels::Impl::confirm(Mono now, Peer& p, const Route& from, Out& out) {
   } else {
     if (!std::exchange(p.ephemeral.confirmed, true)) half_open.remove(p.ephemeral.caller);
     p.ephemeral.half_open_until = kNever;
-    p.route = from;
+    // Whoever repeats the first packet faster must not pull a relayed session to himself.
+    if (!p.ephemeral.fixed_route) p.route = from;
   }
   p.last_received = now;
   out.events.push_back(SessionUp{p.ref, first});

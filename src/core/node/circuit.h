@@ -21,6 +21,7 @@ struct Hop {
   Duration up_after{};    // since the first packet of the build
   Duration round_trip{};  // of the newest ping
   ByteArray<32> challenge{};
+  bool sent_cookie = false;
   bool bound = false;  // proved that its identity and WireGuard keys belong together
 };
 
@@ -39,6 +40,7 @@ struct Circuit {
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   bool granted = false;
+  bool move_told = false;
   uint8_t lease_flags = 0;
   Mono asked_lease = kNever;
   uint16_t mtu = 0;
@@ -72,6 +74,7 @@ struct Group {
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   std::vector<PeerId> avoid;    // middles of the circuit that is being left
+  int exit_failures = 0;              // builds that got as far as the hop before the exit
   int failed_builds = 0;        // since the last success
   Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;

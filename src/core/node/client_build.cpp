@@ -28,7 +28,14 @@ void ClientSide::save_guards(Effects& fx) {
 void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx) {
   guards_.drop_expired(now.wall);
   bool changed = false;
-  while (guards_.wants_more()) {
+  const auto usable = [&] {
+    return std::count_if(relays.begin(), relays.end(), [&](const RelayInfo* r) {
+      const auto& have = guards_.all();
+      return routing::fits(*r, routing::Role::guard) &&
+             std::any_of(have.begin(), have.end(), [&](const auto& g) { return g.id == r->id; });
+    });
+  };
+  while (static_cast<size_t>(usable()) < peers::GuardSet::kPrimary) {  // absent ones stay in the sample: they may return
     std::vector<const RelayInfo*> fresh;
     for (const RelayInfo* r : relays) {
       const auto& have = guards_.all();
@@ -45,6 +52,7 @@ void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays
                   "your entry relays fail on purpose."});
       break;
     }
+    if (added != peers::GuardSet::Add::added) break;
     changed = true;
   }
   if (changed) save_guards(fx);
@@ -85,7 +93,7 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   }
   auto path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
   if (path.ok() || request.avoid.empty()) return path;
-  request.avoid.clear();  // a middle that failed is better than no circuit
+  request.avoid.clear();  // a relay that failed is better than no circuit
   return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
 }
 
@@ -115,16 +123,25 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
       std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
   c.hop_by_hop |= prekeys_missing;
   c.gives_up = now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(path.size()) : 1);
-  add_peers(now, c);
+  if (const auto added = add_peers(now, c); !added.ok()) {
+    if (group != nullptr) group->replacement = {};
+    destroy(id);
+    return added.failure();
+  }
   begin_build(now, c);
   return id;
 }
 
-void ClientSide::add_peers(Now now, Circuit& c) {
+Result<void> ClientSide::add_peers(Now now, Circuit& c) {
   for (size_t i = 0; i < c.hops.size(); i++) {
     Hop& hop = c.hops[i];
     if (i == 0 && c.shares_guard) {
       if (const auto link = links_.find(hop.relay.id); link != links_.end()) {
+        const auto info = s_.tunnels.info(link->second.peer);
+        if (link->second.up && !(info && info->established)) {  // lapsed while nobody used it
+          link->second.up = false;
+          link->second.building = c.id;
+        }
         hop.peer = link->second.peer;
         hop.our_key = link->second.our_key;
         hop.up = link->second.up;
@@ -143,7 +160,10 @@ void ClientSide::add_peers(Now now, Circuit& c) {
     }
     const KeyPair ours = crypto::x25519_generate(s_.rng);
     const auto peer = s_.tunnels.add_hop(now.mono, {ours, hop.relay.wireguard, route});
-    MV_ASSERT(peer.ok());
+    if (!peer.ok()) {
+      banned_.insert(hop.relay.id);
+      return fail("a relay's key cannot be used, or there are too many circuits at once");
+    }
     hop.peer = *peer;
     hop.our_key = ours.pub;
     if (i == 0 && c.shares_guard) {
@@ -152,6 +172,7 @@ void ClientSide::add_peers(Now now, Circuit& c) {
       hop_of_[hop.peer] = {c.id, i};
     }
   }
+  return {};
 }
 
 void ClientSide::begin_build(Now now, Circuit& c) {

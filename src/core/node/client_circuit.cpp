@@ -20,9 +20,13 @@ Group* ClientSide::group_of(TunId tun) {
   return it == groups_.end() ? nullptr : &it->second;
 }
 
-bool ClientSide::any_ready() const {
-  return std::any_of(circuits_.begin(), circuits_.end(),
-                     [](const auto& c) { return c.second.state == Circuit::State::ready; });
+bool ClientSide::protects() const {
+  const auto is_ready = [](const auto& c) { return c.second.state == Circuit::State::ready; };
+  if (groups_.empty()) return std::any_of(circuits_.begin(), circuits_.end(), is_ready);
+  return std::all_of(groups_.begin(), groups_.end(), [&](const auto& g) {
+    const auto c = circuits_.find(g.second.active);
+    return c != circuits_.end() && is_ready(*c);
+  });
 }
 
 // ---- coming up
@@ -81,21 +85,16 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
   ask_binding(now, c);
   fx.events.push_back(CircuitReady{c.id, c.tun});
-  if (Group* g = group_of(c.tun)) give_to_group(now, c, *g, fx);
+  if (Group* g = group_of(c.tun)) give_to_group(now, c, *g);
 }
 
-void ClientSide::give_to_group(Now now, Circuit& c, Group& g, Effects& fx) {
+void ClientSide::give_to_group(Now now, Circuit& c, Group& g) {
   const CircuitId old = g.active;
-  if (c.resumes) {
-    const Duration after = g.trouble_since == kNever ? Duration::zero() : now.mono - g.trouble_since;
-    fx.events.push_back(LeaseMoved{g.tun, after});
-  }
   c.tun = g.tun;
   c.gives_up = kNever;
   g.active = c.id;
   g.replacement = {};
-  g.failed_builds = 0;
-  g.trouble_since = kNever;
+  g.failed_builds = g.exit_failures = 0;
   g.retry_at = kNever;
   g.avoid.clear();
   if (c.granted) {  // a spare that has its lease already
@@ -114,10 +113,11 @@ void ClientSide::on_control(Now now, PeerRef peer, Bytes payload, Effects& fx) {
   CircuitId id{};
   size_t hop = 0;
   const auto own = hop_of_.find(peer);
-  if (own != hop_of_.end()) std::tie(id, hop) = own->second;
+  const bool is_own = own != hop_of_.end();
+  if (is_own) std::tie(id, hop) = own->second;
   routing::FrameReader reader(payload);
   while (const auto f = reader.next()) {
-    if (own != hop_of_.end()) {
+    if (is_own) {
       if (Circuit* c = find(id)) on_frame(now, *c, hop, *f, fx);
       continue;
     }
@@ -159,8 +159,7 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   const bool from_exit = hop + 1 == c.hops.size();
   if (!from_exit && e.leg.value != 0 && e.leg != c.hops[hop + 1].leg) return;  // another circuit's leg
   if (e.code == ErrorCode::early_refused) {
-    if (c.state != Circuit::State::building || (hop == 0 && c.hops[0].up && e.leg.value == 0 && c.hop_by_hop))
-      return;
+    if (c.state != Circuit::State::building || c.hop_by_hop) return;  // one refusal is all there can be
     c.hop_by_hop = true;
     c.gives_up = now.mono + build_timeout_.current() * static_cast<int>(c.hops.size());
     if (!c.hops[hop].up) return;  // its response is on the way; hop_up() goes on
@@ -181,12 +180,12 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   if (c.state == Circuit::State::draining) return;
   if (Group* g = group_of(c.tun); g != nullptr && from_exit) {
     g->has_lease = false;  // this exit will not serve us
-    g->avoid.push_back(c.exit().relay.id);
+    avoid(*g, c.exit().relay.id);
   }
   circuit_failed(now, c.id, fx);
 }
 
-void ClientSide::on_granted(Now, Circuit& c, const routing::GrantedFrame& f, Effects& fx) {
+void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx) {
   c.granted = true;
   c.asked_lease = kNever;
   c.lease = f.id;
@@ -195,6 +194,12 @@ void ClientSide::on_granted(Now, Circuit& c, const routing::GrantedFrame& f, Eff
   Group* g = group_of(c.tun);
   if (g == nullptr || g->active != c.id) return;
   if (g->has_lease && g->lease != f.id) fx.events.push_back(LeaseLost{g->tun});
+  if (c.resumes && g->lease == f.id && !c.move_told) {
+    c.move_told = true;
+    const bool trouble = g->trouble_since != kNever;
+    fx.events.push_back(LeaseMoved{g->tun, trouble ? now.mono - g->trouble_since : Duration::zero()});
+  }
+  g->trouble_since = kNever;
   g->has_lease = true;
   g->exit = c.exit().relay.id;
   g->lease = f.id;
@@ -213,6 +218,8 @@ void ClientSide::ping(Now now, Circuit& c, size_t hop, uint16_t size) {
   }
   c.pings[id] = {hop, now.mono, size};
   const size_t least = routing::kFrameHeader + 8;
+  // No size of its own by which a link's observer could tell pings, or follow one along the circuit.
+  if (size == 0) size = static_cast<uint16_t>(least + s_.rng.below(kPingPadding));
   const size_t padding = size > least ? size - least : 0;
   s_.egress.frame(c.hops[hop].peer, routing::write_ping(FrameType::ping, {id, padding}));
   if (hop + 1 == c.hops.size()) c.live.pinged(now.mono);
@@ -344,6 +351,9 @@ void ClientSide::on_deadline(Now now, Effects& fx) {
 }
 
 void ClientSide::handshake_failed(Now now, PeerRef peer, Effects& fx) {
+  for (const auto& [guard, link] : links_) {
+    if (link.peer == peer) return drop_link(guard, {});
+  }
   std::vector<CircuitId> over;
   for (const auto& [id, c] : circuits_) {
     if (std::any_of(c.hops.begin(), c.hops.end(), [&](const Hop& h) { return h.peer == peer; }))
@@ -359,56 +369,76 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   if (c == nullptr) return;
   const bool was_building =
       c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
-  const PeerId guard = c->hops[0].relay.id;
   const TunId tun = c->tun;
   Group* g = group_of(tun);
   if (g != nullptr) {
-    for (size_t i = 1; i + 1 < c->hops.size(); i++) g->avoid.push_back(c->hops[i].relay.id);
+    for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
     if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
-    if (was_building) g->failed_builds++;
+    if (was_building) {
+      g->failed_builds++;
+      // Only silence behind a hop that answered says something about the exit.
+      const size_t n = c->hops.size();
+      if (n == 1 || (c->hops[n - 2].up && !c->exit().up)) g->exit_failures++;
+    }
     if (g->active == id) g->active = {};
     if (g->replacement == id) g->replacement = {};
   }
-  bool drop_link = false;
-  if (was_building && c->state == Circuit::State::building) {
+  if (c->state == Circuit::State::building) {
     build_timeout_.failed();
-    if (const auto link = links_.find(guard); link != links_.end()) {
-      drop_link = !link->second.up || ++link->second.lost_builds >= 2;
-    }
+    blame_guard(now, *c, fx);
   }
   destroy(id);
-  if (drop_link) {
-    guards_.failed(guard, now.mono);
-    save_guards(fx);
-    const auto link = links_.find(guard);
-    const PeerRef peer = link->second.peer;
-    links_.erase(link);
-    std::vector<CircuitId> others;
-    for (const auto& [other, oc] : circuits_) {
-      if (oc.shares_guard && oc.hops[0].peer == peer) others.push_back(other);
-    }
-    for (const CircuitId other : others) circuit_failed(now, other, fx);
-    doomed_.push_back(peer);
-  }
   if (tun.value == 0) {
     spare_failures_ = std::min(spare_failures_ + 1, 6);
     retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
   } else if (Group* again = group_of(tun)) {
-    rebuild(now, *again, fx);
+    if (again->failed_builds < 2) return rebuild(now, *again, fx);
+    again->retry_at = now.mono + 100ms * (1 << std::min(again->failed_builds, 6));
   }
+}
+
+void ClientSide::avoid(Group& g, const PeerId& id) {
+  if (std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end()) return;
+  if (g.avoid.size() >= kMaxAvoided) g.avoid.erase(g.avoid.begin());
+  g.avoid.push_back(id);
+}
+
+// A build failed.  The guard is to blame only if it was silent itself: else a dead relay behind it, or a hostile one,
+// could make a client give up its guards.
+void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
+  const auto link = links_.find(c.hops[0].relay.id);
+  if (!c.shares_guard || link == links_.end() || link->second.peer != c.hops[0].peer) return;
+  const auto info = s_.tunnels.info(link->second.peer);
+  const bool silent = !info || !info->established || info->last_received < c.build_started;
+  if (link->second.up && (!silent || ++link->second.lost_builds < 2)) return;
+  guards_.failed(c.hops[0].relay.id, now.mono);
+  save_guards(fx);
+  drop_link(c.hops[0].relay.id, c.id);
+}
+
+// The session with a guard is over.  The circuits in it end at the next deadline, one by one.
+void ClientSide::drop_link(const PeerId& guard, CircuitId but) {
+  const auto link = links_.find(guard);
+  if (link == links_.end()) return;
+  for (auto& [id, c] : circuits_) {
+    if (id != but && c.shares_guard && c.hops[0].peer == link->second.peer) c.gives_up = kLongAgo;
+  }
+  doomed_.push_back(link->second.peer);
+  links_.erase(link);
 }
 
 void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
   g.retry_at = kNever;
   if (g.replacement.value != 0) return;
-  if (g.has_lease && g.failed_builds >= kBuildsBeforeNewExit) {
+  if (g.has_lease && g.exit_failures >= kBuildsBeforeNewExit) {
     g.has_lease = false;
-    g.avoid.push_back(g.exit);
+    g.exit_failures = 0;
+    avoid(g, g.exit);
     fx.events.push_back(LeaseLost{g.tun});
   }
   if (!g.has_lease && g.active.value == 0) {
     for (auto& [id, c] : circuits_) {
-      if (c.tun.value == 0 && c.state == Circuit::State::ready) return give_to_group(now, c, g, fx);
+      if (c.tun.value == 0 && c.state == Circuit::State::ready) return give_to_group(now, c, g);
     }
   }
   if (const auto started = start_circuit(now, &g, fx); !started.ok()) {
@@ -453,11 +483,34 @@ void ClientSide::destroy(CircuitId id) {
     if (c->hops[i - 1].up) s_.egress.frame(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
   }
   for (size_t i = 0; i < c->hops.size(); i++) {
-    if (i == 0 && c->shares_guard) continue;
+    if ((i == 0 && c->shares_guard) || c->hops[i].peer.value == 0) continue;
     hop_of_.erase(c->hops[i].peer);
     doomed_.push_back(c->hops[i].peer);
   }
+  const PeerId guard = c->hops[0].relay.id;
+  const auto link = links_.find(guard);
+  const bool carried_guard = link != links_.end() && !link->second.up && link->second.building == id;
+  if (carried_guard) drop_link(guard, id);  // nobody else would finish its handshake
   circuits_.erase(id);
+}
+
+// A relay under load wants its cookie in the initiation: asked again, once per hop.
+void ClientSide::cookie_came(Now now, const Route& from) {
+  for (auto& [id, c] : circuits_) {
+    if (c.state != Circuit::State::building) continue;
+    for (size_t i = 0; i < c.hops.size(); i++) {
+      Hop& hop = c.hops[i];
+      const auto info = s_.tunnels.info(hop.peer);
+      const bool same = info && info->route.kind == from.kind && info->route.endpoint == from.endpoint &&
+                        info->route.carrier == from.carrier && info->route.leg == from.leg;
+      if (!same || hop.up || hop.sent_cookie) continue;
+      hop.sent_cookie = true;
+      c.gives_up = std::max(c.gives_up, now.mono + build_timeout_.current());
+      if (i == 0) return begin_build(now, c);
+      c.hop_by_hop = true;
+      return extend_next(now, c, i);
+    }
+  }
 }
 
 void ClientSide::after_flush() {
@@ -473,7 +526,7 @@ Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
     if ((tun.value != 0 && id != tun) || g.replacement.value != 0) continue;
     if (const Circuit* c = find(g.active)) {
       g.avoid.clear();
-      for (size_t i = 1; i + 1 < c->hops.size(); i++) g.avoid.push_back(c->hops[i].relay.id);
+      for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(g, c->hops[i].relay.id);
     }
     TRY(const CircuitId started, start_circuit(now, &g, fx));
     static_cast<void>(started);

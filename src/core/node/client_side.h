@@ -20,7 +20,9 @@ inline constexpr size_t kMaxGroups = 256;
 inline constexpr Duration kDrain = 3s;  // an old circuit still receives for that long after a hop
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
-inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: failures until its exit is given up
+inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
+inline constexpr size_t kMaxAvoided = 32;
+inline constexpr uint64_t kPingPadding = 320;
 
 class ClientSide {
  public:
@@ -49,7 +51,9 @@ class ClientSide {
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
   const std::map<TunId, Group>& groups() const { return groups_; }
   const peers::GuardSet& guards() const { return guards_; }
-  bool any_ready() const;
+  // Every program has a circuit that carries its packets; without programs: one is ready.
+  bool protects() const;
+  void cookie_came(Now now, const Route& from);
   // Peers of destroyed circuits go only after their last frames were sealed.
   void after_flush();
   void check_invariants() const;
@@ -68,7 +72,7 @@ class ClientSide {
   Result<std::vector<const RelayInfo*>> pinned_path(Now now) const;
   void refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx);
   Result<CircuitId> start_circuit(Now now, Group* group, Effects& fx);
-  void add_peers(Now now, Circuit& c);
+  Result<void> add_peers(Now now, Circuit& c);
   void begin_build(Now now, Circuit& c);
   void build_in_one_round_trip(Now now, Circuit& c);
   void extend_next(Now now, Circuit& c, size_t next);
@@ -78,7 +82,7 @@ class ClientSide {
   // client_circuit.cpp
   void hop_up(Now now, Circuit& c, size_t index, Effects& fx);
   void ready(Now now, Circuit& c, Effects& fx);
-  void give_to_group(Now now, Circuit& c, Group& g, Effects& fx);
+  void give_to_group(Now now, Circuit& c, Group& g);
   void on_frame(Now now, Circuit& c, size_t hop, const routing::Frame& f, Effects& fx);
   void on_error(Now now, Circuit& c, size_t hop, const routing::ErrorFrame& e, Effects& fx);
   void on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx);
@@ -88,6 +92,9 @@ class ClientSide {
   void probe_mtu(Now now, Circuit& c);
   void ask_binding(Now now, Circuit& c);
   void circuit_failed(Now now, CircuitId id, Effects& fx);
+  void blame_guard(Now now, const Circuit& c, Effects& fx);
+  void drop_link(const PeerId& guard, CircuitId but);
+  static void avoid(Group& g, const PeerId& id);
   void drain(Now now, CircuitId id);
   void destroy(CircuitId id);
   void rebuild(Now now, Group& g, Effects& fx);

@@ -1,5 +1,6 @@
 // What goes into and comes out of a Node.  Outputs are appended to the Effects that the driver passes in.
 #pragma once
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -54,10 +55,10 @@ struct Warning {
 using NodeEvent =
     std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
 
-// For the exit's network: a lease took effect with this MTU, or (MTU 0) was forgotten.
+// For the exit's network: a lease took effect with this MTU, or (no MTU) was forgotten.
 struct ExitLease {
   routing::LeaseNumber number;
-  uint16_t mtu = 0;
+  std::optional<uint16_t> mtu;
 };
 
 struct Effects {

@@ -14,7 +14,10 @@ void ExitSide::refuse(PeerRef session, ErrorCode code) {
 void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when,
                         Effects& fx) {
   const auto f = routing::read_lease(body);
-  if (!f) return;
+  if (!f || f->mtu < kLeastMtu || f->mtu > kPacketMax) {
+    counters_.refused++;
+    return;
+  }
   if (!s_.config.relay->exit) return refuse(session, ErrorCode::no_exit);
   if (when == When::now && (f->flags & routing::kLeaseResume) == 0) {
     // The client asks again because GRANTED was lost.
@@ -73,7 +76,7 @@ void ExitSide::on_exit_packets(std::span<Packet> packets) {
 void ExitSide::on_deadline(Now now, Effects& fx) {
   std::vector<routing::LeaseNumber> forgotten;
   leases_.expire(now.mono, forgotten);
-  for (const routing::LeaseNumber n : forgotten) fx.exit_leases.push_back({n, 0});
+  for (const routing::LeaseNumber n : forgotten) fx.exit_leases.push_back({n, std::nullopt});
 }
 
 }  // namespace macrovpn::node

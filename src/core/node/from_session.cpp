@@ -12,6 +12,9 @@ using routing::PayloadKind;
 
 namespace {
 
+// Frames taken from one payload: each may be answered by a datagram of its own.
+constexpr int kMostFrames = 4;
+
 // The length that an IP packet claims; what follows is padding.
 size_t ip_size(Bytes p) {
   if (p[0] >> 4 == 4) return p.size() >= 20 ? load_be16(&p[2]) : 0;
@@ -61,7 +64,11 @@ void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effect
       if (from_above && client_) return client_->on_control(now, peer, packet.bytes(), fx);
       if (from_below && relay_) {
         routing::FrameReader reader(packet.bytes());
-        while (const auto f = reader.next()) on_request(now, peer, *f, fx);
+        for (int n = 0; n < kMostFrames; n++) {
+          const auto f = reader.next();
+          if (!f) return;
+          on_request(now, peer, *f, fx);
+        }
         return;
       }
       break;
@@ -113,16 +120,16 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
     case FrameType::release:
       return exit_->on_release(now, peer, f.body);
     case FrameType::bind:
-      return answer_bind(peer, f.body);
+      return answer_bind(now, peer, f.body);
     default:
       counters_.bad_payload++;
   }
 }
 
-void Node::answer_bind(PeerRef peer, Bytes body) {
+void Node::answer_bind(Now now, PeerRef peer, Bytes body) {
   const auto challenge = routing::read_bind(body);
   const auto info = tunnels_.info(peer);
-  if (!challenge || !info || !config_.identity) return;
+  if (!challenge || !info || !config_.identity || !relay_->may_sign(now, peer)) return;
   const auto signature = discovery::sign_binding(*config_.identity, *challenge, info->key,
                                                  config_.wireguard.pub, info->handshake_hash);
   egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));

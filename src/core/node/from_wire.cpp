@@ -60,7 +60,8 @@ void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
   if (h->type == MessageType::response) {
     static_cast<void>(tunnels_.on_response(now, from, h->message, out));
   } else {
-    static_cast<void>(tunnels_.on_cookie_reply(now, from, h->message));
+    const auto drop = tunnels_.on_cookie_reply(now, from, h->message);
+    if (drop == encryption::Drop::none && client_) client_->cookie_came(now, from);
   }
   take(out);
   on_tunnel_events(now, fx);
@@ -86,13 +87,13 @@ void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encrypti
   }
   if (upstream->relay) {
     mask = *masks_.pair(directory_.find(*upstream->relay, now.wall)->wireguard);
-    masks_.note_endpoint(d.remote, mask);
   }
   const encryption::Caller caller{Route::udp(d.socket, d.remote, mask), d.packet.size(), upstream->relay};
   encryption::Out out;
   const auto accepted = tunnels_.on_initiation(now, caller, h.message, h.early, out);
   take(out);
   if (accepted.ok()) {
+    if (upstream->relay) masks_.note_endpoint(d.remote, mask);
     const auto info = tunnels_.info(accepted->peer);
     if (relay_ && info && info->kind == encryption::PeerKind::ephemeral) {
       relay_->session_accepted(accepted->peer, *upstream);

@@ -58,6 +58,11 @@ Result<void> Node::hop(Now now, TunId tun, Effects& fx) {
   return r;
 }
 
+void Node::send_frame(Now now, PeerRef session, Bytes frame, Effects& fx) {
+  egress_.frame(session, frame);
+  finish(now, fx);
+}
+
 void Node::directory_changed(Now now, Effects& fx) {
   directory_.expire(now.wall);
   if (client_) client_->directory_changed(now, fx);
@@ -119,7 +124,7 @@ void Node::finish(Now now, Effects& fx) {
 controller::State Node::state() const {
   controller::Facts f;
   f.wanted = client_ != nullptr;
-  f.circuit_ready = client_ && client_->any_ready();
+  f.circuit_ready = client_ && client_->protects();
   f.was_connected = was_connected_;
   return controller::state_of(f);
 }

@@ -43,6 +43,9 @@ class Node {
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
 
+  // For tests of other nodes: a control frame in a session of ours, whatever it says.
+  void send_frame(Now now, PeerRef session, Bytes frame, Effects& fx);
+
   controller::State state() const;
   const ClientSide* client() const { return client_.get(); }
   const RelaySide* relay() const { return relay_.get(); }
@@ -68,7 +71,7 @@ class Node {
   void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
   void on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx);
   void on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
-  void answer_bind(PeerRef peer, Bytes body);
+  void answer_bind(Now now, PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
   // node.cpp
   void finish(Now now, Effects& fx);

@@ -221,6 +221,106 @@ TEST(Node, UsesRelaysThatRestartedAgainWithinSeconds) {
   EXPECT_LT(net.now.mono - asked, 6s);
 }
 
+TEST(Node, EntersARelayUnderLoadByItsCookie) {
+  Net net({.spare_circuits = 0});
+  for (auto& [name, h] : net.hosts) {
+    if (!h->config.relay) continue;
+    h->config.tunnels.load_threshold = 0;  // every initiation must show a cookie
+    net.restart(*h);
+  }
+  EXPECT_NE(net.connect(), nullptr);
+}
+
+TEST(Node, AForgedLeaseMtuIsRefused) {
+  Net net;
+  const Circuit* c = net.connect();
+  ASSERT_NE(c, nullptr);
+  const uint64_t before = net.host_of(c->exit()).node->exit()->counters().refused;
+  for (const uint16_t mtu : {0, 20, 52, 1279, 65535}) {
+    routing::LeaseFrame f;
+    f.mtu = mtu;
+    net.send_frame(net.client(), c->exit().peer, routing::write_lease(f));
+  }
+  net.run_for(1s);
+  EXPECT_EQ(net.host_of(c->exit()).node->exit()->counters().refused, before + 5);
+}
+
+TEST(Node, ADetachedBuildLeavesTheGuardUsable) {
+  Net net({.spare_circuits = 0});
+  net.publish();
+  net.drop = [](const TestWorld::Flight&) { return true; };
+  net.attach(net.client(), kTun);
+  net.run_for(10ms);
+  net.detach(net.client(), kTun);
+  net.drop = {};
+  net.attach(net.client(), TunId{9});
+  EXPECT_TRUE(net.run_until([&] { return net.active(net.client(), TunId{9}) != nullptr; }, 20s));
+  net.check_all();
+}
+
+TEST(Node, AShortOutageLosesNoLease) {
+  Net net;
+  const Circuit* c = net.connect();
+  ASSERT_NE(c, nullptr);
+  const auto lease = c->lease;
+  net.drop = [](const TestWorld::Flight&) { return true; };
+  for (int i = 0; i < 20; i++) {
+    net.send_from_program(net.client(), kTun, question());
+    net.run_for(1s);
+  }
+  net.drop = {};
+  ASSERT_TRUE(net.run_until([&] { return net.count<LeaseMoved>(net.client()) > 0; }, 60s));
+  EXPECT_EQ(net.active(net.client(), kTun)->lease, lease);
+  EXPECT_EQ(net.count<LeaseLost>(net.client()), 0u);
+  net.check_all();
+}
+
+TEST(Node, ALostGrantDoesNotLoseTheLease) {
+  Net net({.spare_circuits = 0});
+  const Circuit* c = net.connect();
+  ASSERT_NE(c, nullptr);
+  const auto lease = c->lease;
+  net.hop(net.client());
+  net.run_until([&] { return net.count<CircuitReady>(net.client()) == 2; }, 10s);
+  net.drop = [&](const TestWorld::Flight& f) { return f.to == &net.client(); };  // GRANTED with the new secret is lost
+  net.run_for(200ms);
+  net.drop = {};
+  net.hop(net.client());
+  net.run_for(5s);
+  EXPECT_EQ(net.count<LeaseLost>(net.client()), 0u);
+  ASSERT_NE(net.active(net.client(), kTun), nullptr);
+  EXPECT_EQ(net.active(net.client(), kTun)->lease, lease);
+}
+
+TEST(Node, ADeadExitDoesNotCostTheGuard) {
+  Net net;
+  const Circuit* c = net.connect();
+  ASSERT_NE(c, nullptr);
+  const PeerId guard = c->hops[0].relay.id, exit = c->exit().relay.id;
+  net.host_of(c->exit()).dead = true;
+  net.send_from_program(net.client(), kTun, question());
+  ASSERT_TRUE(net.run_until(
+      [&] { return net.active(net.client(), kTun) != nullptr && net.active(net.client(), kTun)->exit().relay.id != exit; }, 120s));
+  EXPECT_EQ(net.active(net.client(), kTun)->hops[0].relay.id, guard);
+}
+
+TEST(Node, ARelayedInitiationsBudgetHolds) {
+  Net net({.spare_circuits = 0});
+  const Circuit* c = net.connect();
+  ASSERT_NE(c, nullptr);
+  auto& guard = net.host_of(c->hops[0]);
+  const uint64_t before = guard.node->relay()->counters().extended;
+  ByteArray<148> garbage{1};
+  for (uint32_t i = 1; i <= 200; i++) {
+    store_le32(&garbage[4], i);
+    net.send_frame(net.client(), c->hops[0].peer,
+                   routing::write_extend(c->hops[1].relay.id, 0, routing::write_element(garbage, {1000 + i}, {})));
+  }
+  net.run_for(100ms);
+  EXPECT_LE(guard.node->relay()->counters().extended - before, 42u);
+  EXPECT_GE(guard.node->relay()->counters().extended - before, 30u);
+}
+
 TEST(Node, ARelayAnswersAStockWireGuardInitiationWithAPlainResponse) {
   Net net;
   auto& relay = *net.hosts["r0"];

@@ -177,6 +177,12 @@ void TestWorld::send_from_program(Host& client, TunId tun, Bytes packet) {
   apply(client, fx);
 }
 
+void TestWorld::send_frame(Host& from, PeerRef session, Bytes frame) {
+  Effects fx;
+  from.node->send_frame(now, session, frame, fx);
+  apply(from, fx);
+}
+
 void TestWorld::send_datagram(Host& from, Host& to, Bytes datagram) {
   Flight f{&from, &to, kListenSocket, {datagram.begin(), datagram.end()}};
   f.bytes.push_back(kListenSocket.value);

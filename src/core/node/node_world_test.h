@@ -41,6 +41,7 @@ class TestWorld {
   bool run_until(const std::function<bool()>& done, Duration at_most);
   void send_from_program(Host& client, TunId tun, Bytes packet);
   void send_from_exit(Host& exit, Bytes packet);
+  void send_frame(Host& from, PeerRef session, Bytes frame);  // a control frame of the test's own making
   void send_datagram(Host& from, Host& to, Bytes datagram);  // forged: as if `from` had sent it
   template <class Event>
   size_t count(const Host& h) const {

@@ -38,6 +38,11 @@ void RelaySide::session_gone(PeerRef peer) {
   legs_.close_all(peer);
 }
 
+bool RelaySide::may_sign(Now now, PeerRef upstream) {
+  const auto it = upstreams_.find(upstream);
+  return it != upstreams_.end() && it->second.signatures.take(now.mono);
+}
+
 void RelaySide::error(PeerRef upstream, ErrorCode code, LegNumber leg) {
   counters_.refused++;
   s_.egress.frame(upstream, routing::write_error(code, leg));
@@ -86,6 +91,7 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routi
                                           const routing::Element& element) {
   const auto from = upstreams_.find(upstream);
   if (from == upstreams_.end()) return Failure{ErrorCode::refused_endpoint};
+  if (!from->second.handshakes.take(now.mono)) return Failure{ErrorCode::full};
   const size_t size = element.message.size() + encryption::kLengthFieldSize + element.early.size();
   if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram)
     return Failure{ErrorCode::too_deep};
@@ -127,6 +133,7 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
   }
   packet.truncate(size);
   if (type == MessageType::initiation) {
+    if (!upstreams_.at(upstream).handshakes.take(now.mono)) return error(upstream, ErrorCode::full, leg->number);
     if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes()));
         !r.ok()) {
       error(upstream, r.error(), leg->number);

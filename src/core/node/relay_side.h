@@ -1,6 +1,7 @@
 // RelaySide: carrying other people's circuits.  What it learns: the address of the session before and the
 // relay after; never both ends (docs/threat-model.md).
 #pragma once
+#include <algorithm>
 #include <map>
 
 #include "core/node/shared.h"
@@ -9,9 +10,25 @@
 namespace macrovpn::node {
 
 // How a session came to us.
+// At most `burst` at once and one each `interval` on average (GCRA, ITU-T I.371).
+struct Allowance {
+  Duration interval;
+  int burst;
+  Mono used_until = kLongAgo;
+  bool take(Mono now) {
+    const Mono base = std::max(used_until, now);
+    if (base - now > interval * (burst - 1)) return false;
+    used_until = base + interval;
+    return true;
+  }
+};
+
 struct Upstream {
   unsigned relays_before = 0;
   std::optional<PeerId> relay;  // the one before us, if its trailer verified
+  // What one caller may make us do: initiations sent on in our name, signatures.
+  Allowance handshakes{100ms, 40};
+  Allowance signatures{1s, 8};
 };
 inline constexpr unsigned kMostRelaysBefore = 4;
 
@@ -29,6 +46,8 @@ class RelaySide {
 
   // An EXTEND, from early data or from a session.  Answers ERROR itself.
   void on_extend(Now now, PeerRef upstream, Bytes body);
+  // Whether the caller may have another signature now.
+  bool may_sign(Now now, PeerRef upstream);
   void on_close(PeerRef upstream, LegNumber leg) { legs_.close(upstream, leg); }
   // A relayed message coming down from `upstream`, with the leg in its reserved bytes.
   void on_relayed_down(Now now, PeerRef upstream, Packet packet);

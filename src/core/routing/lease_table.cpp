@@ -14,10 +14,17 @@ Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& f
   Pending p{frame, {}};
   if ((frame.flags & kLeaseResume) != 0) {
     Lease* lease = find(frame.id);
-    if (lease == nullptr || !equal_constant_time(resume_mac(lease->secret, h1), frame.resume_mac)) {
+    if (lease == nullptr) return Failure{ErrorCode::no_such_lease};
+    const auto made_with = [&](const Secret<32>& secret) {
+      return equal_constant_time(resume_mac(secret, h1), frame.resume_mac);
+    };
+    if (made_with(lease->secret)) {
+      p.used = lease->secret;
+    } else if (lease->previous && made_with(*lease->previous)) {
+      p.used = lease->previous;
+    } else {
       return Failure{ErrorCode::no_such_lease};
     }
-    p.secret_then = lease->secret;
   } else if (leases_.size() >= limits_.leases) {
     return Failure{ErrorCode::full};
   }
@@ -40,9 +47,12 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
   const Pending p = it->second;
   pending_.erase(it);
   LeaseId id = p.frame.id;
-  if (p.secret_then) {
+  if (p.used) {
     Lease* lease = find(id);
-    if (lease == nullptr || !(lease->secret == *p.secret_then)) return Failure{ErrorCode::no_such_lease};
+    if (lease == nullptr || !(lease->secret == *p.used || lease->previous == p.used)) {
+      return Failure{ErrorCode::no_such_lease};
+    }
+    lease->previous = p.used;
     return take(now, session, id, *lease, p.frame.mtu);
   }
   if (leases_.size() >= limits_.leases) return Failure{ErrorCode::full};
@@ -93,10 +103,6 @@ PeerRef LeaseTable::session_of(LeaseNumber number) const {
   if (it == numbers_.end()) return {};
   const Lease& lease = leases_.at(it->second);
   return lease.sessions.empty() ? PeerRef{} : lease.sessions.back();
-}
-
-bool LeaseTable::exists(LeaseNumber number) const {
-  return numbers_.contains(number);
 }
 
 uint16_t LeaseTable::mtu_of(LeaseNumber number) const {

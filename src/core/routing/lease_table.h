@@ -5,9 +5,9 @@
 //   - asked for in a session's early data or a LEASE frame; takes effect when that session is confirmed by a
 //   packet
 //     (an initiation can be replayed, a confirmed session cannot);
-//   - a resume must carry a MAC under the lease's present secret over H1 of its own handshake; taking effect
-//   draws a
-//     new secret, so each resume works once, and a second one made with the old secret fails at confirmation;
+//   - a resume must carry a MAC over H1 of its own handshake, under the lease's present secret, or under the
+//     one that the latest resume used: its answer with the new one may be lost.  Taking effect draws a new
+//     secret.  A replayed resume is never confirmed, so it does nothing;
 //   - two sessions at most hold a lease; a third takes the place of the older;
 //   - forgotten 120 s after its last session went.
 #pragma once
@@ -52,7 +52,6 @@ class LeaseTable {
   std::optional<Taken> granted(PeerRef session) const;
   LeaseNumber lease_of(PeerRef session) const;  // 0: none
   PeerRef session_of(LeaseNumber) const;        // the newest; nobody if none is left
-  bool exists(LeaseNumber) const;
   uint16_t mtu_of(LeaseNumber) const;
   void release(Mono now, PeerRef session, const LeaseId&);  // by its holder: forgotten at once
   void session_gone(Mono now, PeerRef session);
@@ -65,13 +64,14 @@ class LeaseTable {
   struct Lease {
     LeaseNumber number;
     Secret<32> secret;
+    std::optional<Secret<32>> previous;  // what the latest resume used
     uint16_t mtu = 0;
     std::vector<PeerRef> sessions;  // oldest first, at most kSessionsPerLease
     Mono dies = kNever;
   };
   struct Pending {
     LeaseFrame frame;
-    std::optional<Secret<32>> secret_then;  // resume: the secret that the MAC was checked under
+    std::optional<Secret<32>> used;  // resume: the secret that the MAC was made with
   };
   LeaseNumber free_number();
   Lease* find(const LeaseId&);

@@ -115,7 +115,8 @@ bool diverse(const RelayInfo& a, const RelayInfo& b, const Network& network) {
 
 const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng& rng) {
   if (candidates.empty()) return nullptr;
-  const uint64_t cap = median_bandwidth(candidates) * 4;
+  constexpr uint64_t kMost = uint64_t{1} << 40;  // no sum of claims comes near an overflow
+  const uint64_t cap = std::min(median_bandwidth(candidates), kMost) * 4;
   uint64_t total = 0;
   for (const RelayInfo* r : candidates) total += weight_of(*r, cap, now);
   uint64_t at = rng.below(total);

@@ -55,6 +55,7 @@ void PacketOutput::push_fragments(const Packet& header, Bytes transport, uint16_
   const bool v4 = header.data()[0] >> 4 == 4;
   const uint32_t id = fragment_id_++;
   const size_t fixed = header.size() + (v4 ? 0 : 8);
+  if (mtu < fixed + 8) return;
   const size_t step = (mtu - fixed) & ~size_t{7};
   for (size_t at = 0; at < transport.size(); at += step) {
     const Bytes part = transport.subspan(at, std::min(step, transport.size() - at));
