@@ -64,12 +64,22 @@ struct Draw {
         where([&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); });
     return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
   }
-  const RelayInfo* guard() {
-    for (const PeerId& g : request.guards) {
-      const auto found = where([&](const RelayInfo& r) { return r.id == g && fits(r, Role::guard); });
-      if (!found.empty()) return found.front();
+  // Exit and middles behind what is chosen already.
+  Result<std::vector<const RelayInfo*>> complete() {
+    std::vector<const RelayInfo*> path = chosen;
+    const RelayInfo* last = exit();
+    if (last == nullptr) return fail("no exit relay is known that fits; add descriptors or widen the region");
+    chosen.push_back(last);
+    for (size_t i = 2; i < request.hops; i++) {
+      const RelayInfo* next = middle();
+      if (next == nullptr) {
+        return fail("too few middle relays in different networks are known; add descriptors");
+      }
+      chosen.push_back(next);
+      path.push_back(next);
     }
-    return nullptr;
+    path.push_back(last);
+    return path;
   }
   const RelayInfo* middle() {
     const auto usable = [&](const RelayInfo& r) {
@@ -132,28 +142,21 @@ Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request,
                                                   std::span<const RelayInfo* const> relays,
                                                   const Network& network, Wall now, Rng& rng) {
   MV_ASSERT(request.hops >= 1 && request.hops <= kMaxHops);
-  Draw draw{request, relays, network, now, rng, {}};
-  // Guard first: it is fixed for months, so the rest adapts to it.
-  const RelayInfo* guard = nullptr;
-  if (request.hops > 1) {
-    guard = draw.guard();
-    if (guard == nullptr) return fail("no entry relay is known that fits; add descriptors of relays");
-    draw.chosen.push_back(guard);
+  if (request.hops == 1) return Draw{request, relays, network, now, rng, {}}.complete();
+  // Guard first: it is fixed for months, so the rest adapts to it.  Only where nothing fits behind one (it is the last
+  // exit itself, or in the network of all of them) the next one serves.
+  Result<std::vector<const RelayInfo*>> failed =
+      fail("no entry relay is known that fits; add descriptors of relays");
+  for (const PeerId& id : request.guards) {
+    const auto guard = std::find_if(relays.begin(), relays.end(), [&](const RelayInfo* r) {
+      return r->id == id && fits(*r, Role::guard);
+    });
+    if (guard == relays.end()) continue;
+    auto path = Draw{request, relays, network, now, rng, {*guard}}.complete();
+    if (path.ok()) return path;
+    failed = std::move(path);
   }
-  const RelayInfo* exit = draw.exit();
-  if (exit == nullptr) return fail("no exit relay is known that fits; add descriptors or widen the region");
-  draw.chosen.push_back(exit);
-  std::vector<const RelayInfo*> path;
-  if (guard != nullptr) path.push_back(guard);
-  for (size_t i = 2; i < request.hops; i++) {
-    const RelayInfo* middle = draw.middle();
-    if (middle == nullptr)
-      return fail("too few middle relays in different networks are known; add descriptors");
-    draw.chosen.push_back(middle);
-    path.push_back(middle);
-  }
-  path.push_back(exit);
-  return path;
+  return failed;
 }
 
 }  // namespace macrovpn::routing

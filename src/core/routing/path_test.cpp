@@ -62,6 +62,15 @@ TEST_F(PathTest, TakesTheFirstGuardThatFits) {
   EXPECT_EQ(path->front()->id, relays[7].id);
 }
 
+TEST_F(PathTest, TakesTheNextGuardIfTheFirstIsTheOnlyExit) {
+  add("20.1.0.1", {RelayFlag::guard, RelayFlag::middle, RelayFlag::exit});
+  add("20.2.0.1", {RelayFlag::guard, RelayFlag::middle});
+  add("20.3.0.1", {RelayFlag::guard, RelayFlag::middle});
+  const auto path = choose({.guards = {relays[0].id, relays[1].id, relays[2].id}});
+  ASSERT_TRUE(path.ok());
+  EXPECT_EQ(path->back()->id, relays[0].id);
+}
+
 TEST_F(PathTest, KeepsTheExitOfALeaseAndAvoidsTheDeadMiddle) {
   many();
   for (int i = 0; i < 200; i++) {
