@@ -205,7 +205,10 @@ void NodeDaemon::scan_descriptors() {
     changed |= inserted == discovery::Insert::added || inserted == discovery::Insert::updated;
   }
   for (const PeerId& id : changes->removed) directory.remove(id);
-  if (changed || !changes->removed.empty()) driver_->directory_changed();
+  // In a round of its own: verifying took a while, and the node is to be told the time as it is.
+  if (changed || !changes->removed.empty()) {
+    reactor_.after(Duration::zero(), [this] { driver_->directory_changed(); });
+  }
 }
 
 }  // namespace macrovpn::app
