@@ -1,8 +1,8 @@
 // ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, later a site); each
 // group has a circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
 //
-// Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (life of a
-// circuit: ready, pings, failure, hop), client_packets.cpp (packets in and out).
+// Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (coming up, frames, pings, watching),
+// client_failure.cpp (failure, replacement, hop), client_packets.cpp (packets in and out).
 #pragma once
 #include <map>
 #include <set>

@@ -1,0 +1,178 @@
+// How a circuit ends: it failed and somebody is to blame, it lapsed, or another took its place (docs/decisions/0008).
+#include <algorithm>
+
+#include "core/node/client_side.h"
+
+namespace macrovpn::node {
+
+void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  const bool was_building =
+      c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
+  const TunId tun = c->tun;
+  Group* g = group_of(tun);
+  if (g != nullptr) {
+    for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
+    if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
+    if (was_building) {
+      g->failed_builds++;
+      // Only silence behind a hop that answered says something about the exit.
+      const size_t n = c->hops.size();
+      if (n == 1 || (c->hops[n - 2].up && !c->exit().up)) g->exit_failures++;
+    }
+    if (g->active == id) g->active = {};
+    if (g->replacement == id) g->replacement = {};
+  }
+  if (c->state == Circuit::State::building) {
+    build_timeout_.failed();
+    blame_guard(now, *c, fx);
+  }
+  destroy(id);
+  if (tun.value == 0) {
+    spare_failures_ = std::min(spare_failures_ + 1, 6);
+    retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
+  } else if (Group* again = group_of(tun)) {
+    if (again->failed_builds < 2) return rebuild(now, *again, fx);
+    again->retry_at = now.mono + 100ms * (1 << std::min(again->failed_builds, 6));
+  }
+}
+
+void ClientSide::avoid(Group& g, const PeerId& id) {
+  if (std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end()) return;
+  if (g.avoid.size() >= kMaxAvoided) g.avoid.erase(g.avoid.begin());
+  g.avoid.push_back(id);
+}
+
+// A build failed.  The guard is to blame only if it was silent itself: else a dead relay behind it, or a hostile one,
+// could make a client give up its guards.
+void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
+  const auto link = links_.find(c.hops[0].relay.id);
+  if (!c.shares_guard || link == links_.end() || link->second.peer != c.hops[0].peer) return;
+  const auto info = s_.tunnels.info(link->second.peer);
+  const bool silent = !info || !info->established || info->last_received < c.build_started;
+  if (link->second.up && (!silent || ++link->second.lost_builds < 2)) return;
+  guards_.failed(c.hops[0].relay.id, now.mono);
+  save_guards(fx);
+  drop_link(c.hops[0].relay.id, c.id);
+}
+
+// The session with a guard is over.  The circuits in it end at the next deadline, one by one.
+void ClientSide::drop_link(const PeerId& guard, CircuitId but) {
+  const auto link = links_.find(guard);
+  if (link == links_.end()) return;
+  for (auto& [id, c] : circuits_) {
+    if (id != but && c.shares_guard && c.hops[0].peer == link->second.peer) c.gives_up = kLongAgo;
+  }
+  doomed_.push_back(link->second.peer);
+  links_.erase(link);
+}
+
+void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
+  g.retry_at = kNever;
+  if (g.replacement.value != 0) return;
+  if (g.has_lease && g.exit_failures >= kBuildsBeforeNewExit) {
+    g.has_lease = false;
+    g.exit_failures = 0;
+    avoid(g, g.exit);
+    fx.events.push_back(LeaseLost{g.tun});
+  }
+  if (!g.has_lease && g.active.value == 0) {
+    for (auto& [id, c] : circuits_) {
+      if (c.tun.value == 0 && c.state == Circuit::State::ready) return give_to_group(now, c, g);
+    }
+  }
+  if (const auto started = start_circuit(now, &g, fx); !started.ok()) {
+    if (g.failed_builds++ == 0) fx.events.push_back(Warning{started.error().message});
+    g.retry_at = now.mono + 2s;
+  }
+}
+
+void ClientSide::keep_spares(Now now, Effects& fx) {
+  if (retry_spares_ != kNever) return;
+  size_t have = 0;
+  for (const auto& [id, c] : circuits_) have += c.tun.value == 0 && c.state != Circuit::State::draining;
+  while (have < config_.spare_circuits) {
+    if (!start_circuit(now, nullptr, fx).ok()) {
+      retry_spares_ = now.mono + 5s;
+      return;
+    }
+    have++;
+  }
+}
+
+void ClientSide::directory_changed(Now now, Effects& fx) {
+  retry_spares_ = kNever;
+  for (auto& [tun, g] : groups_) {
+    if (g.active.value == 0 && g.replacement.value == 0) rebuild(now, g, fx);
+  }
+  keep_spares(now, fx);
+}
+
+void ClientSide::drain(Now now, CircuitId id) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  c->state = Circuit::State::draining;
+  c->gives_up = now.mono + kDrain;
+}
+
+void ClientSide::destroy(CircuitId id) {
+  Circuit* c = find(id);
+  if (c == nullptr) return;
+  // From the far end inwards, so that each CLOSE still has its way.
+  for (size_t i = c->hops.size(); i-- > 1;) {
+    if (c->hops[i - 1].up) s_.egress.frame(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
+  }
+  for (size_t i = 0; i < c->hops.size(); i++) {
+    if ((i == 0 && c->shares_guard) || c->hops[i].peer.value == 0) continue;
+    hop_of_.erase(c->hops[i].peer);
+    doomed_.push_back(c->hops[i].peer);
+  }
+  const PeerId guard = c->hops[0].relay.id;
+  const auto link = links_.find(guard);
+  const bool carried_guard = link != links_.end() && !link->second.up && link->second.building == id;
+  if (carried_guard) drop_link(guard, id);  // nobody else would finish its handshake
+  circuits_.erase(id);
+}
+
+// A relay under load wants its cookie in the initiation: asked again, once per hop.
+void ClientSide::cookie_came(Now now, const Route& from) {
+  for (auto& [id, c] : circuits_) {
+    if (c.state != Circuit::State::building) continue;
+    for (size_t i = 0; i < c.hops.size(); i++) {
+      Hop& hop = c.hops[i];
+      const auto info = s_.tunnels.info(hop.peer);
+      const bool same = info && info->route.kind == from.kind && info->route.endpoint == from.endpoint &&
+                        info->route.carrier == from.carrier && info->route.leg == from.leg;
+      if (!same || hop.up || hop.sent_cookie) continue;
+      hop.sent_cookie = true;
+      c.gives_up = std::max(c.gives_up, now.mono + build_timeout_.current());
+      if (i == 0) return begin_build(now, c);
+      c.hop_by_hop = true;
+      return extend_next(now, c, i);
+    }
+  }
+}
+
+void ClientSide::after_flush() {
+  for (const PeerRef p : doomed_) s_.tunnels.remove(p);
+  doomed_.clear();
+}
+
+Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
+  if (groups_.empty())
+    return fail("nothing runs through the VPN; start a program with `macrovpn run -- PROGRAM`");
+  if (tun.value != 0 && group_of(tun) == nullptr) return fail("no such program runs through the VPN");
+  for (auto& [id, g] : groups_) {
+    if ((tun.value != 0 && id != tun) || g.replacement.value != 0) continue;
+    if (const Circuit* c = find(g.active)) {
+      g.avoid.clear();
+      for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(g, c->hops[i].relay.id);
+    }
+    TRY(const CircuitId started, start_circuit(now, &g, fx));
+    static_cast<void>(started);
+  }
+  return {};
+}
+
+}  // namespace macrovpn::node
