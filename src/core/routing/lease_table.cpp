@@ -34,9 +34,10 @@ Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& f
 }
 
 LeaseNumber LeaseTable::free_number() {
-  // Numbers are handed out in a ring, so that a new lease does not inherit the connections of a recent one.
-  const uint32_t range = static_cast<uint32_t>(limits_.leases) * 4;
-  do last_number_ = last_number_ % range + 1;
+  // Numbers are handed out in a ring, as large as the private address space (address_rewrite.h), so that a new lease
+  // does not inherit the connections of a recent one: a kernel keeps those for days.
+  constexpr uint32_t kNumbers = (1u << 22) - 2;
+  do last_number_ = last_number_ % kNumbers + 1;
   while (numbers_.contains({last_number_}));
   return {last_number_};
 }
