@@ -14,7 +14,8 @@ def the_program_has_one_device_its_own_resolver_and_no_rights():
                          "grep Cap /proc/self/status; cat /proc/net/route").stdout
         devices = {line.split(":")[0].strip() for line in said.splitlines() if ":" in line and "|" not in line
                    and line.split(":")[1].strip()[:1].isdigit() and not line.startswith("Cap")}
-        check(len(devices) == 2 and "lo" in devices, f"devices inside: {devices}")
+        # Where /dev/net/tun is closed to the user, both ends of a veth pair stand in for the TUN.
+        check(devices in ({"lo", "mv0"}, {"lo", "mv0", "mv0p"}), f"devices inside: {devices}")
         check("nameserver 10.10.0.1" in said, said)
         for line in said.splitlines():
             if line.startswith(("CapEff", "CapPrm")):
