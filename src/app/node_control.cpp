@@ -52,7 +52,8 @@ Result<json> NodeDaemon::attach(Request& r) {
     return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
   }
   let_go(group);
-  TRY(const TunId tun, driver_->attach(std::move(device)));
+  const auto slots = r.params.value("groups", false) ? node::Slots::many : node::Slots::only_own;
+  TRY(const TunId tun, driver_->attach(std::move(device), slots));
   groups_[group] = {tun, r.from, kind};
   return json{{"mtu", node::mtu_for(options_.hops, IpFamily::v4)}};
 }

@@ -72,6 +72,7 @@ Result<void> NodeDaemon::start_exit() {
   if (options_.roles.exit == ExitRole::none) return {};
   shell::ExitConfig config;
   config.extra_global = options_.network.extra_global;
+  if (!options_.listen.empty()) config.listen_port = options_.listen.front().port;
   config.is_relay = [this](const Endpoint& e) {
     return driver_ && driver_->node().directory().is_relay_endpoint(e);
   };

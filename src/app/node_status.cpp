@@ -55,7 +55,10 @@ json NodeDaemon::circuit_json(const node::Circuit& c) const {
            {"bytes_in", c.rx_bytes},
            {"path", path}};
   if (c.ready_after != Duration::zero()) out["build_ms"] = ms(c.ready_after);
-  if (c.tun.value != 0) out["group"] = group_of(c.tun);
+  if (!c.group.is_nobody()) {
+    out["group"] = group_of(c.group.tun);
+    if (c.group.slot != 0) out["slot"] = c.group.slot;  // of a proxy, which knows its name
+  }
   return out;
 }
 

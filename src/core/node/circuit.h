@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/packet.h"
+#include "core/node/group_id.h"
 #include "core/routing/frames.h"
 #include "core/routing/liveness.h"
+#include "core/routing/open_flows.h"
 #include "model/relay.h"
 
 namespace macrovpn::node {
@@ -28,7 +30,7 @@ struct Hop {
 struct Circuit {
   enum class State : uint8_t { waiting_for_guard, building, ready, draining };
   CircuitId id;
-  TunId tun;  // of the group that it serves; 0: spare
+  GroupId group;  // that it serves; nobody: a spare
   State state = State::building;
   std::vector<Hop> hops;
   bool hop_by_hop = false;
@@ -64,9 +66,9 @@ struct Circuit {
 inline constexpr size_t kMaxPings = 16;
 inline constexpr size_t kMaxWaiting = 64;
 
-// One isolation group: a TUN, its circuit, and the lease that keeps its connections.
+// One isolation group: its circuit, and the lease that keeps its connections.
 struct Group {
-  TunId tun;
+  GroupId id;
   CircuitId active;       // carries the group's packets; 0: none
   CircuitId replacement;  // being built
   bool has_lease = false;
@@ -78,6 +80,9 @@ struct Group {
   int failed_builds = 0;        // since the last success
   Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;
+  bool served = false;          // had a circuit
+  Mono last_packet = kLongAgo;  // in or out
+  routing::OpenFlows flows;
   std::deque<Packet> waiting;  // packets while there is no circuit; oldest dropped at kMaxWaiting
 };
 

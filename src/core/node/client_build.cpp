@@ -113,7 +113,7 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
   c.mtu = mtu_for(path.size(), path.front()->endpoints[0].address.family());
   c.shares_guard = path.size() > 1;
   if (group != nullptr) {
-    c.tun = group->tun;
+    c.group = group->id;
     c.resumes = group->has_lease && group->exit == path.back()->id;
     c.lease = group->lease;
     c.lease_secret = group->lease_secret;

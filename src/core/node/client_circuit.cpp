@@ -15,8 +15,8 @@ Circuit* ClientSide::find(CircuitId id) {
   return it == circuits_.end() ? nullptr : &it->second;
 }
 
-Group* ClientSide::group_of(TunId tun) {
-  const auto it = groups_.find(tun);
+Group* ClientSide::find_group(const GroupId& id) {
+  const auto it = groups_.find(id);
   return it == groups_.end() ? nullptr : &it->second;
 }
 
@@ -24,6 +24,7 @@ bool ClientSide::protects() const {
   const auto is_ready = [](const auto& c) { return c.second.state == Circuit::State::ready; };
   if (groups_.empty()) return std::any_of(circuits_.begin(), circuits_.end(), is_ready);
   return std::all_of(groups_.begin(), groups_.end(), [&](const auto& g) {
+    if (g.first.slot != 0 && !g.second.served) return true;  // new: its first packets wait, that is all
     const auto c = circuits_.find(g.second.active);
     return c != circuits_.end() && is_ready(*c);
   });
@@ -76,7 +77,7 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   guards_.succeeded(c.hops[0].relay.id);
   if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
   // A spare lapses before its sessions do; a circuit in use rekeys.
-  c.gives_up = c.tun.value == 0 ? now.mono + s_.rng.between(120s, 150s) : kNever;
+  c.gives_up = c.group.is_nobody() ? now.mono + s_.rng.between(120s, 150s) : kNever;
   c.asked_lease = now.mono;
   spare_failures_ = 0;
   // The first packet confirms every session on the way, and with the last one the lease.
@@ -84,15 +85,16 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   probe_mtu(now, c);
   for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
   ask_binding(now, c);
-  fx.events.push_back(CircuitReady{c.id, c.tun});
-  if (Group* g = group_of(c.tun)) give_to_group(now, c, *g);
+  fx.events.push_back(CircuitReady{c.id, c.group});
+  if (Group* g = find_group(c.group)) give_to_group(now, c, *g);
 }
 
 void ClientSide::give_to_group(Now now, Circuit& c, Group& g) {
   const CircuitId old = g.active;
-  c.tun = g.tun;
+  c.group = g.id;
   c.gives_up = kNever;
   g.active = c.id;
+  g.served = true;
   g.replacement = {};
   g.failed_builds = g.exit_failures = 0;
   g.retry_at = kNever;
@@ -172,13 +174,13 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   }
   if (e.code == ErrorCode::no_such_lease && from_exit && c.resumes) {
     c.resumes = false;
-    if (Group* g = group_of(c.tun)) g->has_lease = false;
-    fx.events.push_back(LeaseLost{c.tun});
+    if (Group* g = find_group(c.group)) g->has_lease = false;
+    fx.events.push_back(LeaseLost{c.group});
     s_.egress.frame(c.exit().peer, lease_frame(c, {}));
     return;
   }
   if (c.state == Circuit::State::draining) return;
-  if (Group* g = group_of(c.tun); g != nullptr && from_exit) {
+  if (Group* g = find_group(c.group); g != nullptr && from_exit) {
     g->has_lease = false;  // this exit will not serve us
     avoid(*g, c.exit().relay.id);
   }
@@ -191,13 +193,13 @@ void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f,
   c.lease = f.id;
   c.lease_secret = f.secret;
   c.lease_flags = f.flags;
-  Group* g = group_of(c.tun);
+  Group* g = find_group(c.group);
   if (g == nullptr || g->active != c.id) return;
-  if (g->has_lease && g->lease != f.id) fx.events.push_back(LeaseLost{g->tun});
+  if (g->has_lease && g->lease != f.id) fx.events.push_back(LeaseLost{g->id});
   if (c.resumes && g->lease == f.id && !c.move_told) {
     c.move_told = true;
     const bool trouble = g->trouble_since != kNever;
-    fx.events.push_back(LeaseMoved{g->tun, trouble ? now.mono - g->trouble_since : Duration::zero()});
+    fx.events.push_back(LeaseMoved{g->id, trouble ? now.mono - g->trouble_since : Duration::zero()});
   }
   g->trouble_since = kNever;
   g->has_lease = true;
@@ -312,7 +314,10 @@ void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
     if (c.binding_tries >= kTries) return failed.push_back(c.id);
     ask_binding(now, c);
   }
-  switch (c.live.check(now.mono, s_.rng)) {
+  const Group* g = find_group(c.group);
+  const auto connections =
+      g != nullptr && g->flows.any() ? routing::Liveness::Connections::open : routing::Liveness::Connections::none;
+  switch (c.live.check(now.mono, s_.rng, connections)) {
     case routing::Liveness::Verdict::nothing:
       return;
     case routing::Liveness::Verdict::ping:
@@ -322,10 +327,19 @@ void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
   }
 }
 
+// A device's own group stays; that of a slot, until nobody needs it.
+Mono ClientSide::forgotten_at(const Group& g) {
+  if (g.id.slot == 0) return kNever;
+  return g.last_packet + (g.flows.any() ? routing::Liveness::kConnectionOpen : kSlotForgotten);
+}
+
 Mono ClientSide::next_deadline() const {
   Mono d = retry_spares_;
   for (const auto& [id, c] : circuits_) d = std::min(d, deadline_of(c));
-  for (const auto& [tun, g] : groups_) d = std::min(d, g.retry_at);
+  for (const auto& [id, g] : groups_) {
+    d = std::min(d, g.retry_at);
+    d = std::min(d, forgotten_at(g));
+  }
   return d;
 }
 
@@ -336,16 +350,22 @@ void ClientSide::on_deadline(Now now, Effects& fx) {
     Circuit* c = find(id);
     if (c == nullptr) continue;
     const bool lapsed_spare =
-        c->state == Circuit::State::ready && c->tun.value == 0 && now.mono >= c->gives_up;
+        c->state == Circuit::State::ready && c->group.is_nobody() && now.mono >= c->gives_up;
     if (c->state == Circuit::State::draining || lapsed_spare) {
       destroy(id);
     } else {
       circuit_failed(now, id, fx);
     }
   }
-  for (auto& [tun, g] : groups_) {
-    if (now.mono >= g.retry_at) rebuild(now, g, fx);
+  std::vector<GroupId> forgotten;
+  for (auto& [gid, g] : groups_) {
+    if (now.mono >= forgotten_at(g)) {
+      forgotten.push_back(gid);
+    } else if (now.mono >= g.retry_at) {
+      rebuild(now, g, fx);
+    }
   }
+  for (const GroupId& gid : forgotten) forget_group(gid);
   if (now.mono >= retry_spares_) retry_spares_ = kNever;
   keep_spares(now, fx);
 }

@@ -10,8 +10,8 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   if (c == nullptr) return;
   const bool was_building =
       c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
-  const TunId tun = c->tun;
-  Group* g = group_of(tun);
+  const GroupId group = c->group;
+  Group* g = find_group(group);
   if (g != nullptr) {
     for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
     if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
@@ -29,10 +29,10 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
     blame_guard(now, *c, fx);
   }
   destroy(id);
-  if (tun.value == 0) {
+  if (group.is_nobody()) {
     spare_failures_ = std::min(spare_failures_ + 1, 6);
     retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
-  } else if (Group* again = group_of(tun)) {
+  } else if (Group* again = find_group(group)) {
     if (again->failed_builds < 2) return rebuild(now, *again, fx);
     again->retry_at = now.mono + 100ms * (1 << std::min(again->failed_builds, 6));
   }
@@ -75,11 +75,11 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
     g.has_lease = false;
     g.exit_failures = 0;
     avoid(g, g.exit);
-    fx.events.push_back(LeaseLost{g.tun});
+    fx.events.push_back(LeaseLost{g.id});
   }
   if (!g.has_lease && g.active.value == 0) {
     for (auto& [id, c] : circuits_) {
-      if (c.tun.value == 0 && c.state == Circuit::State::ready) return give_to_group(now, c, g);
+      if (c.group.is_nobody() && c.state == Circuit::State::ready) return give_to_group(now, c, g);
     }
   }
   if (const auto started = start_circuit(now, &g, fx); !started.ok()) {
@@ -91,7 +91,7 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
 void ClientSide::keep_spares(Now now, Effects& fx) {
   if (retry_spares_ != kNever) return;
   size_t have = 0;
-  for (const auto& [id, c] : circuits_) have += c.tun.value == 0 && c.state != Circuit::State::draining;
+  for (const auto& [id, c] : circuits_) have += c.group.is_nobody() && c.state != Circuit::State::draining;
   while (have < config_.spare_circuits) {
     if (!start_circuit(now, nullptr, fx).ok()) {
       retry_spares_ = now.mono + 5s;
@@ -103,7 +103,7 @@ void ClientSide::keep_spares(Now now, Effects& fx) {
 
 void ClientSide::directory_changed(Now now, Effects& fx) {
   retry_spares_ = kNever;
-  for (auto& [tun, g] : groups_) {
+  for (auto& [id, g] : groups_) {
     if (g.active.value == 0 && g.replacement.value == 0) rebuild(now, g, fx);
   }
   keep_spares(now, fx);
@@ -162,9 +162,9 @@ void ClientSide::after_flush() {
 Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
   if (groups_.empty())
     return fail("nothing runs through the VPN; start a program with `macrovpn run -- PROGRAM`");
-  if (tun.value != 0 && group_of(tun) == nullptr) return fail("no such program runs through the VPN");
+  if (tun.value != 0 && !devices_.contains(tun)) return fail("no such program runs through the VPN");
   for (auto& [id, g] : groups_) {
-    if ((tun.value != 0 && id != tun) || g.replacement.value != 0) continue;
+    if ((tun.value != 0 && id.tun != tun) || g.replacement.value != 0) continue;
     if (const Circuit* c = find(g.active)) {
       g.avoid.clear();
       for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(g, c->hops[i].relay.id);

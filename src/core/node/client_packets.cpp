@@ -6,40 +6,41 @@
 namespace macrovpn::node {
 namespace {
 
-// Only the constant inside addresses may be a source: whatever else a program's kernel emits (link-local
-// chatter, a spoofed address) would tell the exit something about this machine.
-bool from_inside(Bytes p) {
-  const auto& inside = routing::InsideAddresses::get();
-  if (p.size() >= 20 && p[0] >> 4 == 4) return equal(p.subspan(12, 4), inside.client4.bytes());
-  if (p.size() >= 40 && p[0] >> 4 == 6) return equal(p.subspan(8, 16), inside.client6.bytes());
-  return false;
-}
-
 constexpr Duration kIdle = 100s;
 
 }  // namespace
 
-Result<void> ClientSide::attach(Now now, TunId tun, Effects& fx) {
+Result<void> ClientSide::attach(Now now, TunId tun, Slots slots, Effects& fx) {
   if (groups_.size() >= kMaxGroups) return fail("too many programs run through the VPN at once; close one");
-  Group& g = groups_[tun];
-  g.tun = tun;
+  devices_[tun] = slots;
+  Group& g = groups_[{tun}];
+  g.id = {tun};
   if (g.active.value == 0 && g.replacement.value == 0) rebuild(now, g, fx);
   keep_spares(now, fx);
   return {};
 }
 
 void ClientSide::detach(Now, TunId tun) {
-  Group* g = group_of(tun);
-  if (g == nullptr) return;
+  devices_.erase(tun);
+  std::vector<GroupId> own;
+  for (const auto& [id, g] : groups_) {
+    if (id.tun == tun) own.push_back(id);
+  }
+  for (const GroupId& id : own) forget_group(id);
+}
+
+void ClientSide::forget_group(const GroupId& id) {
+  const Group* g = find_group(id);
   if (const Circuit* c = find(g->active); c != nullptr && g->has_lease) {
     s_.egress.frame(c->exit().peer, routing::write_lease_id(routing::FrameType::release, g->lease));
   }
   std::vector<CircuitId> own;
-  for (const auto& [id, c] : circuits_) {
-    if (c.tun == tun) own.push_back(id);
+  for (const auto& [cid, c] : circuits_) {
+    if (c.group == id) own.push_back(cid);
   }
-  for (const CircuitId id : own) destroy(id);
-  groups_.erase(tun);
+  for (const CircuitId cid : own) destroy(cid);
+  if (id.slot != 0) slots_in_use_--;
+  groups_.erase(id);
 }
 
 void ClientSide::send_packet(Now now, Circuit& c, Packet packet) {
@@ -53,28 +54,55 @@ void ClientSide::flush_waiting(Now now, Group& g, Circuit& c) {
   g.waiting.clear();
 }
 
-void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx) {
-  Group* g = group_of(tun);
-  if (g == nullptr) return;
-  Circuit* c = find(g->active);
+// Only an address of a group may be a source: whatever else a program's kernel emits (link-local chatter, a spoofed
+// address) would tell the exit something about this machine.
+Group* ClientSide::group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx) {
+  const auto slot = slot_of_packet(packet);
+  if (!slot) return nullptr;
+  const GroupId id{tun, *slot};
+  if (Group* known = find_group(id)) return known;
+  const auto device = devices_.find(tun);
+  if (device == devices_.end() || device->second == Slots::only_own) return nullptr;
+  if (slots_in_use_ >= kMaxSlotGroups || groups_.size() >= kMaxGroups) return nullptr;
+  slots_in_use_++;
+  Group& g = groups_[id];
+  g.id = id;
+  g.last_packet = now.mono;
+  rebuild(now, g, fx);
+  keep_spares(now, fx);
+  return &g;
+}
+
+// The group's circuit, if it can carry packets now.
+Circuit* ClientSide::usable_circuit(Now now, Group& g, Effects& fx) {
+  Circuit* c = find(g.active);
   if (c != nullptr && c->live.idle_for(now.mono) > kIdle) {
     // The sessions may have lapsed: a circuit nobody used is not rekeyed.  The lease lives on for a while.
     for (const Hop& h : c->hops) {
       const auto info = s_.tunnels.info(h.peer);
       if (info && info->established) continue;
       circuit_failed(now, c->id, fx);
-      c = find(g->active);
+      c = find(g.active);
       break;
     }
   }
+  return c != nullptr && c->state == Circuit::State::ready ? c : nullptr;
+}
+
+void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx) {
   for (Packet& p : packets) {
-    if (!from_inside(p.bytes())) continue;
-    if (c != nullptr && c->state == Circuit::State::ready) {
-      if (p.size() <= c->mtu) {
-        send_packet(now, *c, std::move(p));
-      } else {
-        too_big(*g, *c, p, fx);
-      }
+    Group* g = group_of_packet(now, tun, p.bytes(), fx);
+    if (g == nullptr) continue;
+    g->last_packet = now.mono;
+    g->flows.on_packet(p.bytes(), routing::OpenFlows::From::program);
+    Circuit* c = usable_circuit(now, *g, fx);
+    if (c != nullptr && p.size() > c->mtu) {
+      too_big(*g, *c, p, fx);
+      continue;
+    }
+    if (g->id.slot != 0 && !routing::rewrite_to_inside(p.bytes())) continue;
+    if (c != nullptr) {
+      send_packet(now, *c, std::move(p));
       continue;
     }
     if (g->waiting.size() >= kMaxWaiting) g->waiting.pop_front();
@@ -89,7 +117,7 @@ void ClientSide::too_big(const Group& g, const Circuit& c, const Packet& packet,
   const IpAddress& router = routing::InsideAddresses::get().dns(header->destination.family());
   Packet reply = s_.pool.take();
   if (routing::make_too_big(packet.bytes(), *header, c.mtu, router, reply)) {
-    fx.tun_packets.push_back({g.tun, std::move(reply)});
+    fx.tun_packets.push_back({g.id.tun, std::move(reply)});
   }
 }
 
@@ -97,11 +125,19 @@ void ClientSide::on_ip(Now now, PeerRef peer, Packet packet, Effects& fx) {
   const auto it = hop_of_.find(peer);
   if (it == hop_of_.end()) return;
   Circuit* c = find(it->second.first);
-  if (c == nullptr || it->second.second + 1 != c->hops.size() || c->tun.value == 0)
+  if (c == nullptr || it->second.second + 1 != c->hops.size() || c->group.is_nobody())
     return;  // only from the exit
   c->live.received(now.mono);
   c->rx_bytes += packet.size();
-  fx.tun_packets.push_back({c->tun, std::move(packet)});
+  const GroupId id = c->group;
+  if (Group* g = find_group(id)) {
+    g->last_packet = now.mono;
+    g->flows.on_packet(packet.bytes(), routing::OpenFlows::From::world);
+  }
+  if (id.slot != 0 && !routing::rewrite_from_inside(packet.bytes(), address_of_slot(id.slot, IpFamily::v4),
+                                                    address_of_slot(id.slot, IpFamily::v6)))
+    return;
+  fx.tun_packets.push_back({id.tun, std::move(packet)});
 }
 
 void ClientSide::check_invariants() const {
@@ -109,7 +145,9 @@ void ClientSide::check_invariants() const {
     const auto c = circuits_.find(where.first);
     MV_ASSERT(c != circuits_.end() && c->second.hops.at(where.second).peer == peer);
   }
-  for (const auto& [tun, g] : groups_) {
+  MV_ASSERT(groups_.size() <= kMaxGroups);
+  for (const auto& [gid, g] : groups_) {
+    MV_ASSERT(g.id == gid && devices_.contains(gid.tun));
     MV_ASSERT(g.waiting.size() <= kMaxWaiting);
     MV_ASSERT(g.active.value == 0 || circuits_.contains(g.active));
     MV_ASSERT(g.replacement.value == 0 || circuits_.contains(g.replacement));

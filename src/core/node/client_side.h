@@ -1,5 +1,5 @@
-// ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, later a site); each
-// group has a circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
+// ClientSide: circuits for the user's programs.  One group per isolation key (a `run`, a name given to the proxy;
+// group_id.h); each group has a circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
 //
 // Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (coming up, frames, pings, watching),
 // client_failure.cpp (failure, replacement, hop), client_packets.cpp (packets in and out).
@@ -17,6 +17,8 @@
 namespace macrovpn::node {
 
 inline constexpr size_t kMaxGroups = 256;
+inline constexpr size_t kMaxSlotGroups = 192;  // so that a proxy leaves room for programs
+inline constexpr Duration kSlotForgotten = 10min;  // without packets and open connections
 inline constexpr Duration kDrain = 3s;  // an old circuit still receives for that long after a hop
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
@@ -29,9 +31,10 @@ class ClientSide {
   explicit ClientSide(Shared s);
 
   // ---- the user
-  Result<void> attach(Now now, TunId tun, Effects& fx);  // a group appears
+  // A device's own group appears; those of its slots appear with their first packets.
+  Result<void> attach(Now now, TunId tun, Slots slots, Effects& fx);
   void detach(Now now, TunId tun);
-  Result<void> hop(Now now, TunId tun, Effects& fx);  // same exit, new middle; tun 0: every group
+  Result<void> hop(Now now, TunId tun, Effects& fx);  // same exits, new middles, of a device's groups; tun 0: of all
 
   // ---- packets
   void on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx);
@@ -49,7 +52,7 @@ class ClientSide {
   void directory_changed(Now now, Effects& fx);
 
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
-  const std::map<TunId, Group>& groups() const { return groups_; }
+  const std::map<GroupId, Group>& groups() const { return groups_; }
   const peers::GuardSet& guards() const { return guards_; }
   // Every program has a circuit that carries its packets; without programs: one is ready.
   bool protects() const;
@@ -102,14 +105,18 @@ class ClientSide {
   void check(Now now, Circuit& c, std::vector<CircuitId>& failed);
   void save_guards(Effects& fx);
   Mono deadline_of(const Circuit& c) const;
+  static Mono forgotten_at(const Group& g);
 
   // client_packets.cpp
+  Group* group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx);
+  Circuit* usable_circuit(Now now, Group& g, Effects& fx);
+  void forget_group(const GroupId& id);
   void send_packet(Now now, Circuit& c, Packet packet);
   void flush_waiting(Now now, Group& g, Circuit& c);
   void too_big(const Group& g, const Circuit& c, const Packet& packet, Effects& fx);
 
   Circuit* find(CircuitId id);
-  Group* group_of(TunId tun);
+  Group* find_group(const GroupId& id);
 
   Shared s_;
   const ClientConfig& config_;
@@ -117,7 +124,9 @@ class ClientSide {
   peers::MiddleSet middles_;
   routing::BuildTimeout build_timeout_;
   std::map<CircuitId, Circuit> circuits_;
-  std::map<TunId, Group> groups_;
+  std::map<TunId, Slots> devices_;
+  size_t slots_in_use_ = 0;  // groups that are not a device's own
+  std::map<GroupId, Group> groups_;
   std::map<PeerId, GuardLink> links_;
   std::map<PeerRef, std::pair<CircuitId, size_t>> hop_of_;  // not of shared guards
   std::set<std::pair<PeerId, PublicKey>> bound_;            // bindings proved in this run

@@ -7,6 +7,7 @@
 #include "base/packet.h"
 #include "base/time.h"
 #include "core/controller/state.h"
+#include "core/node/group_id.h"
 #include "core/routing/lease_table.h"
 #include "model/ids.h"
 #include "model/ip.h"
@@ -38,16 +39,16 @@ struct StateChanged {
 };
 struct CircuitReady {
   CircuitId circuit;
-  TunId tun;  // 0: a spare
+  GroupId group;  // nobody: a spare
 };
 // A lease went to a new circuit: connections live on.
 struct LeaseMoved {
-  TunId tun;
+  GroupId group;
   Duration after_trouble;  // since the old circuit was last heard; zero for a wanted hop
 };
 // The exit is gone or forgot the lease: a new one, with new addresses; open connections are lost.
 struct LeaseLost {
-  TunId tun;
+  GroupId group;
 };
 struct Warning {
   std::string text;  // a sentence for a person; no address in it

@@ -39,9 +39,9 @@ void Node::renew_prekey(Now now, Effects& fx) {
   fx.events.push_back(PrekeyChanged{tunnels_.renew_prekey(now)});
 }
 
-Result<void> Node::attach(Now now, TunId tun, Effects& fx) {
+Result<void> Node::attach(Now now, TunId tun, Slots slots, Effects& fx) {
   if (!client_) return fail("this node only relays; start `macrovpn daemon` for programs");
-  Result<void> r = client_->attach(now, tun, fx);
+  Result<void> r = client_->attach(now, tun, slots, fx);
   finish(now, fx);
   return r;
 }

@@ -34,7 +34,7 @@ class Node {
   void on_deadline(Now now, Effects& fx);
 
   // ---- commands of the user
-  Result<void> attach(Now now, TunId tun, Effects& fx);
+  Result<void> attach(Now now, TunId tun, Slots slots, Effects& fx);
   void detach(Now now, TunId tun, Effects& fx);
   Result<void> hop(Now now, TunId tun, Effects& fx);
 

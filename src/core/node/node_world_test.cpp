@@ -152,9 +152,9 @@ void TestWorld::run_for(Duration d) {
   run_until([] { return false; }, d);
 }
 
-void TestWorld::attach(Host& client, TunId tun) {
+void TestWorld::attach(Host& client, TunId tun, Slots slots) {
   Effects fx;
-  MV_ASSERT(client.node->attach(now, tun, fx).ok());
+  MV_ASSERT(client.node->attach(now, tun, slots, fx).ok());
   apply(client, fx);
 }
 
@@ -196,8 +196,8 @@ void TestWorld::send_from_exit(Host& exit, Bytes packet) {
   apply(exit, fx);
 }
 
-const Circuit* TestWorld::active(const Host& client, TunId tun) const {
-  const auto g = client.node->client()->groups().find(tun);
+const Circuit* TestWorld::active(const Host& client, TunId tun, uint16_t slot) const {
+  const auto g = client.node->client()->groups().find({tun, slot});
   if (g == client.node->client()->groups().end()) return nullptr;
   const auto c = client.node->client()->circuits().find(g->second.active);
   return c == client.node->client()->circuits().end() ? nullptr : &c->second;

@@ -48,8 +48,8 @@ class TestWorld {
     return static_cast<size_t>(std::count_if(h.events.begin(), h.events.end(),
                                              [](auto& e) { return std::holds_alternative<Event>(e); }));
   }
-  const Circuit* active(const Host& client, TunId tun) const;
-  void attach(Host& client, TunId tun);
+  const Circuit* active(const Host& client, TunId tun, uint16_t slot = 0) const;
+  void attach(Host& client, TunId tun, Slots slots = Slots::only_own);
   void detach(Host& client, TunId tun);
   void hop(Host& client);  // every group
 

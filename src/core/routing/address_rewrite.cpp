@@ -174,4 +174,20 @@ Result<LeaseNumber, RewriteDrop> rewrite_from_private(MutBytes packet) {
   return lease;
 }
 
+Result<void, RewriteDrop> rewrite_to_inside(MutBytes packet) {
+  const auto h = parse_ip(packet);
+  if (!h) return Failure{RewriteDrop::malformed};
+  const IpAddress& inside = InsideAddresses::get().client(h->source.family());
+  return rewrite(packet, *h, End::source, h->source, inside);
+}
+
+Result<void, RewriteDrop> rewrite_from_inside(MutBytes packet, const IpAddress& local4,
+                                              const IpAddress& local6) {
+  const auto h = parse_ip(packet);
+  if (!h) return Failure{RewriteDrop::malformed};
+  const IpAddress& inside = InsideAddresses::get().client(h->destination.family());
+  if (h->destination != inside) return Failure{RewriteDrop::wrong_address};
+  return rewrite(packet, *h, End::destination, inside, inside.is_v4() ? local4 : local6);
+}
+
 }  // namespace macrovpn::routing

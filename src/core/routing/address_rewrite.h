@@ -39,4 +39,9 @@ Result<void, RewriteDrop> rewrite_to_private(MutBytes packet, LeaseNumber);
 // To the client: tells whose packet it is and gives it the constant destination address.
 Result<LeaseNumber, RewriteDrop> rewrite_from_private(MutBytes packet);
 
+// At the client, for a group whose local source address is not the inside one (DESIGN §5): the source becomes the inside
+// address; the destination, if it is the inside address, becomes the local one.
+Result<void, RewriteDrop> rewrite_to_inside(MutBytes packet);
+Result<void, RewriteDrop> rewrite_from_inside(MutBytes packet, const IpAddress& local4, const IpAddress& local6);
+
 }  // namespace macrovpn::routing

@@ -42,7 +42,7 @@ Duration Liveness::patience() const {
   return std::max(kQuiet, round_trip_ * 2);
 }
 
-Liveness::Verdict Liveness::check(Mono now, Rng& rng) {
+Liveness::Verdict Liveness::check(Mono now, Rng& rng, Connections connections) {
   if (first_unanswered_ != kNever) {
     const Mono asked = probes_ == 0 ? first_unanswered_ : last_probe_;
     if (now >= asked + patience()) {
@@ -54,7 +54,8 @@ Liveness::Verdict Liveness::check(Mono now, Rng& rng) {
   }
   if (now >= next_keepalive_) {
     next_keepalive_ = now + rng.between(20s, 26s);
-    if (idle_for(now) < kFlowOpen) return Verdict::ping;
+    const Duration patience_with_silence = connections == Connections::open ? kConnectionOpen : kFlowOpen;
+    if (idle_for(now) < patience_with_silence) return Verdict::ping;
   }
   return Verdict::nothing;
 }

@@ -14,17 +14,21 @@ namespace macrovpn::routing {
 class Liveness {
  public:
   static constexpr Duration kQuiet = 450ms;
-  static constexpr Duration kFlowOpen = 5min;  // a circuit without packets for that long is idle
+  // A circuit without packets for that long is idle.  An open TCP connection may be silent for much longer (RFC 5382
+  // demands that a NAT keep it for 2 h 4 min, and exits do).
+  static constexpr Duration kFlowOpen = 5min, kConnectionOpen = 124min;
   static constexpr int kProbes = 2;
 
   enum class Verdict : uint8_t { nothing, ping, dead };
+  enum class Connections : uint8_t { none, open };  // TCP, in the circuit (open_flows.h)
 
   void started(Mono now, Rng& rng);
   void sent(Mono now);      // a packet of the user's
   void received(Mono now);  // ditto
   void pinged(Mono now);
   void pong(Mono now, Duration round_trip);
-  Verdict check(Mono now, Rng& rng);  // at next_check() or later; `ping`: send one now
+  // At next_check() or later; `ping`: send one now.
+  Verdict check(Mono now, Rng& rng, Connections connections = Connections::none);
   Mono next_check() const;
   Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
   Mono last_heard() const { return last_heard_; }

@@ -61,9 +61,9 @@ void Driver::on_exit_packets(std::span<Packet> packets) {
   node_.on_exit_packets(reactor_.now(), packets, effects_);
 }
 
-Result<TunId> Driver::attach(PacketDevice device) {
+Result<TunId> Driver::attach(PacketDevice device, node::Slots slots) {
   const TunId tun{next_tun_++};
-  TRY_VOID(node_.attach(reactor_.now(), tun, effects_));
+  TRY_VOID(node_.attach(reactor_.now(), tun, slots, effects_));
   const int fd = device.fd();
   devices_.insert_or_assign(tun, std::move(device));
   reactor_.add(fd, EPOLLIN, [this, tun](uint32_t) { read_device(tun); });

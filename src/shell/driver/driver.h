@@ -32,8 +32,8 @@ class Driver {
   void on_exit_packets(std::span<Packet> packets);
   void start();
 
-  // A program's device: a new group.
-  Result<TunId> attach(PacketDevice device);
+  // A program's device: a new group, or with slots many.
+  Result<TunId> attach(PacketDevice device, node::Slots slots);
   void detach(TunId tun);
   Result<void> hop(TunId tun);
   void directory_changed();
