@@ -38,6 +38,7 @@ struct ExitConfig {
   std::vector<IpPrefix> extra_global;     // of the network file
   routing::ExitPolicy::IsRelay is_relay;  // the directory's answer
   std::vector<Endpoint> dns_upstreams;    // empty: those of /etc/resolv.conf
+  uint16_t listen_port = 0;               // of the relay itself
   uint16_t mtu = 1376;                    // of the way to the clients, unless set_mtu() says otherwise
   ExitLimits limits;
   std::optional<PacketDevice::Kind> device;  // for tests; none: what works

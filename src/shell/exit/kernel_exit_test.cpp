@@ -90,6 +90,45 @@ TEST_F(Kernel, LetsNothingIntoDeniedPlaces) {
   EXPECT_GE(denied, 7u);
 }
 
+// Port shadowing (CVE-2021-3773): a client sends from the port that a service of the host has, to somebody who uses that
+// service; were the port kept, that somebody's packets would look like answers and go to the client.
+TEST_F(Kernel, AClientCannotShadowAPortOfTheHost) {
+  const Fd service = open_socket(AF_INET, SOCK_DGRAM);
+  const SocketAddress here(at("192.0.2.1:51820"));
+  ASSERT_EQ(bind(service.get(), here.data(), here.size), 0);
+  const Fd attacker = udp();
+  const SocketAddress same_port(at("10.10.0.2:51820"));
+  ASSERT_EQ(bind(attacker.get(), same_port.data(), same_port.size), 0);
+  bench->ask_udp(attacker, at("198.51.100.10:9"), "mine", 100ms);
+  // The service speaks to port 8, which answers from 8 and from 9.
+  EXPECT_EQ(bench->ask_udp(service, at("198.51.100.10:8"), "yours"), "yours");
+  char b[16];
+  EXPECT_TRUE(bench->until([&] { return recv(service.get(), b, sizeof b, 0) == 5; }));
+  EXPECT_LT(recv(attacker.get(), b, sizeof b, 0), 0);
+}
+
+TEST_F(Kernel, IsNotMadeForARelayThatListensWhereClientsSendFrom) {
+  ExitConfig c = Bench::config();
+  c.listen_port = 61000;
+  const auto made = KernelExit::create(bench->reactor, bench->rng, bench->pool, c, [](std::span<Packet>) {});
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().message.find("--listen"), std::string::npos);
+}
+
+TEST_F(Kernel, AClientCannotTakeTheAnswersOfAnother) {
+  Client& bob = bench->add_client(LeaseNumber{8});
+  const Fd a = udp(), b = bob.socket(AF_INET, SOCK_DGRAM);
+  for (const Fd* s : {&a, &b}) {
+    const SocketAddress same(at("10.10.0.2:4444"));
+    ASSERT_EQ(bind(s->get(), same.data(), same.size), 0);
+  }
+  EXPECT_EQ(bench->ask_udp(a, kEcho, "for ann"), "for ann");
+  EXPECT_EQ(bench->ask_udp(b, kEcho, "for bob"), "for bob");
+  EXPECT_EQ(bench->ask_udp(a, kEcho, "ann again"), "ann again");
+  char c;
+  EXPECT_LT(recv(b.get(), &c, 1, 0), 0);
+}
+
 TEST_F(Kernel, LeavesNothingBehind) {
   const std::string name = static_cast<KernelExit&>(*bench->exit).device_name();
   EXPECT_TRUE(run_tool({"nft", "list", "table", "inet", "macrovpn_" + name}, ""));

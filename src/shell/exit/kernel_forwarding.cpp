@@ -14,6 +14,14 @@ namespace {
 
 constexpr unsigned kMaxExits = 16;  // on one host
 
+// Where clients' flows leave from.  Were a client's own source port kept, as masquerading does when it is free, a client
+// could send from the port of a service of this host to somebody who uses that service, whose packets would then pass for
+// answers and go to the client (port shadowing, CVE-2021-3773).  So these ports are apart from all that services and this
+// host's own connections use (net.ipv4.ip_local_port_range ends at 60999 unless somebody changed it).
+std::string client_ports() {
+  return std::to_string(kFirstClientPort) + "-65535";
+}
+
 std::string device_name(unsigned i) {
   return "mvexit" + std::to_string(i);
 }
@@ -48,7 +56,7 @@ std::string rules_for(const std::string& device) {
          "ct state { established, related } accept\n" + out +
          "drop\n}\n"
          "chain postrouting { type nat hook postrouting priority srcnat;\n" +
-         in + "masquerade\n}\n}\n";
+         in + "meta l4proto { tcp, udp } masquerade to :" + client_ports() + "\n" + in + "masquerade\n}\n}\n";
 }
 
 std::string first_word(const std::string& path) {

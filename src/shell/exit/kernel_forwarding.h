@@ -8,6 +8,9 @@
 
 namespace macrovpn::shell {
 
+// Flows of clients leave from this port of the host or a higher one; no service may listen there.
+inline constexpr uint16_t kFirstClientPort = 61000;
+
 class KernelForwarding {
  public:
   KernelForwarding() = default;

@@ -97,7 +97,7 @@ std::vector<uint8_t> address_bytes(const char* text) {
 }
 
 // good.test: one global address of each family.  mixed.test: a global and private ones.  rebind.test: at
-// first global, then private, TTL 0.  big.test: 60 addresses.
+// first global, then private, TTL 0.  big.test: 60 addresses.  HEX.addr.test: the address of these bytes.
 std::vector<uint8_t> answer_dns(Bytes query, size_t limit) {
   static std::atomic<int> rebinds{0};
   auto m = parse_dns(query);
@@ -119,6 +119,9 @@ std::vector<uint8_t> answer_dns(Bytes query, size_t limit) {
     add(rebinds++ == 0 ? "198.51.100.10" : "192.168.1.1", 0);
   } else if (q.name.ends_in("big.test")) {
     for (int i = 0; i < 120; i++) add(v4 ? "198.51.100.10" : "2001:db8:7::10", 60);
+  } else if (q.name.ends_in("addr.test")) {
+    if (const auto bytes = from_hex(q.name.label(0)); bytes && bytes->size() == (v4 ? 4u : 16u))
+      m->section(DnsSection::answer).push_back({q.name, q.type, 1, 0, *bytes});
   } else {
     m->code = DnsCode::name_error;
   }
