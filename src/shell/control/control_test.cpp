@@ -170,6 +170,19 @@ TEST_F(Control, TakesALineOfTheLargestSizeAndNoLonger) {
   EXPECT_EQ(ask(s, ""), "") << "and closes";
 }
 
+// Copying and writing JSON recurses: brackets without end would end the daemon.
+TEST_F(Control, RefusesWhatIsNestedDeeplyAndGoesOn) {
+  const Fd s = raw();
+  ask(s, kHello);
+  const std::string start = R"({"jsonrpc":"2.0","id":2,"method":"echo","params":{"a":)";
+  const auto nested = [&](size_t n) { return start + std::string(n, '[') + std::string(n, ']') + "}}\n"; };
+  EXPECT_EQ(code_of(ask(s, nested(30'000))), -32700);
+  EXPECT_EQ(code_of(ask(s, start + std::string(40'000, '[') + "\n")), -32700);
+  EXPECT_EQ(json::parse(ask(s, nested(20))).count("result"), 1u);
+  const std::string text = start + "\"" + std::string(1000, '{') + "\\\"" + std::string(1000, '[') + "\"}}\n";
+  EXPECT_EQ(json::parse(ask(s, text)).count("result"), 1u) << "brackets in a text are no nesting";
+}
+
 TEST_F(Control, ClosesAConnectionThatPilesUpDescriptors) {
   const Fd s = raw();
   ask(s, kHello);

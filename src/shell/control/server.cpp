@@ -35,6 +35,27 @@ bool is_request(const json& j) {
   return !j.contains("params") || j["params"].is_object();
 }
 
+// JSON is copied and written by recursion: a line of opening brackets would cost the daemon its stack.
+bool is_shallow(std::string_view line) {
+  constexpr int kMostNesting = 32;
+  int depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < line.size(); i++) {
+    const char c = line[i];
+    if (in_text) {
+      if (c == '\\') i++;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMostNesting) return false;
+    } else if (c == ']' || c == '}') {
+      depth--;
+    }
+  }
+  return true;
+}
+
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un a{};
   a.sun_family = AF_UNIX;
@@ -136,6 +157,8 @@ void Server::take_lines(ConnectionId id, Client& c) {
 }
 
 void Server::answer(ConnectionId id, Client& c, const std::string& line) {
+  if (!is_shallow(line))
+    return send(id, c, error_of(nullptr, Code::parse_error, "the request is nested too deeply"));
   const json request = json::parse(line, nullptr, false);
   if (request.is_discarded()) return send(id, c, error_of(nullptr, Code::parse_error, "this is no JSON"));
   if (!is_request(request))
