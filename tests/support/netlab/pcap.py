@@ -20,6 +20,7 @@ class Packet:
     length: int       # of the whole frame on the wire
     payload: bytes    # what the snap length left of what follows the transport header
     ttl: int          # or hop limit; 0 when not IP
+    tos: int = 0      # DSCP and ECN; or traffic class
 
 
 def read(path):
@@ -42,11 +43,14 @@ def parse(time, frame, length):
         header = (frame[14] & 15) * 4
         first_fragment = int.from_bytes(frame[20:22], "big") & 0x1FFF == 0
         src, dst = socket.inet_ntop(socket.AF_INET, frame[26:30]), socket.inet_ntop(socket.AF_INET, frame[30:34])
-        return _transport(time, frame, length, src, dst, frame[23], 14 + header if first_fragment else None, frame[22])
+        packet = _transport(time, frame, length, src, dst, frame[23], 14 + header if first_fragment else None, frame[22])
+        return dataclasses.replace(packet, tos=frame[15]) if frame[15] else packet
     if kind == 0x86DD and len(frame) >= 54:
         src, dst = socket.inet_ntop(socket.AF_INET6, frame[22:38]), socket.inet_ntop(socket.AF_INET6, frame[38:54])
         protocol, at = _skip_extensions(frame)
-        return _transport(time, frame, length, src, dst, protocol, at, frame[21])
+        packet = _transport(time, frame, length, src, dst, protocol, at, frame[21])
+        tos = int.from_bytes(frame[14:16], "big") >> 4 & 0xff
+        return dataclasses.replace(packet, tos=tos) if tos else packet
     name = "arp" if kind == 0x0806 else f"0x{kind:04x}"
     return Packet(time, frame[6:12].hex(":"), frame[:6].hex(":"), name, 0, 0, length, frame[14:], 0)
 

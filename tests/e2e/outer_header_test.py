@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+"""A mark on the outer header of a packet (ECN, DSCP) ends at the relay that gets it: it would be a tag from end to end."""
+
+from e2e import netlab, running_world
+from macronet.world import HOME_ADDRESS, WEB_NAME
+from netlab import check
+
+# Expedited forwarding with "congestion experienced": 0xbb.
+_MARK = """
+table inet marks {{
+  chain out {{
+    type route hook output priority mangle;
+    {match} ip dscp set ef
+    {match} ip ecn set ce
+  }}
+}}
+"""
+
+
+def marks_at_one_link_are_never_seen_at_the_next():
+    with running_world() as world:
+        world.client.host.nft(_MARK.format(match="udp dport 51820"))
+        world.web_host.nft(_MARK.format(match="tcp sport 80"))
+        with world.lab.capture(*(relay.host for relay in world.relays)) as capture:
+            world.run("curl", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/300000")
+            entry, middle, last = world.path_of(world.active_or_last())
+        check(capture.drops() == 0, "the captures missed packets")
+        into, out = split(capture, entry)
+        marked = [p for p in into if p.src == HOME_ADDRESS]
+        check(len(marked) > 50 and all(p.tos == 0xbb for p in marked), f"marks did not reach the entry: {len(marked)}")
+        check(len(out) > 100 and not any(p.tos for p in out), "the entry passed a mark on")
+        into, out = split(capture, last)
+        check(sum(p.tos == 0xbb and p.proto == "tcp" for p in into) > 50, "marks of the site did not reach the exit")
+        check(len(out) > 100 and not any(p.tos for p in out if p.proto == "udp"), "the exit passed a mark on")
+        into, out = split(capture, middle)
+        check(len(into) > 100 and not any(p.tos for p in into + out), "the middle saw a mark")
+        return f"{len(marked)} marked packets came to the entry, {len(out)} left the middle without"
+
+
+def split(capture, relay):
+    """What came to a relay and what it sent, of IPv4."""
+    packets = [p for p in capture.packets(relay.host) if p.ttl and "." in p.src]
+    return [p for p in packets if p.dst == relay.host.ip4], [p for p in packets if p.src == relay.host.ip4]
+
+
+netlab.enter()
+raise SystemExit(netlab.run_tests([marks_at_one_link_are_never_seen_at_the_next]))
