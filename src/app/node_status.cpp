@@ -113,6 +113,15 @@ json NodeDaemon::status() const {
     const auto drop = static_cast<encryption::Drop>(i);
     if (n.tunnels().count(drop) != 0) drops[encryption::name_of(drop)] = n.tunnels().count(drop);
   }
+  const node::NodeCounters& c = n.counters();
+  for (const auto& [name, count] :
+       {std::pair{"no_mask", c.unknown}, {"malformed_datagram", c.malformed}, {"unknown_relay", c.unknown_relay},
+        {"forged_trailer", c.bad_trailer}, {"replayed_trailer", c.replayed_trailer}, {"too_deep", c.too_deep},
+        {"bad_payload", c.bad_payload}}) {
+    if (count != 0) drops[name] = count;
+  }
+  if (n.relay() != nullptr && n.relay()->counters().dropped != 0) drops["no_leg"] = n.relay()->counters().dropped;
+  out["datagrams"] = c.datagrams;
   out["drops"] = drops;
   return out;
 }

@@ -109,9 +109,8 @@ Result<void> check_family(const FamilyProof& proof, const PeerId& id, const Netw
       "the descriptor claims a family whose key did not sign it; ask its relay's operator to correct it");
 }
 
-Buffer binding_message(const ByteArray<32>& challenge, const PublicKey& caller, const PublicKey& relay,
-                       const ByteArray<32>& handshake_hash) {
-  return joined(kBindLabel, {challenge, caller.bytes, relay.bytes, handshake_hash});
+Buffer binding_message(const Binding& b) {
+  return joined(kBindLabel, {b.network.bytes, b.challenge, b.caller.bytes, b.relay.bytes, b.handshake_hash});
 }
 
 void append_block(Writer& w, const crypto::SigningKey& key, const crypto::Hash32& hash, Bytes times) {
@@ -181,17 +180,12 @@ Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId& network, 
   return relay;
 }
 
-crypto::Signature sign_binding(const crypto::SigningKey& key, const ByteArray<32>& challenge,
-                               const PublicKey& caller, const PublicKey& relay,
-                               const ByteArray<32>& handshake_hash) {
-  return crypto::ed25519_sign(key, binding_message(challenge, caller, relay, handshake_hash));
+crypto::Signature sign_binding(const crypto::SigningKey& key, const Binding& b) {
+  return crypto::ed25519_sign(key, binding_message(b));
 }
 
-bool verify_binding(const IdentityKey& identity, const crypto::Signature& signature,
-                    const ByteArray<32>& challenge, const PublicKey& caller, const PublicKey& relay,
-                    const ByteArray<32>& handshake_hash) {
-  return crypto::ed25519_verify(identity, binding_message(challenge, caller, relay, handshake_hash),
-                                signature);
+bool verify_binding(const IdentityKey& identity, const crypto::Signature& signature, const Binding& b) {
+  return crypto::ed25519_verify(identity, binding_message(b), signature);
 }
 
 }  // namespace macrovpn::discovery

@@ -54,10 +54,13 @@ std::vector<uint8_t> sign_descriptor(const RelayInfo&, const NetworkId&, const c
 Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId&, Wall now);
 
 // In-tunnel proof that the identity key and the WireGuard key belong together (docs/protocol.md "BOUND").
-crypto::Signature sign_binding(const crypto::SigningKey&, const ByteArray<32>& challenge,
-                               const PublicKey& caller, const PublicKey& relay,
-                               const ByteArray<32>& handshake_hash);
-bool verify_binding(const IdentityKey&, const crypto::Signature&, const ByteArray<32>& challenge,
-                    const PublicKey& caller, const PublicKey& relay, const ByteArray<32>& handshake_hash);
+struct Binding {
+  NetworkId network;
+  ByteArray<32> challenge{};
+  PublicKey caller, relay;
+  ByteArray<32> handshake_hash{};  // final, of the session
+};
+crypto::Signature sign_binding(const crypto::SigningKey&, const Binding&);
+bool verify_binding(const IdentityKey&, const crypto::Signature&, const Binding&);
 
 }  // namespace macrovpn::discovery

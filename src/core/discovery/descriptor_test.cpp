@@ -301,13 +301,14 @@ TEST_F(Descriptor, BindingHoldsForOneSessionOnly) {
   const auto challenge = rng_.bytes<32>();
   const auto hash = rng_.bytes<32>();
   const PublicKey caller = crypto::x25519_generate(rng_).pub;
-  const auto s = sign_binding(key_, challenge, caller, info_.wireguard, hash);
-  EXPECT_TRUE(verify_binding(key_.pub, s, challenge, caller, info_.wireguard, hash));
-  EXPECT_FALSE(verify_binding(key_.pub, s, hash, caller, info_.wireguard, hash));
-  EXPECT_FALSE(verify_binding(key_.pub, s, challenge, info_.wireguard, caller, hash));
-  EXPECT_FALSE(verify_binding(key_.pub, s, challenge, caller, info_.wireguard, challenge));
-  EXPECT_FALSE(
-      verify_binding(crypto::ed25519_generate(rng_).pub, s, challenge, caller, info_.wireguard, hash));
+  const Binding b{kNetwork, challenge, caller, info_.wireguard, hash};
+  const auto s = sign_binding(key_, b);
+  EXPECT_TRUE(verify_binding(key_.pub, s, b));
+  EXPECT_FALSE(verify_binding(key_.pub, s, {kNetwork, hash, caller, info_.wireguard, hash}));
+  EXPECT_FALSE(verify_binding(key_.pub, s, {kNetwork, challenge, info_.wireguard, caller, hash}));
+  EXPECT_FALSE(verify_binding(key_.pub, s, {kNetwork, challenge, caller, info_.wireguard, challenge}));
+  EXPECT_FALSE(verify_binding(key_.pub, s, {NetworkId{{9}}, challenge, caller, info_.wireguard, hash}));
+  EXPECT_FALSE(verify_binding(crypto::ed25519_generate(rng_).pub, s, b));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace macrovpn::encryption {
 
 const char* name_of(Drop d) {
   constexpr std::array kNames = {
-      "none",           "malformed",      "bad_mac1",         "cookie_required",
+      "none",           "staged",         "malformed",      "bad_mac1",         "cookie_required",
       "rate_limited",   "bad_handshake",  "low_order_point",  "replayed_timestamp",
       "unknown_index",  "bad_tag",        "replayed_counter", "expired",
       "not_allowed_ip", "no_session",     "no_route",         "queue_full",

@@ -6,6 +6,7 @@ namespace macrovpn::encryption {
 
 enum class Drop : uint8_t {
   none,                // accepted
+  staged,              // kept until a handshake is done: no loss, and not counted
   malformed,           // not a message of its type
   bad_mac1,            // not meant for us
   cookie_required,     // we are under load: a cookie reply was sent instead
@@ -18,7 +19,7 @@ enum class Drop : uint8_t {
   replayed_counter,
   expired,         // keys older than REJECT_AFTER_TIME, or too many messages
   not_allowed_ip,  // configured peer: inner address is not (or not only) its own
-  no_session,      // nothing to seal with (configured peers: queued, and a handshake was started)
+  no_session,      // nothing to seal with
   no_route,        // peer has no known address
   queue_full,
   table_full,  // a bounded table is at its limit

@@ -16,7 +16,7 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/time.h"
-#include "core/encryption/caller_key.h"
+#include "model/caller_key.h"
 #include "core/encryption/drop.h"
 #include "crypto/hash.h"
 

@@ -98,10 +98,10 @@ Result<HandshakeDatagram, Drop> parse_handshake_datagram(Bytes d) {
     out.early = r.take(length & kEarlySizeMask);
     if ((length & kTrailerBit) != 0) {
       out.signed_part = d.first(std::min(d.size(), d.size() - r.left() + kTrailerSigned));
-      out.trailer = Trailer{{r.fixed<20>()}, r.u8(), {}};
-      const auto zeros = r.fixed<11>();
+      out.trailer = Trailer{{r.fixed<20>()}, r.u8(), r.le64(), {}};
+      const auto zeros = r.fixed<3>();
       out.trailer->mac = r.fixed<16>();
-      if (zeros != ByteArray<11>{}) return Failure{Drop::malformed};
+      if (zeros != ByteArray<3>{}) return Failure{Drop::malformed};
     }
   }
   if (!r.ok()) return Failure{Drop::malformed};
@@ -114,7 +114,7 @@ void append_early(Packet& p, Bytes early) {
   if (!early.empty()) std::copy(early.begin(), early.end(), p.push_back(early.size()));
 }
 
-void append_trailer(Packet& p, const PairKeys& pair, const PeerId& self, uint8_t relays_before) {
+void append_trailer(Packet& p, const PairKeys& pair, const TrailerInput& in) {
   MV_ASSERT(p.size() >= kInitiationSize + kLengthFieldSize &&
             p.size() + kTrailerSize <= kMaxHandshakeDatagram);
   uint8_t* length = p.data() + kInitiationSize;
@@ -122,8 +122,9 @@ void append_trailer(Packet& p, const PairKeys& pair, const PeerId& self, uint8_t
   store_le16(length, static_cast<uint16_t>(load_le16(length) | kTrailerBit));
   uint8_t* t = p.push_back(kTrailerSize);
   std::fill_n(t, kTrailerSize, uint8_t{0});
-  std::copy(self.bytes.begin(), self.bytes.end(), t);
-  t[self.bytes.size()] = relays_before;
+  std::copy(in.self.bytes.begin(), in.self.bytes.end(), t);
+  t[in.self.bytes.size()] = in.relays_before;
+  store_le64(t + in.self.bytes.size() + 1, in.number);
   const auto mac = pair.trailer_mac(Bytes(p.bytes()).first(p.size() - kTrailerSize + kTrailerSigned));
   std::copy(mac.begin(), mac.end(), t + kTrailerSigned);
 }

@@ -7,8 +7,8 @@
 //   type 1:  message 148 ‖ length 2 ‖ early data ‖ [trailer 48] ‖ random padding
 //   type 2:  message 92 ‖ random padding          type 3:  message 64 ‖ random padding
 //   length:  bits 0-10 size of the early data, bit 15 a trailer follows, others zero
-//   trailer: relay id 20 ‖ relays before it 1 ‖ zeros 11 ‖ MAC 16 (over all before it, from byte 0 of the
-//   datagram)
+//   trailer: relay id 20 ‖ relays before it 1 ‖ number 8 ‖ zeros 3 ‖ MAC 16 (over all before it, from byte 0 of
+//   the datagram)
 //
 // The mask hides WireGuard's signature from a wire tapper who does not hold the directory; it authenticates
 // nothing. Who holds the directory can unmask handshakes and what clients and guards exchange, and then sees
@@ -82,6 +82,7 @@ class PairKeys {
 struct Trailer {
   PeerId relay;
   uint8_t relays_before = 0;
+  uint64_t number = 0;  // rises with every initiation that this relay sends to us: a replay is known by it
   crypto::Mac16 mac{};
 };
 
@@ -99,7 +100,12 @@ Result<HandshakeDatagram, Drop> parse_handshake_datagram(Bytes unmasked);
 // ---- writing, in this order; the packet holds the message and grows behind.
 void append_early(Packet& initiation, Bytes early);  // the length field, even if there is no early data
 // After append_early (or over message ‖ length ‖ early data as they came inside an EXTEND).
-void append_trailer(Packet& initiation, const PairKeys&, const PeerId& self, uint8_t relays_before);
+struct TrailerInput {
+  const PeerId& self;
+  uint8_t relays_before;
+  uint64_t number;
+};
+void append_trailer(Packet& initiation, const PairKeys&, const TrailerInput&);
 // Random bytes up to `total`; nothing if it is that long already.  Asserts total <= kMaxHandshakeDatagram.
 void append_padding(Packet&, Rng&, size_t total);
 

@@ -127,7 +127,7 @@ TEST(HandshakeDatagram, GivesBackEveryPartThatWasWritten) {
     Packet p = f.message(MessageType::initiation, kInitiationSize);
     const auto message = copy(p);
     append_early(p, early);
-    append_trailer(p, *pair, PeerId{{7, 7}}, 2);
+    append_trailer(p, *pair, {PeerId{{7, 7}}, 2, 0x0102030405060708});
     append_padding(p, f.rng, 900);
     EXPECT_EQ(p.size(), 900u);
     const auto d = parse_handshake_datagram(p.bytes());
@@ -137,6 +137,7 @@ TEST(HandshakeDatagram, GivesBackEveryPartThatWasWritten) {
     ASSERT_TRUE(d->trailer);
     EXPECT_EQ(d->trailer->relay, (PeerId{{7, 7}}));
     EXPECT_EQ(d->trailer->relays_before, 2);
+    EXPECT_EQ(d->trailer->number, 0x0102030405060708u);
     EXPECT_TRUE(pair->verify_trailer(d->signed_part, d->trailer->mac));
   }
 }
@@ -146,7 +147,7 @@ TEST(HandshakeDatagram, AForgedTrailerDoesNotVerify) {
   const auto pair = PairKeys::derive(kNetwork, f.alice, f.bob.pub);
   Packet p = f.message(MessageType::initiation, kInitiationSize);
   append_early(p, f.bytes(58));
-  append_trailer(p, *pair, PeerId{{7}}, 0);
+  append_trailer(p, *pair, {PeerId{{7}}, 0, 1});
   const size_t end = p.size();
   for (size_t at = 4; at < end; at++) {
     if (at == 148 || at == 149) continue;  // the length field moves the trailer

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/packet.h"
-#include "core/encryption/caller_key.h"
+#include "model/caller_key.h"
 #include "core/encryption/timers.h"
 #include "core/encryption/tunnels.h"
 
@@ -33,7 +33,7 @@ struct HopState {
 struct EphemeralState {
   bool confirmed = false;    // sent an authenticated packet at least once
   bool fixed_route = false;  // came through a verified relay: never roams
-  CallerKey caller;          // counted in HalfOpen while not confirmed
+  CallerKey caller;          // whose share of the table it takes
   size_t budget = 0;         // bytes that we may still send before confirmation
   Mono half_open_until = kNever;
 };

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/time.h"
-#include "core/encryption/caller_key.h"
+#include "model/caller_key.h"
 
 namespace macrovpn::encryption {
 

@@ -59,6 +59,8 @@ struct HopPeer {
 
 struct TunnelLimits {
   size_t ephemeral_peers = 100'000;
+  size_t ephemeral_per_source = 4'096;  // per IPv4 address or IPv6 /64: many people may share one
+  size_t ephemeral_per_relay = 25'000;  // for a caller whose trailer verified
   size_t half_open = 4'096;            // ephemeral peers whose session is not confirmed yet
   size_t half_open_per_source = 64;    // per IPv4 address or IPv6 /64
   size_t half_open_per_relay = 1'024;  // for a caller whose trailer verified

@@ -30,7 +30,7 @@ struct Pair {
 
 TEST(ConfiguredPeers, AStagedPacketStartsAHandshakeAndFollowsIt) {
   Pair p;
-  EXPECT_EQ(p.send_a(), Drop::no_session);
+  EXPECT_EQ(p.send_a(), Drop::staged);
   p.wire.settle();
   ASSERT_EQ(p.b.payloads.size(), 1u);
   EXPECT_EQ(p.b.payloads[0], ip_packet("10.0.0.1", "10.0.0.2"));
@@ -85,7 +85,7 @@ TEST(ConfiguredPeers, AResponderDoesNotSealBeforeItsCallerProvedTheKeys) {
   p.send_a();
   p.wire.settle();  // initiation and response arrive, the confirming packet is lost
   EXPECT_FALSE(p.b.tunnels.info(p.a_at_b)->established);
-  EXPECT_EQ(p.send_b(), Drop::no_session);
+  EXPECT_EQ(p.send_b(), Drop::staged);
   EXPECT_EQ(p.b.sent[MessageType::transport], 0u);
 }
 
@@ -182,7 +182,7 @@ TEST(ConfiguredPeers, RekeyAndRejectByMessages) {
   EXPECT_EQ(p.send_a(), Drop::none);  // the tenth
   EXPECT_EQ(p.a.sent[MessageType::initiation], 2u);
   for (int i = 10; i < 20; i++) EXPECT_EQ(p.send_a(), Drop::none);
-  EXPECT_EQ(p.send_a(), Drop::no_session);  // staged
+  EXPECT_EQ(p.send_a(), Drop::staged);  // staged
   p.wire.settle();
   EXPECT_EQ(p.b.payloads.size(), 20u);
   p.wire.passes = [](const Flying&) { return true; };
@@ -303,7 +303,7 @@ TEST(ConfiguredPeers, RekeyAgainAndAgainInEitherRole) {
   Pair p;
   for (int i = 0; i < 6; i++) {
     p.wire.advance(181s);
-    EXPECT_EQ(i % 2 == 0 || i == 0 ? p.send_a() : p.send_b(), Drop::no_session);
+    EXPECT_EQ(i % 2 == 0 || i == 0 ? p.send_a() : p.send_b(), Drop::staged);
     p.wire.settle();
     EXPECT_EQ(p.send_a(), Drop::none);
     EXPECT_EQ(p.send_b(), Drop::none);
@@ -427,7 +427,7 @@ TEST(ConfiguredPeers, KeepTheirTimestampsGrowingWhenTheCalendarGoesBack) {
 
 TEST(ConfiguredPeers, WithoutARouteAreSaidToBeSoOrStaged) {
   Pair p;
-  EXPECT_EQ(p.send_b(), Drop::no_session);  // b does not know where a is: queued, nothing is sent
+  EXPECT_EQ(p.send_b(), Drop::staged);  // b does not know where a is: queued, nothing is sent
   EXPECT_TRUE(p.wire.seen.empty());
   p.send_a();
   p.wire.settle();

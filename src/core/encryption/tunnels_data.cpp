@@ -46,7 +46,7 @@ Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Peer& p, Out& out, Work&
   if (s == nullptr || !may_seal(*s, now.mono)) {
     if (!p.configured) return s == nullptr ? Drop::no_session : Drop::expired;
     stage(now, p, std::move(*job.packet), out);
-    return Drop::no_session;
+    return Drop::staged;
   }
   if (p.route.kind == Route::Kind::none) return Drop::no_route;
   job.route = p.route;

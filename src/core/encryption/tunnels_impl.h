@@ -2,12 +2,12 @@
 #pragma once
 #include "core/encryption/allowed_ips.h"
 #include "core/encryption/early_data.h"
-#include "core/encryption/half_open.h"
 #include "core/encryption/index_table.h"
 #include "core/encryption/peer_table.h"
 #include "core/encryption/rate_limit.h"
 #include "core/encryption/tunnels.h"
 #include "crypto/x25519.h"
+#include "model/caller_key.h"
 
 namespace macrovpn::encryption {
 
@@ -87,7 +87,7 @@ struct Tunnels::Impl {
   Mono next_deadline() const;
 
   Drop counted(Drop d) {
-    counters[static_cast<size_t>(d)]++;
+    counters[static_cast<size_t>(d)] += d != Drop::staged;
     return d;
   }
   Failure<Drop> refused(Drop d) { return Failure{counted(d)}; }
@@ -109,7 +109,8 @@ struct Tunnels::Impl {
   IndexTable indexes;
   AllowedIps allowed;
   RateLimit rate;
-  HalfOpen half_open;
+  Shares strangers;  // every ephemeral peer
+  Shares half_open;  // of them, those whose session is not confirmed
   CookieChecker cookies;
   LoadMeter load;
   EarlyData early;

@@ -95,7 +95,7 @@ TEST(Cookies, ConfiguredPeersUseThemWhenTheyRetry) {
   o.wire.add(device);
   const auto peer =
       *device.tunnels.add_configured(o.wire.now.mono, {o.relay.keys.pub, {}, o.relay.route(), {}, {}});
-  EXPECT_EQ(o.wire.send(device, peer, ip_packet("10.0.0.1", "10.0.0.2")), Drop::no_session);
+  EXPECT_EQ(o.wire.send(device, peer, ip_packet("10.0.0.1", "10.0.0.2")), Drop::staged);
   o.wire.settle();
   EXPECT_EQ(device.count<SessionUp>(), 0u);
   o.wire.advance(6s);

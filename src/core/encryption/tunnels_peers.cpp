@@ -11,6 +11,7 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
       rng(random),
       limits(l),
       indexes(shard, random),
+      strangers(l.ephemeral_peers),
       half_open(l.half_open),
       cookies(own.pub, random),
       load(l.load_threshold),
@@ -79,6 +80,7 @@ void Tunnels::Impl::remove(Peer& p) {
   free_keys(p);
   if (p.kind == PeerKind::configured) allowed.remove(p.ref);
   if (p.half_open()) half_open.remove(p.ephemeral.caller);
+  if (p.kind == PeerKind::ephemeral) strangers.remove(p.ephemeral.caller);
   peers.remove(p);
 }
 
@@ -121,6 +123,7 @@ void Tunnels::Impl::check_invariants() const {
   }
   MV_ASSERT(live == indexes.size() && waiting == half_open.all());
   MV_ASSERT(waiting <= limits.half_open && peers.count(PeerKind::ephemeral) <= limits.ephemeral_peers);
+  MV_ASSERT(strangers.all() == peers.count(PeerKind::ephemeral));
   MV_ASSERT(peers.count(PeerKind::configured) <= limits.configured_peers);
   MV_ASSERT(peers.count(PeerKind::hop) <= limits.hop_peers && retired.empty());
 }

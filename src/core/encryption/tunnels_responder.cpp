@@ -96,9 +96,13 @@ Result<Peer*, Drop> Tunnels::Impl::recognise(Now now, const Caller& caller, cons
 
 Result<Peer*, Drop> Tunnels::Impl::add_ephemeral(Mono now, const Caller& caller, const PublicKey& key,
                                                  const Secret<32>& shared) {
-  if (peers.count(PeerKind::ephemeral) >= limits.ephemeral_peers) return Failure{Drop::table_full};
   const CallerKey who = caller_of(caller);
-  if (!half_open.try_add(who, half_open_share(caller))) return Failure{Drop::table_full};
+  const size_t share = caller.verified_relay ? limits.ephemeral_per_relay : limits.ephemeral_per_source;
+  if (!strangers.try_add(who, share)) return Failure{Drop::table_full};
+  if (!half_open.try_add(who, half_open_share(caller))) {
+    strangers.remove(who);
+    return Failure{Drop::table_full};
+  }
   auto p = std::make_unique<Peer>();
   p->key = key;
   p->static_shared = shared;

@@ -42,11 +42,10 @@ struct Circuit {
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   bool granted = false;
+  bool exits_v6 = false;  // the exit has IPv6; known once granted
   bool move_told = false;
-  uint8_t lease_flags = 0;
   Mono asked_lease = kNever;
   uint16_t mtu = 0;
-  bool mtu_proved = false;
   int mtu_probes = 0;
   Mono next_mtu_probe = kNever;
   Mono check_binding = kNever;

@@ -151,9 +151,10 @@ Result<void> ClientSide::add_peers(Now now, Circuit& c) {
     Route route;
     if (i == 0) {
       const Endpoint& e = hop.relay.endpoints[hop.endpoint];
-      const MaskId mask = s_.masks.called(hop.relay.wireguard);
-      s_.masks.note_endpoint(e, mask);
-      route = Route::udp(kListenSocket, e, mask);
+      const auto mask = s_.masks.called(hop.relay.wireguard);
+      if (!mask) return fail("too many relays are known at once");
+      s_.masks.note_endpoint(e, *mask);
+      route = Route::udp(kListenSocket, e, *mask);
     } else {
       hop.leg = {1 + static_cast<uint32_t>(s_.rng.below(kMaxLegNumber))};
       route = Route::through(c.hops[i - 1].peer, hop.leg);
@@ -190,12 +191,11 @@ void ClientSide::begin_build(Now now, Circuit& c) {
 
 std::vector<uint8_t> ClientSide::lease_frame(const Circuit& c, const crypto::Hash32& h1) const {
   routing::LeaseFrame f;
-  f.flags = routing::kLeaseWantsV6;
   f.mtu = c.mtu;
   if (c.resumes) {
     f.flags |= routing::kLeaseResume;
     f.id = c.lease;
-    f.resume_mac = routing::resume_mac(c.lease_secret, h1);
+    f.resume_mac = routing::resume_mac(c.lease_secret, s_.config.network.id, h1);
   }
   return routing::write_lease(f);
 }
@@ -225,7 +225,10 @@ void ClientSide::send_build(Circuit& c, const encryption::Initiation& first, Byt
   const size_t total = p.size() + 64 + s_.rng.below(192);
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   const Endpoint& e = guard.relay.endpoints[guard.endpoint];
-  s_.egress.datagram(kListenSocket, e, s_.masks.called(guard.relay.wireguard), std::move(p));
+  const auto mask = s_.masks.called(guard.relay.wireguard);
+  if (!mask) return;
+  s_.masks.note_endpoint(e, *mask);  // of a guard that was not used for long it was forgotten
+  s_.egress.datagram(kListenSocket, e, *mask, std::move(p));
 }
 
 void ClientSide::extend_next(Now now, Circuit& c, size_t next) {

@@ -152,8 +152,11 @@ void ClientSide::on_frame(Now now, Circuit& c, size_t hop, const routing::Frame&
     case FrameType::bound:
       if (const auto b = routing::read_bound(f.body)) on_bound(now, c, hop, *b, fx);
       return;
+    case FrameType::moved:
+      if (const auto id = routing::read_lease_id(f.body); id && from_exit) on_moved(now, c, *id, fx);
+      return;
     default:
-      return;  // MOVED: the old circuit drains already; requests are not for clients
+      return;  // requests are not for clients
   }
 }
 
@@ -189,10 +192,10 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
 
 void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx) {
   c.granted = true;
+  c.exits_v6 = (f.flags & routing::kGrantedV6) != 0;
   c.asked_lease = kNever;
   c.lease = f.id;
   c.lease_secret = f.secret;
-  c.lease_flags = f.flags;
   Group* g = find_group(c.group);
   if (g == nullptr || g->active != c.id) return;
   if (g->has_lease && g->lease != f.id) fx.events.push_back(LeaseLost{g->id});
@@ -236,7 +239,6 @@ void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
   if (p.hop + 1 != c.hops.size()) return;
   c.live.pong(now.mono, took);
   if (p.size >= c.mtu && p.size != 0) {
-    c.mtu_proved = true;
     c.next_mtu_probe = kNever;
   }
 }
@@ -272,8 +274,9 @@ void ClientSide::on_bound(Now now, Circuit& c, size_t hop, const routing::BoundF
   const auto info = s_.tunnels.info(h.peer);
   if (!info) return;
   const bool right = f.identity == h.relay.identity &&
-                     discovery::verify_binding(h.relay.identity, f.signature, h.challenge, h.our_key,
-                                               h.relay.wireguard, info->handshake_hash);
+                     discovery::verify_binding(h.relay.identity, f.signature,
+                                               {s_.config.network.id, h.challenge, h.our_key, h.relay.wireguard,
+                                                info->handshake_hash});
   if (right) {
     h.bound = true;
     bound_.insert({h.relay.id, h.relay.wireguard});

@@ -38,6 +38,22 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   }
 }
 
+// The lease went to another session.  To a new circuit of ours, mostly; else somebody else has its secret, and what our
+// program receives is not for us alone any more.
+void ClientSide::on_moved(Now now, Circuit& c, const routing::LeaseId& lease, Effects& fx) {
+  Group* g = find_group(c.group);
+  if (c.state != Circuit::State::ready || c.lease != lease || g == nullptr || g->active != c.id) return;
+  const bool ours = std::any_of(circuits_.begin(), circuits_.end(), [&](const auto& other) {
+    return other.first != c.id && other.second.group == c.group && other.second.resumes && other.second.lease == lease;
+  });
+  if (ours) return;
+  g->has_lease = false;
+  fx.events.push_back(Warning{
+      "Somebody else took over a program's place at its exit. The program gets a new one; its open connections are lost."});
+  fx.events.push_back(LeaseLost{g->id});
+  circuit_failed(now, c.id, fx);
+}
+
 void ClientSide::avoid(Group& g, const PeerId& id) {
   if (std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end()) return;
   if (g.avoid.size() >= kMaxAvoided) g.avoid.erase(g.avoid.begin());
@@ -121,7 +137,7 @@ void ClientSide::destroy(CircuitId id) {
   if (c == nullptr) return;
   // From the far end inwards, so that each CLOSE still has its way.
   for (size_t i = c->hops.size(); i-- > 1;) {
-    if (c->hops[i - 1].up) s_.egress.frame(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
+    if (c->hops[i - 1].up) s_.egress.frame_last(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
   }
   for (size_t i = 0; i < c->hops.size(); i++) {
     if ((i == 0 && c->shares_guard) || c->hops[i].peer.value == 0) continue;

@@ -100,6 +100,10 @@ void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, E
       too_big(*g, *c, p, fx);
       continue;
     }
+    if (c != nullptr && no_way_for(*c, p.bytes())) {
+      unreachable(*g, p, fx);
+      continue;
+    }
     if (g->id.slot != 0 && !routing::rewrite_to_inside(p.bytes())) continue;
     if (c != nullptr) {
       send_packet(now, *c, std::move(p));
@@ -107,6 +111,23 @@ void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, E
     }
     if (g->waiting.size() >= kMaxWaiting) g->waiting.pop_front();
     g->waiting.push_back(std::move(p));
+  }
+}
+
+// IPv6 where the exit has none, which it said with the lease: the program tries IPv4 at once, instead of after a round
+// trip or a timeout.  Names are asked for over either.
+bool ClientSide::no_way_for(const Circuit& c, Bytes packet) {
+  if (!c.granted || c.exits_v6 || packet[0] >> 4 != 6) return false;
+  return packet.size() >= 40 && !equal(packet.subspan(24, 16), routing::InsideAddresses::get().dns6.bytes());
+}
+
+void ClientSide::unreachable(const Group& g, const Packet& packet, Effects& fx) {
+  const auto header = routing::parse_ip(packet.bytes());
+  if (!header.ok()) return;
+  const IpAddress& router = routing::InsideAddresses::get().dns(header->destination.family());
+  Packet reply = s_.pool.take();
+  if (routing::make_unreachable(packet.bytes(), *header, routing::Unreachable::no_route, router, reply)) {
+    fx.tun_packets.push_back({g.id.tun, std::move(reply)});
   }
 }
 

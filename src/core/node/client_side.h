@@ -89,6 +89,7 @@ class ClientSide {
   void on_frame(Now now, Circuit& c, size_t hop, const routing::Frame& f, Effects& fx);
   void on_error(Now now, Circuit& c, size_t hop, const routing::ErrorFrame& e, Effects& fx);
   void on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx);
+  void on_moved(Now now, Circuit& c, const routing::LeaseId& lease, Effects& fx);
   void on_pong(Now now, Circuit& c, uint64_t id);
   void on_bound(Now now, Circuit& c, size_t hop, const routing::BoundFrame& f, Effects& fx);
   void ping(Now now, Circuit& c, size_t hop, uint16_t size);
@@ -113,6 +114,8 @@ class ClientSide {
   void forget_group(const GroupId& id);
   void send_packet(Now now, Circuit& c, Packet packet);
   void flush_waiting(Now now, Group& g, Circuit& c);
+  static bool no_way_for(const Circuit& c, Bytes packet);
+  void unreachable(const Group& g, const Packet& packet, Effects& fx);
   void too_big(const Group& g, const Circuit& c, const Packet& packet, Effects& fx);
 
   Circuit* find(CircuitId id);

@@ -17,7 +17,8 @@ void Egress::frame(PeerRef peer, Bytes frame) {
 }
 
 void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet) {
-  masks_.mask(mask, packet.bytes());
+  // Nobody spoke under it for long, and its relay has left the directory.
+  if (!masks_.mask(mask, packet.bytes())) return;
   done_.push_back({socket, to, std::move(packet)});
 }
 
@@ -55,7 +56,11 @@ void Egress::seal_layer(Now now, std::vector<encryption::Event>& events) {
 }
 
 void Egress::flush(Now now, Effects& fx, std::vector<encryption::Event>& events) {
-  while (!seal_.empty() || !whole_.empty()) {
+  while (!seal_.empty() || !whole_.empty() || !last_.empty()) {
+    if (seal_.empty() && whole_.empty()) {
+      seal_.push_back(std::move(last_.front()));
+      last_.pop_front();
+    }
     sending_.swap(whole_);
     for (Outgoing& m : sending_) {
       if (m.route.kind == Route::Kind::udp) {

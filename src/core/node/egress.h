@@ -2,6 +2,8 @@
 // seals them layer by layer, each layer of the whole batch at once and in place, until every packet is a
 // datagram.
 #pragma once
+#include <deque>
+
 #include "core/encryption/tunnels.h"
 #include "core/node/effects.h"
 #include "core/node/masks.h"
@@ -15,6 +17,9 @@ class Egress {
 
   void payload(PeerRef peer, Packet packet) { seal_.push_back({peer, std::move(packet)}); }
   void frame(PeerRef peer, Bytes frame);  // a control frame as a payload of its own
+  // The same, after everything else that waits, one after the other.  What is for a near hop has fewer layers and would
+  // overtake what was handed in before it for a far one, and a CLOSE must not.
+  void frame_last(PeerRef peer, Bytes frame) { last_.push_back({peer, pool_.copy_of(frame)}); }
   // A message of tunnels' or of a build: unmasked, without length field or padding.
   void message(encryption::Outgoing m) { whole_.push_back(std::move(m)); }
   // A finished datagram: masked here, nothing else.
@@ -35,6 +40,7 @@ class Egress {
   PacketPool& pool_;
   Rng& rng_;
   std::vector<ToSeal> seal_, sealing_;
+  std::deque<ToSeal> last_;
   std::vector<encryption::Outgoing> whole_, sending_;
   std::vector<encryption::SealJob> jobs_;
   std::vector<Datagram> done_;

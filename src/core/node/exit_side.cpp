@@ -11,8 +11,8 @@ void ExitSide::refuse(PeerRef session, ErrorCode code) {
   s_.egress.frame(session, routing::write_error(code, {0}));
 }
 
-void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when,
-                        Effects& fx) {
+void ExitSide::on_lease(Now now, PeerRef session, const CallerKey& caller, Bytes body,
+                        const crypto::Hash32& h1, When when, Effects& fx) {
   const auto f = routing::read_lease(body);
   if (!f || f->mtu < kLeastMtu || f->mtu > kPacketMax) {
     counters_.refused++;
@@ -23,7 +23,7 @@ void ExitSide::on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash
     // The client asks again because GRANTED was lost.
     if (const auto held = leases_.granted(session)) return grant(session, *held);
   }
-  if (const auto r = leases_.request(session, *f, h1); !r.ok()) return refuse(session, r.error());
+  if (const auto r = leases_.request(session, caller, *f, h1); !r.ok()) return refuse(session, r.error());
   if (when == When::now) session_confirmed(now, session, fx);
 }
 

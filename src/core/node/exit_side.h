@@ -12,11 +12,11 @@ struct ExitCounters {
 
 class ExitSide {
  public:
-  explicit ExitSide(Shared s) : s_(s), leases_(s.rng, s.config.leases) {}
+  explicit ExitSide(Shared s) : s_(s), leases_(s.rng, s.config.network.id, s.config.leases) {}
 
   enum class When : uint8_t { at_confirmation, now };
   // A LEASE, from early data or (when: now) from a confirmed session.  h1: of that session's handshake.
-  void on_lease(Now now, PeerRef session, Bytes body, const crypto::Hash32& h1, When when, Effects& fx);
+  void on_lease(Now now, PeerRef session, const CallerKey& caller, Bytes body, const crypto::Hash32& h1, When when, Effects& fx);
   void on_release(Now now, PeerRef session, Bytes body);
   void session_confirmed(Now now, PeerRef session, Effects& fx);
   void session_gone(Now now, PeerRef session);

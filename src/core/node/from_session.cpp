@@ -40,11 +40,15 @@ void Node::open_all(Now now, Effects& fx) {
   }
 }
 
-void Node::on_payload(Now now, PeerRef peer, const Route&, Packet packet, Effects& fx) {
+void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx) {
   const auto info = tunnels_.info(peer);
   if (!info) return;
   const bool from_above = info->kind == PeerKind::hop;
   const bool from_below = info->kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
+  if (from_below && relay_ && !relay_->comes_its_way(peer, masks_.is_pair(from.mask))) {
+    counters_.bad_payload++;
+    return;
+  }
   switch (routing::kind_of(packet.bytes())) {
     case PayloadKind::keepalive:
       return;
@@ -114,7 +118,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::lease: {
       const auto info = tunnels_.info(peer);
-      if (info) exit_->on_lease(now, peer, f.body, info->h1, ExitSide::When::now, fx);
+      if (info) exit_->on_lease(now, peer, relay_->caller_of(peer), f.body, info->h1, ExitSide::When::now, fx);
       return;
     }
     case FrameType::release:
@@ -130,8 +134,9 @@ void Node::answer_bind(Now now, PeerRef peer, Bytes body) {
   const auto challenge = routing::read_bind(body);
   const auto info = tunnels_.info(peer);
   if (!challenge || !info || !config_.identity || !relay_->may_sign(now, peer)) return;
-  const auto signature = discovery::sign_binding(*config_.identity, *challenge, info->key,
-                                                 config_.wireguard.pub, info->handshake_hash);
+  const auto signature = discovery::sign_binding(
+      *config_.identity,
+      {config_.network.id, *challenge, info->key, config_.wireguard.pub, info->handshake_hash});
   egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));
 }
 

@@ -47,7 +47,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
 void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
   const auto h = cut(d.packet.bytes(), mask);
   if (!h.ok()) {
-    counters_.unknown++;
+    counters_.malformed++;
     return;
   }
   if (h->type == MessageType::initiation) return on_initiation(now, d, mask, *h, fx);
@@ -67,24 +67,31 @@ void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
   on_tunnel_events(now, fx);
 }
 
-// Nobody (a client) if there is no trailer; nothing if the trailer is forged or from a relay that we do not
-// know.
-std::optional<Upstream> Node::who_sent(Now now, const encryption::HandshakeDatagram& h) {
-  if (!h.trailer) return Upstream{};
-  const RelayInfo* relay = directory_.find(h.trailer->relay, now.wall);
-  if (relay == nullptr) return std::nullopt;
+// An address (a client) if there is no trailer; nothing if the trailer is not believed.  A replay of a
+// relay's initiation is known by its number and goes before it costs that relay anything of its share, or us
+// a Diffie-Hellman.
+std::optional<Upstream> Node::who_sent(Now now, const Endpoint& from,
+                                       const encryption::HandshakeDatagram& h) {
+  const auto refuse = [](uint64_t& counter) {
+    counter++;
+    return std::nullopt;
+  };
+  if (!h.trailer) return Upstream{0, std::nullopt, caller_key(from.address)};
+  const encryption::Trailer& t = *h.trailer;
+  const RelayInfo* relay = directory_.find(t.relay, now.wall);
+  if (relay == nullptr) return refuse(counters_.unknown_relay);
   const auto pair = masks_.pair(relay->wireguard);
-  if (!pair || !masks_.pair_keys(*pair).verify_trailer(h.signed_part, h.trailer->mac)) return std::nullopt;
-  return Upstream{h.trailer->relays_before + 1u, relay->id};
+  if (!pair || !masks_.pair_keys(*pair).verify_trailer(h.signed_part, t.mac))
+    return refuse(counters_.bad_trailer);
+  if (!masks_.accept_number(*pair, t.number, now.wall)) return refuse(counters_.replayed_trailer);
+  if (t.relays_before >= kMostRelaysBefore) return refuse(counters_.too_deep);
+  return Upstream{t.relays_before + 1u, relay->id, caller_key(relay->id)};
 }
 
 void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
                          Effects& fx) {
-  const auto upstream = who_sent(now, h);
-  if (!upstream || upstream->relays_before > kMostRelaysBefore) {
-    counters_.bad_trailer++;
-    return;
-  }
+  const auto upstream = who_sent(now, d.remote, h);
+  if (!upstream) return;
   if (upstream->relay) {
     mask = *masks_.pair(directory_.find(*upstream->relay, now.wall)->wireguard);
   }
@@ -113,7 +120,8 @@ void Node::on_early(Now now, const encryption::Accepted& a, Effects& fx) {
   if (!f) return;
   if (f->type == routing::FrameType::extend) relay_->on_extend(now, a.peer, f->body);
   if (f->type == routing::FrameType::lease) {
-    exit_->on_lease(now, a.peer, f->body, a.h1, ExitSide::When::at_confirmation, fx);
+    exit_->on_lease(now, a.peer, relay_->caller_of(a.peer), f->body, a.h1, ExitSide::When::at_confirmation,
+                    fx);
   }
 }
 

@@ -6,76 +6,188 @@ namespace macrovpn::node {
 
 using encryption::MessageType;
 
-MaskTable::MaskTable(const NetworkId& network, const KeyPair& self) : network_(network), self_(self) {
-  called_.emplace(kOwnMask, encryption::MaskKey(network.bytes, self.pub));
-  called_ids_[self.pub] = kOwnMask;
+namespace {
+
+constexpr unsigned kCountBits = 22;  // of a trailer's number, below the milliseconds
+constexpr Duration kClockTolerance = std::chrono::minutes(10);
+
+uint64_t first_number(Wall at) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(at.time_since_epoch()).count();
+  return static_cast<uint64_t>(std::max<int64_t>(ms, 0)) << kCountBits;
+}
+bool is_pair_id(MaskId id) {
+  return id.value > kOwnMask.value && id.value % 2 == 1;
 }
 
-MaskId MaskTable::called(const PublicKey& relay) {
-  const auto [it, fresh] = called_ids_.try_emplace(relay, MaskId{next_id_});
-  if (fresh) called_.emplace(MaskId{next_id_++}, encryption::MaskKey(network_.bytes, relay));
-  return it->second;
+}  // namespace
+
+MaskTable::MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays)
+    : network_(network), self_(self), max_relays_(max_relays), own_(network.bytes, self.pub) {}
+
+MaskTable::Relay* MaskTable::entry(const PublicKey& key, uint32_t& slot) {
+  if (const auto it = slots_.find(key); it != slots_.end()) {
+    slot = it->second;
+    return &relays_.at(slot);
+  }
+  if (relays_.size() >= max_relays_) return nullptr;
+  slot = next_slot_++;
+  slots_[key] = slot;
+  Relay& r = relays_[slot];
+  r.key = key;
+  return &r;
 }
 
-std::optional<MaskId> MaskTable::pair(const PublicKey& relay) {
-  if (const auto it = pair_ids_.find(relay); it != pair_ids_.end()) return it->second;
-  auto keys = encryption::PairKeys::derive(network_.bytes, self_, relay);
-  if (!keys.ok()) return std::nullopt;
-  const MaskId id{next_id_++};
-  pairs_.emplace(id, std::move(keys).value());
-  pair_ids_[relay] = id;
-  return id;
+MaskTable::Relay* MaskTable::find(MaskId id) {
+  const auto it = relays_.find(slot_of(id));
+  return it == relays_.end() ? nullptr : &it->second;
 }
 
-const encryption::PairKeys& MaskTable::pair_keys(MaskId id) const {
-  return pairs_.at(id);
+std::optional<MaskId> MaskTable::called(const PublicKey& key) {
+  if (key == self_.pub) return kOwnMask;
+  uint32_t slot = 0;
+  Relay* r = entry(key, slot);
+  if (r == nullptr) return std::nullopt;
+  if (!r->called) r->called.emplace(network_.bytes, key);
+  r->used = true;
+  return MaskId{2 * slot};
 }
+
+std::optional<MaskId> MaskTable::pair(const PublicKey& key) {
+  uint32_t slot = 0;
+  Relay* r = entry(key, slot);
+  if (r == nullptr) return std::nullopt;
+  if (!r->pair) {
+    auto keys = encryption::PairKeys::derive(network_.bytes, self_, key);
+    if (!keys.ok()) return std::nullopt;
+    r->pair = std::move(keys).value();
+  }
+  r->used = true;
+  return MaskId{2 * slot + 1};
+}
+
 bool MaskTable::is_pair(MaskId id) const {
-  return pairs_.contains(id);
+  return is_pair_id(id);
+}
+const encryption::PairKeys& MaskTable::pair_keys(MaskId id) const {
+  return *relays_.at(slot_of(id)).pair;
+}
+
+uint64_t MaskTable::next_number(MaskId pair, Wall now) {
+  Relay& r = relays_.at(slot_of(pair));
+  r.last_number = r.last_number == 0 ? first_number(now) + 1 : r.last_number + 1;
+  return r.last_number;
+}
+
+// A number that lies far ahead is no replay protection's business: one of the two clocks is wrong.  Marking
+// it seen would lock its sender out after its clock was put right.
+bool MaskTable::accept_number(MaskId pair, uint64_t number, Wall now) {
+  if (number > first_number(now + kClockTolerance)) return true;
+  Relay& r = relays_.at(slot_of(pair));
+  if (!r.seen) r.seen.emplace(encryption::ReplayWindow::kEagerSmall);
+  return r.seen->accept(number);
+}
+
+void MaskTable::forget_endpoint(const Endpoint& e, uint32_t slot) {
+  const auto it = endpoints_.find(e);
+  if (it == endpoints_.end()) return;
+  std::erase_if(it->second, [&](MaskId id) { return slot_of(id) == slot; });
+  if (it->second.empty()) endpoints_.erase(it);
 }
 
 void MaskTable::note_endpoint(const Endpoint& e, MaskId id) {
-  const auto [it, fresh] = endpoints_.try_emplace(e);
-  if (fresh) {
-    endpoint_order_.push_back(e);
-    if (endpoint_order_.size() > kMaxMaskedEndpoints) {
-      endpoints_.erase(endpoint_order_.front());
-      endpoint_order_.pop_front();
+  Relay* r = find(id);
+  if (r == nullptr) return;
+  auto& list = endpoints_[e];
+  if (std::find(list.begin(), list.end(), id) == list.end()) {
+    list.insert(list.begin(), id);
+    if (list.size() > kMasksPerEndpoint) {
+      const uint32_t last = slot_of(list.back());
+      list.pop_back();
+      const bool more = std::any_of(list.begin(), list.end(), [&](MaskId m) { return slot_of(m) == last; });
+      if (!more) std::erase(relays_.at(last).endpoints, e);
     }
   }
-  auto& list = it->second;
-  if (std::find(list.begin(), list.end(), id) != list.end()) return;
-  if (list.size() >= kPerEndpoint) list.erase(list.begin());
-  list.push_back(id);
+  if (std::find(r->endpoints.begin(), r->endpoints.end(), e) != r->endpoints.end()) return;
+  r->endpoints.push_back(e);
+  if (r->endpoints.size() <= kEndpointsPerRelay) return;
+  forget_endpoint(r->endpoints.front(), slot_of(id));
+  r->endpoints.pop_front();
 }
 
-void MaskTable::mask(MaskId id, MutBytes whole) const {
-  if (id == kPlain) return;
-  if (const auto it = pairs_.find(id); it != pairs_.end()) {
-    MV_ASSERT(whole[0] == static_cast<uint8_t>(MessageType::transport));
-    it->second.mask_transport(whole.data());
-    return;
+bool MaskTable::mask(MaskId id, MutBytes whole) {
+  if (id == kPlain) return true;
+  if (id == kOwnMask) {
+    own_.mask(whole);
+    return true;
   }
-  called_.at(id).mask(whole);
+  Relay* r = find(id);
+  if (r == nullptr) return false;
+  r->used = true;
+  if (is_pair_id(id)) {
+    MV_ASSERT(whole[0] == static_cast<uint8_t>(MessageType::transport));
+    r->pair->mask_transport(whole.data());
+  } else {
+    r->called->mask(whole);
+  }
+  return true;
 }
 
-std::optional<MaskTable::Unmasked> MaskTable::unmask(const Endpoint& from, MutBytes whole) const {
+std::optional<MaskTable::Unmasked> MaskTable::unmask(const Endpoint& from, MutBytes whole) {
   if (encryption::is_message(whole)) return Unmasked{kPlain, static_cast<MessageType>(whole[0])};
   if (whole.size() < encryption::kTransportOverhead) return std::nullopt;
-  const auto attempt = [&](MaskId id) -> std::optional<Unmasked> {
-    if (const auto it = pairs_.find(id); it != pairs_.end()) {
-      if (it->second.unmask(whole)) return Unmasked{id, MessageType::transport};
-      return std::nullopt;
+  const auto attempt = [&](MaskId id) -> std::optional<MessageType> {
+    Relay& r = relays_.at(slot_of(id));
+    std::optional<MessageType> type;
+    if (!is_pair_id(id)) {
+      type = r.called->unmask(whole);
+    } else if (r.pair->unmask(whole)) {
+      type = MessageType::transport;
     }
-    if (const auto type = called_.at(id).unmask(whole)) return Unmasked{id, *type};
-    return std::nullopt;
+    r.used |= type.has_value();
+    return type;
   };
   if (const auto it = endpoints_.find(from); it != endpoints_.end()) {
-    for (const MaskId id : it->second) {
-      if (const auto found = attempt(id)) return found;
+    auto& list = it->second;
+    for (size_t i = 0; i < list.size(); i++) {
+      const auto type = attempt(list[i]);
+      if (!type) continue;
+      const MaskId id = list[i];
+      std::rotate(list.begin(), list.begin() + static_cast<ptrdiff_t>(i),
+                  list.begin() + static_cast<ptrdiff_t>(i) + 1);
+      return Unmasked{id, *type};
     }
   }
-  return attempt(kOwnMask);
+  if (const auto type = own_.unmask(whole)) return Unmasked{kOwnMask, *type};
+  return std::nullopt;
+}
+
+void MaskTable::sweep(const std::function<bool(const PublicKey&)>& keep) {
+  for (auto it = relays_.begin(); it != relays_.end();) {
+    Relay& r = it->second;
+    if (std::exchange(r.used, false) || keep(r.key)) {
+      ++it;
+      continue;
+    }
+    for (const Endpoint& e : r.endpoints) forget_endpoint(e, it->first);
+    slots_.erase(r.key);
+    it = relays_.erase(it);
+  }
+}
+
+void MaskTable::check_invariants() const {
+  MV_ASSERT(relays_.size() == slots_.size() && relays_.size() <= max_relays_);
+  size_t named = 0;
+  for (const auto& [slot, r] : relays_) {
+    MV_ASSERT(slots_.at(r.key) == slot && slot < next_slot_);
+    MV_ASSERT(r.endpoints.size() <= kEndpointsPerRelay);
+    for (const Endpoint& e : r.endpoints) {
+      const auto& list = endpoints_.at(e);
+      MV_ASSERT(list.size() <= kMasksPerEndpoint);
+      MV_ASSERT(std::any_of(list.begin(), list.end(), [&](MaskId id) { return slot_of(id) == slot; }));
+    }
+    named += r.endpoints.size();
+  }
+  MV_ASSERT(endpoints_.size() <= named);
 }
 
 }  // namespace macrovpn::node

@@ -1,52 +1,90 @@
 // MaskTable: which header masks this node knows, and which source endpoints speak under which.
 //
-// Entry 0 is plain, 1 our own key; the others are made on demand from public keys of relays in the directory
-// and live until the table is full, when the oldest endpoint entries go first.
+// Id 0 is plain, 1 our own key; the others are made on demand from public keys of relays in the directory.
+// All that belongs to a relay sits in one entry: the mask under its key, the keys that we share with it, the
+// endpoints that it speaks from, and the numbers of its trailers.  Bounds:
+//   - an entry whose key has left the directory and that carried nothing for a while goes (sweep()), so that
+//     relays which change their keys do not pile up; kMaxMaskedRelays in all, more than a directory holds;
+//   - a relay has at most kEndpointsPerRelay endpoints, the oldest goes first: one that calls from every port
+//     that it has pushes out only its own;
+//   - an endpoint is tried under at most kMasksPerEndpoint masks, the least recently used goes first.
 #pragma once
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <unordered_map>
 
 #include "core/encryption/header_mask.h"
+#include "core/encryption/replay_window.h"
 #include "model/ids.h"
 #include "model/ip.h"
 #include "model/network.h"
 
 namespace macrovpn::node {
 
-inline constexpr size_t kMaxMaskedEndpoints = 65'536;
+inline constexpr size_t kMaxMaskedRelays = 32'768;
+inline constexpr size_t kEndpointsPerRelay = 8;
+inline constexpr size_t kMasksPerEndpoint = 8;
 
 class MaskTable {
  public:
-  MaskTable(const NetworkId& network, const KeyPair& self);
+  MaskTable(const NetworkId& network, const KeyPair& self) : MaskTable(network, self, kMaxMaskedRelays) {}
+  MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays);
 
-  MaskId called(const PublicKey& relay);               // handshakes to it; transport of its clients
-  std::optional<MaskId> pair(const PublicKey& relay);  // transport between us and it; nothing: a bad key
-  const encryption::PairKeys& pair_keys(MaskId) const;
+  // Nothing: the key cannot be used, or the table is full.
+  std::optional<MaskId> called(const PublicKey& relay);  // handshakes to it; transport of its clients
+  std::optional<MaskId> pair(const PublicKey& relay);    // transport between us and it
   bool is_pair(MaskId) const;
+  // Of a pair mask that is known.
+  const encryption::PairKeys& pair_keys(MaskId) const;
+  // The number for the next trailer to that relay.  It starts at the calendar (milliseconds << 22), so that
+  // it is higher than all before a restart.
+  uint64_t next_number(MaskId pair, Wall now);
+  // Whether a number of a trailer that verified is new; marks it seen.
+  bool accept_number(MaskId pair, uint64_t number, Wall now);
   // From now on datagrams from `e` are tried under this mask too.
   void note_endpoint(const Endpoint& e, MaskId);
 
-  // Masks a whole message by its type.  A pair mask is for transport only.
-  void mask(MaskId, MutBytes whole) const;
+  // Masks a whole message by its type.  A pair mask is for transport only.  False: the mask is gone.
+  bool mask(MaskId, MutBytes whole);
   struct Unmasked {
     MaskId mask;
     encryption::MessageType type;
   };
   // Tries plain, the masks noted for the endpoint, then our own.
-  std::optional<Unmasked> unmask(const Endpoint& from, MutBytes whole) const;
+  std::optional<Unmasked> unmask(const Endpoint& from, MutBytes whole);
+
+  // Drops what `keep` does not want and nothing used since the last sweep.
+  void sweep(const std::function<bool(const PublicKey&)>& keep);
+  size_t relays() const { return relays_.size(); }
+  size_t endpoints() const { return endpoints_.size(); }
+  void check_invariants() const;
 
  private:
-  static constexpr size_t kPerEndpoint = 2;  // its called key and our pair
+  // A mask id is 2 * slot, or 2 * slot + 1 for the pair.  Slots are not used again.
+  struct Relay {
+    PublicKey key;
+    std::optional<encryption::MaskKey> called{};
+    std::optional<encryption::PairKeys> pair{};
+    std::deque<Endpoint> endpoints{};                // oldest first
+    bool used = true;                                // since the last sweep
+    uint64_t last_number = 0;                        // of our trailers to it; 0: none yet
+    std::optional<encryption::ReplayWindow> seen{};  // numbers of its trailers
+  };
+  static uint32_t slot_of(MaskId id) { return id.value / 2; }
+  Relay* entry(const PublicKey&, uint32_t& slot);
+  Relay* find(MaskId);
+  void forget_endpoint(const Endpoint&, uint32_t slot);
+
   NetworkId network_;
   KeyPair self_;
-  std::map<MaskId, encryption::MaskKey> called_;
-  std::map<MaskId, encryption::PairKeys> pairs_;
-  std::map<PublicKey, MaskId> called_ids_, pair_ids_;
-  std::unordered_map<Endpoint, std::vector<MaskId>> endpoints_;
-  std::deque<Endpoint> endpoint_order_;
-  uint32_t next_id_ = 2;
+  size_t max_relays_;
+  encryption::MaskKey own_;
+  std::map<uint32_t, Relay> relays_;  // by slot
+  std::map<PublicKey, uint32_t> slots_;
+  std::unordered_map<Endpoint, std::vector<MaskId>> endpoints_;  // most recently used first
+  uint32_t next_slot_ = 1;
 };
 
 }  // namespace macrovpn::node

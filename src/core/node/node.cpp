@@ -1,11 +1,13 @@
 #include "core/node/node.h"
 
 #include <algorithm>
+#include <set>
 
 namespace macrovpn::node {
 namespace {
 
 constexpr Duration kPrekeyRenewal = std::chrono::hours(24);
+constexpr Duration kSweep = std::chrono::minutes(10);  // of what belongs to relays that have left
 
 PeerId own_id(const NodeConfig& c) {
   return c.identity ? discovery::peer_id_of(c.identity->pub) : PeerId{};
@@ -31,6 +33,7 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
 
 void Node::start(Now now, Effects& fx) {
   if (relay_) renew_prekey(now, fx);
+  next_sweep_ = now.mono + kSweep;
   finish(now, fx);
 }
 
@@ -80,7 +83,7 @@ void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
 }
 
 Mono Node::next_deadline() const {
-  Mono d = std::min(tunnels_.next_deadline(), next_prekey_);
+  Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_});
   if (client_) d = std::min(d, client_->next_deadline());
   if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline()});
   return d;
@@ -95,12 +98,21 @@ void Node::on_deadline(Now now, Effects& fx) {
   }
   // Also when the calendar jumped and the old ones were erased for it.
   if (now.mono >= next_prekey_ || (relay_ && tunnels_.needs_prekey(now))) renew_prekey(now, fx);
+  if (now.mono >= next_sweep_) sweep(now);
   if (relay_) {
     relay_->on_deadline(now);
     exit_->on_deadline(now, fx);
   }
   if (client_ && now.mono >= client_->next_deadline()) client_->on_deadline(now, fx);
   finish(now, fx);
+}
+
+void Node::sweep(Now now) {
+  next_sweep_ = now.mono + kSweep;
+  directory_.expire(now.wall);
+  std::set<PublicKey> listed;
+  for (const auto& [id, relay] : directory_.relays()) listed.insert(relay.wireguard);
+  masks_.sweep([&](const PublicKey& key) { return listed.contains(key); });
 }
 
 void Node::take(encryption::Out& out) {
@@ -140,6 +152,7 @@ void Node::report_state(Effects& fx) {
 void Node::check_invariants() const {
   tunnels_.check_invariants();
   directory_.check_invariants();
+  masks_.check_invariants();
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();

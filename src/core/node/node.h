@@ -14,11 +14,16 @@
 
 namespace macrovpn::node {
 
+// Datagrams that came, and why some went no further; encryption::Drop counts what happens to those that do.
 struct NodeCounters {
   uint64_t datagrams = 0;
-  uint64_t unknown = 0;  // nothing we can unmask
-  uint64_t bad_trailer = 0;
-  uint64_t bad_payload = 0;  // authenticated, but not a payload of ours
+  uint64_t unknown = 0;           // nothing we can unmask
+  uint64_t malformed = 0;         // unmasked, but cut off or overlong
+  uint64_t unknown_relay = 0;     // forwarded, it says, by a relay that is not in our directory
+  uint64_t bad_trailer = 0;       // forged
+  uint64_t replayed_trailer = 0;  // seen before
+  uint64_t too_deep = 0;          // more relays before us than a circuit has
+  uint64_t bad_payload = 0;       // authenticated, but not a payload of ours
 };
 
 class Node {
@@ -51,6 +56,7 @@ class Node {
   const RelaySide* relay() const { return relay_.get(); }
   const ExitSide* exit() const { return exit_.get(); }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
+  const MaskTable& masks() const { return masks_; }
   const NodeCounters& counters() const { return counters_; }
   void check_invariants() const;
 
@@ -64,7 +70,7 @@ class Node {
   void on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx);
   void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
                      Effects& fx);
-  std::optional<Upstream> who_sent(Now now, const encryption::HandshakeDatagram& h);
+  std::optional<Upstream> who_sent(Now now, const Endpoint& from, const encryption::HandshakeDatagram& h);
   void on_early(Now now, const encryption::Accepted& a, Effects& fx);
   // from_session.cpp: payloads to components
   void open_all(Now now, Effects& fx);
@@ -78,6 +84,7 @@ class Node {
   void take(encryption::Out& out);
   void report_state(Effects& fx);
   void renew_prekey(Now now, Effects& fx);
+  void sweep(Now now);
 
   NodeConfig config_;
   PacketPool& pool_;
@@ -94,6 +101,7 @@ class Node {
   std::vector<encryption::Event> events_;
   NodeCounters counters_;
   Mono next_prekey_ = kNever;
+  Mono next_sweep_ = kNever;
   controller::State reported_ = controller::State::off;
   bool was_connected_ = false;
 };

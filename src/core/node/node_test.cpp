@@ -391,6 +391,30 @@ TEST(Node, AnswersTooBigInsteadOfSendingMoreThanTheCircuitCarries) {
   EXPECT_EQ(net.client().tun[0][21], 4);  // fragmentation needed
 }
 
+// Exits without IPv6 say so; the program hears it from its own side.
+TEST(Node, AnswersIpv6WhereTheExitHasNone) {
+  for (const bool has_v6 : {false, true}) {
+    Net net({.spare_circuits = 0});
+    for (const char* name : {"e0", "e1"}) {
+      net.hosts[name]->config.relay->exit_v6 = has_v6;
+      net.restart(*net.hosts[name]);
+    }
+    const Circuit* c = net.connect();
+    ASSERT_NE(c, nullptr);
+    net.run_for(2s);
+    net.client().tun.clear();
+    net.send_from_program(net.client(), kTun, udp_packet("fd86:ea04:1115::2", "2001:db8::9", 100));
+    ASSERT_EQ(net.client().tun.size(), has_v6 ? 0u : 1u);  // no time has passed
+    if (!has_v6) {
+      EXPECT_EQ(net.client().tun[0][6], 58);
+      EXPECT_EQ(net.client().tun[0][40], 1);  // ICMPv6 destination unreachable
+    }
+    net.send_from_program(net.client(), kTun, udp_packet("fd86:ea04:1115::2", "fd86:ea04:1115::1", 100));
+    net.run_for(1s);
+    EXPECT_EQ(net.host_of(c->exit()).exit.size(), has_v6 ? 2u : 1u);  // names always
+  }
+}
+
 TEST(Node, ASpareCircuitServesTheNextProgramAtOnce) {
   Net net;
   ASSERT_NE(net.connect(), nullptr);

@@ -92,10 +92,10 @@ void TestWorld::apply(Host& h, Effects& fx) {
   for (Datagram& d : fx.datagrams) {
     const auto to = by_address_.find(d.remote.address);
     h.bytes_out += d.packet.size();
+    if (sends) sends(h, d);
     if (to == by_address_.end()) continue;
     const SocketId at = d.remote.port == kEgressPort ? kEgressSocket : kListenSocket;
-    Flight f{&h, to->second, at, {d.packet.bytes().begin(), d.packet.bytes().end()}};
-    f.socket = at;
+    Flight f{&h, to->second, at, {d.packet.bytes().begin(), d.packet.bytes().end()}, {}};
     // The source port is told by the socket that it left from; kept in the first byte pushed behind.
     f.bytes.push_back(d.socket.value);
     if (tap) tap(f);
@@ -139,7 +139,8 @@ bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
       f.bytes.pop_back();
       f.to->datagrams_in++;
       f.to->bytes_in += f.bytes.size();
-      Datagram d{f.socket, {f.from->address, port}, pool_.copy_of(f.bytes)};
+      const Endpoint source = f.source ? *f.source : Endpoint{f.from->address, port};
+      Datagram d{f.socket, source, pool_.copy_of(f.bytes)};
       Effects fx;
       f.to->node->on_datagrams(now, std::span(&d, 1), fx);
       apply(*f.to, fx);
@@ -184,7 +185,11 @@ void TestWorld::send_frame(Host& from, PeerRef session, Bytes frame) {
 }
 
 void TestWorld::send_datagram(Host& from, Host& to, Bytes datagram) {
-  Flight f{&from, &to, kListenSocket, {datagram.begin(), datagram.end()}};
+  send_forged({from.address, kListenPort}, to, kListenSocket, datagram);
+}
+
+void TestWorld::send_forged(const Endpoint& source, Host& to, SocketId socket, Bytes datagram) {
+  Flight f{nullptr, &to, socket, {datagram.begin(), datagram.end()}, source};
   f.bytes.push_back(kListenSocket.value);
   wire_.emplace(now.mono + link, std::move(f));
 }

@@ -26,8 +26,9 @@ class TestWorld {
   struct Flight {
     Host* from;
     Host* to;
-    SocketId socket;
-    std::vector<uint8_t> bytes;
+    SocketId socket;             // at which it arrives
+    std::vector<uint8_t> bytes;  // the last one is the socket that it left by
+    std::optional<Endpoint> source;  // forged
   };
 
   explicit TestWorld(uint64_t seed = 1);
@@ -43,6 +44,7 @@ class TestWorld {
   void send_from_exit(Host& exit, Bytes packet);
   void send_frame(Host& from, PeerRef session, Bytes frame);  // a control frame of the test's own making
   void send_datagram(Host& from, Host& to, Bytes datagram);  // forged: as if `from` had sent it
+  void send_forged(const Endpoint& source, Host& to, SocketId socket, Bytes datagram);
   template <class Event>
   size_t count(const Host& h) const {
     return static_cast<size_t>(std::count_if(h.events.begin(), h.events.end(),
@@ -57,6 +59,7 @@ class TestWorld {
   Duration link = 20ms;                     // one way
   std::function<bool(const Flight&)> drop;  // the wire loses it
   std::function<void(const Flight&)> tap;   // everybody's wire
+  std::function<void(const Host&, const Datagram&)> sends;  // every datagram that leaves, wherever it goes
   std::map<std::string, std::unique_ptr<Host>> hosts;
   Network network;
 

@@ -29,8 +29,17 @@ size_t relayed_size(MessageType type, size_t payload) {
 
 }  // namespace
 
+// A rekey must not win anything: neither fresh allowances, nor a shorter way, nor another's share.
 void RelaySide::session_accepted(PeerRef peer, const Upstream& from) {
-  upstreams_[peer] = from;
+  const auto [it, fresh] = upstreams_.try_emplace(peer, from);
+  if (fresh) return;
+  it->second.relays_before = std::max(it->second.relays_before, from.relays_before);
+  it->second.relay = from.relay;
+}
+
+bool RelaySide::comes_its_way(PeerRef upstream, bool from_relay) const {
+  const auto it = upstreams_.find(upstream);
+  return it != upstreams_.end() && it->second.relay.has_value() == from_relay;
 }
 
 void RelaySide::session_gone(PeerRef peer) {
@@ -41,6 +50,11 @@ void RelaySide::session_gone(PeerRef peer) {
 bool RelaySide::may_sign(Now now, PeerRef upstream) {
   const auto it = upstreams_.find(upstream);
   return it != upstreams_.end() && it->second.signatures.take(now.mono);
+}
+
+CallerKey RelaySide::caller_of(PeerRef upstream) const {
+  const auto it = upstreams_.find(upstream);
+  return it == upstreams_.end() ? CallerKey{} : it->second.caller;
 }
 
 void RelaySide::error(PeerRef upstream, ErrorCode code, LegNumber leg) {
@@ -71,15 +85,19 @@ Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream&
   }
   const auto pair = s_.masks.pair(relay->wireguard);
   if (!pair) return Failure{ErrorCode::refused_endpoint};
-  return routing::NextHop{relay->id, to, s_.masks.called(relay->wireguard), *pair};
+  const auto called = s_.masks.called(relay->wireguard);
+  if (!called) return Failure{ErrorCode::full};
+  return routing::NextHop{relay->id, to, *called, *pair};
 }
 
-void RelaySide::call(const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before) {
+void RelaySide::call(Now now, const routing::NextHop& next, Bytes message, Bytes early,
+                     unsigned relays_before) {
   Packet p = s_.pool.copy_of(message);
   routing::set_leg(p.data(), {0});
   encryption::append_early(p, early);
-  encryption::append_trailer(p, s_.masks.pair_keys(next.pair_mask), s_.self,
-                             static_cast<uint8_t>(relays_before));
+  encryption::append_trailer(
+      p, s_.masks.pair_keys(next.pair_mask),
+      {s_.self, static_cast<uint8_t>(relays_before), s_.masks.next_number(next.pair_mask, now.wall)});
   const size_t total = p.size() + s_.rng.below(kForwardPadding);
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   s_.masks.note_endpoint(next.endpoint, next.called_mask);
@@ -96,9 +114,9 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routi
   if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram)
     return Failure{ErrorCode::too_deep};
   TRY(const routing::NextHop next, next_hop(now, from->second, f));
-  TRY(routing::LegTable::Leg* const leg, legs_.open(upstream, element.leg, next));
+  TRY(routing::LegTable::Leg* const leg, legs_.open(upstream, from->second.caller, element.leg, next));
   TRY_VOID(legs_.register_index(now.mono, *leg, encryption::sender_index(element.message)));
-  call(next, element.message, element.early, from->second.relays_before);
+  call(now, next, element.message, element.early, from->second.relays_before);
   return {};
 }
 
@@ -133,13 +151,14 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
   }
   packet.truncate(size);
   if (type == MessageType::initiation) {
-    if (!upstreams_.at(upstream).handshakes.take(now.mono)) return error(upstream, ErrorCode::full, leg->number);
+    if (!upstreams_.at(upstream).handshakes.take(now.mono))
+      return error(upstream, ErrorCode::full, leg->number);
     if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes()));
         !r.ok()) {
       error(upstream, r.error(), leg->number);
       return;
     }
-    call(leg->next, packet.bytes(), {}, upstreams_.at(upstream).relays_before);
+    call(now, leg->next, packet.bytes(), {}, upstreams_.at(upstream).relays_before);
     return;
   }
   routing::set_leg(packet.data(), {0});
@@ -157,11 +176,16 @@ void RelaySide::on_answer(Now now, const Endpoint& from, Packet packet) {
     counters_.dropped++;
     return;
   }
-  if (type == MessageType::response) leg->answered = true;
+  if (type == MessageType::response) legs_.answered(*leg);
   routing::set_leg(packet.data(), leg->number);
   counters_.forwarded_up++;
   counters_.forwarded_bytes += packet.size();
   s_.egress.payload(leg->upstream, std::move(packet));
+}
+
+void RelaySide::check_invariants() const {
+  legs_.check_invariants();
+  MV_ASSERT(upstreams_.size() == s_.tunnels.ephemeral_count());
 }
 
 }  // namespace macrovpn::node

@@ -6,10 +6,10 @@
 
 #include "core/node/shared.h"
 #include "core/routing/leg_table.h"
+#include "model/caller_key.h"
 
 namespace macrovpn::node {
 
-// How a session came to us.
 // At most `burst` at once and one each `interval` on average (GCRA, ITU-T I.371).
 struct Allowance {
   Duration interval;
@@ -23,9 +23,11 @@ struct Allowance {
   }
 };
 
+// How a session came to us.
 struct Upstream {
   unsigned relays_before = 0;
   std::optional<PeerId> relay;  // the one before us, if its trailer verified
+  CallerKey caller;             // whose share of our tables it takes: that relay's, or its address's
   // What one caller may make us do: initiations sent on in our name, signatures.
   Allowance handshakes{100ms, 40};
   Allowance signatures{1s, 8};
@@ -43,11 +45,16 @@ class RelaySide {
 
   void session_accepted(PeerRef peer, const Upstream& from);
   void session_gone(PeerRef peer);
+  // Whether a packet of a session came the way its handshake did: under a mask of two relays, or from a
+  // client.  Else a caller could lead packets over a relay into a session that it opened directly, where no
+  // relays were counted, and so make circuits without end.
+  bool comes_its_way(PeerRef upstream, bool from_relay) const;
 
   // An EXTEND, from early data or from a session.  Answers ERROR itself.
   void on_extend(Now now, PeerRef upstream, Bytes body);
   // Whether the caller may have another signature now.
   bool may_sign(Now now, PeerRef upstream);
+  CallerKey caller_of(PeerRef upstream) const;  // whose share a session takes
   void on_close(PeerRef upstream, LegNumber leg) { legs_.close(upstream, leg); }
   // A relayed message coming down from `upstream`, with the leg in its reserved bytes.
   void on_relayed_down(Now now, PeerRef upstream, Packet packet);
@@ -59,14 +66,14 @@ class RelaySide {
   void on_deadline(Now now) { legs_.expire(now.mono); }
   size_t legs() const { return legs_.size(); }
   const RelayCounters& counters() const { return counters_; }
-  void check_invariants() const { legs_.check_invariants(); }
+  void check_invariants() const;
 
  private:
   Result<routing::NextHop, routing::ErrorCode> next_hop(Now now, const Upstream& from,
                                                         const routing::ExtendFrame&);
   Result<void, routing::ErrorCode> extend(Now now, PeerRef upstream, const routing::ExtendFrame&,
                                           const routing::Element&);
-  void call(const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before);
+  void call(Now now, const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before);
 
   Shared s_;
   routing::LegTable legs_;

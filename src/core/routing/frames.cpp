@@ -34,32 +34,6 @@ PayloadKind kind_of(Bytes p) {
   return PayloadKind::unknown;
 }
 
-const char* describe(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::none:
-      return "no error";
-    case ErrorCode::unknown_relay:
-      return "the relay does not know the next one";
-    case ErrorCode::refused_endpoint:
-      return "the relay refuses the next one's endpoint";
-    case ErrorCode::too_deep:
-      return "the circuit is longer than five hops";
-    case ErrorCode::full:
-      return "the relay is full";
-    case ErrorCode::index_in_use:
-      return "the session index is in use there";
-    case ErrorCode::early_refused:
-      return "the relay took no early data";
-    case ErrorCode::no_exit:
-      return "the relay is no exit";
-    case ErrorCode::no_such_lease:
-      return "the exit does not know the lease";
-    case ErrorCode::no_such_leg:
-      return "the relay does not know the leg";
-  }
-  return "unknown error";
-}
-
 std::optional<Frame> FrameReader::next() {
   if (rest_.empty() || rest_[0] == 0) return std::nullopt;
   Reader r(rest_);
@@ -219,8 +193,8 @@ std::vector<uint8_t> write_bound(const BoundFrame& f) {
   return out;
 }
 
-crypto::Mac16 resume_mac(const Secret<32>& secret, const crypto::Hash32& h1) {
-  return crypto::keyed_blake2s_128(secret.reveal(), {as_bytes("macrovpn resume 1"), h1});
+crypto::Mac16 resume_mac(const Secret<32>& secret, const NetworkId& network, const crypto::Hash32& h1) {
+  return crypto::keyed_blake2s_128(secret.reveal(), {as_bytes("macrovpn resume 1"), network.bytes, h1});
 }
 
 }  // namespace macrovpn::routing

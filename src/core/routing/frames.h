@@ -12,6 +12,7 @@
 #include "crypto/hash.h"
 #include "model/ids.h"
 #include "model/keys.h"
+#include "model/network.h"
 
 namespace macrovpn::routing {
 
@@ -44,7 +45,6 @@ enum class ErrorCode : uint8_t {
   no_such_lease = 8,
   no_such_leg = 9,
 };
-const char* describe(ErrorCode);
 
 struct Frame {
   FrameType type;
@@ -87,7 +87,7 @@ struct PingFrame {
   uint64_t id = 0;
   size_t padding = 0;
 };
-inline constexpr uint8_t kLeaseResume = 1, kLeaseWantsV6 = 2;
+inline constexpr uint8_t kLeaseResume = 1;
 struct LeaseFrame {
   uint8_t flags = 0;
   uint16_t mtu = 0;
@@ -130,7 +130,7 @@ std::vector<uint8_t> write_bound(const BoundFrame&);
 inline constexpr size_t kFrameHeader = 3;
 
 // Proof that a lease's holder asks for it, bound to the very handshake in which it asks.
-crypto::Mac16 resume_mac(const Secret<32>& secret, const crypto::Hash32& h1);
+crypto::Mac16 resume_mac(const Secret<32>& secret, const NetworkId& network, const crypto::Hash32& h1);
 
 // Leg numbers sit in bytes 1..3 of a relayed message.
 inline LegNumber leg_of(Bytes message) {

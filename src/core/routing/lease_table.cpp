@@ -9,14 +9,14 @@ LeaseTable::Lease* LeaseTable::find(const LeaseId& id) {
   return it == leases_.end() ? nullptr : &it->second;
 }
 
-Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& frame,
+Result<void, ErrorCode> LeaseTable::request(PeerRef session, const CallerKey& caller, const LeaseFrame& frame,
                                             const crypto::Hash32& h1) {
-  Pending p{frame, {}};
+  Pending p{frame, caller, {}};
   if ((frame.flags & kLeaseResume) != 0) {
     Lease* lease = find(frame.id);
     if (lease == nullptr) return Failure{ErrorCode::no_such_lease};
     const auto made_with = [&](const Secret<32>& secret) {
-      return equal_constant_time(resume_mac(secret, h1), frame.resume_mac);
+      return equal_constant_time(resume_mac(secret, network_, h1), frame.resume_mac);
     };
     if (made_with(lease->secret)) {
       p.used = lease->secret;
@@ -25,12 +25,20 @@ Result<void, ErrorCode> LeaseTable::request(PeerRef session, const LeaseFrame& f
     } else {
       return Failure{ErrorCode::no_such_lease};
     }
-  } else if (leases_.size() >= limits_.leases) {
+  } else if (leases_.size() >= limits_.leases || shares_.of(caller) >= share_of(caller)) {
     return Failure{ErrorCode::full};
   }
-  if (pending_.size() >= limits_.pending && !pending_.contains(session)) return Failure{ErrorCode::full};
-  pending_.insert_or_assign(session, p);
+  drop_pending(session);
+  if (!waiting_.try_add(caller, share_of(caller))) return Failure{ErrorCode::full};
+  pending_.emplace(session, p);
   return {};
+}
+
+void LeaseTable::drop_pending(PeerRef session) {
+  const auto it = pending_.find(session);
+  if (it == pending_.end()) return;
+  waiting_.remove(it->second.caller);
+  pending_.erase(it);
 }
 
 LeaseNumber LeaseTable::free_number() {
@@ -46,7 +54,7 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
   const auto it = pending_.find(session);
   if (it == pending_.end()) return std::nullopt;
   const Pending p = it->second;
-  pending_.erase(it);
+  drop_pending(session);
   LeaseId id = p.frame.id;
   if (p.used) {
     Lease* lease = find(id);
@@ -56,11 +64,12 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
     lease->previous = p.used;
     return take(now, session, id, *lease, p.frame.mtu);
   }
-  if (leases_.size() >= limits_.leases) return Failure{ErrorCode::full};
+  if (!shares_.try_add(p.caller, share_of(p.caller))) return Failure{ErrorCode::full};
   do rng_.fill(id);
   while (leases_.contains(id));
   Lease& lease = leases_[id];
   lease.number = free_number();
+  lease.caller = p.caller;
   numbers_[lease.number] = id;
   return take(now, session, id, lease, p.frame.mtu);
 }
@@ -131,7 +140,7 @@ void LeaseTable::detach(Mono now, PeerRef session) {
 }
 
 void LeaseTable::session_gone(Mono now, PeerRef session) {
-  pending_.erase(session);
+  drop_pending(session);
   detach(now, session);
 }
 
@@ -140,6 +149,7 @@ void LeaseTable::forget(const LeaseId& id) {
   for (const PeerRef s : lease.sessions) sessions_.erase(s);
   set_death(id, lease, kNever);
   numbers_.erase(lease.number);
+  shares_.remove(lease.caller);
   leases_.erase(id);
 }
 
@@ -161,7 +171,8 @@ void LeaseTable::expire(Mono now, std::vector<LeaseNumber>& forgotten) {
 
 void LeaseTable::check_invariants() const {
   MV_ASSERT(leases_.size() <= limits_.leases && pending_.size() <= limits_.pending);
-  MV_ASSERT(numbers_.size() == leases_.size());
+  MV_ASSERT(numbers_.size() == leases_.size() && shares_.all() == leases_.size());
+  MV_ASSERT(waiting_.all() == pending_.size());
   size_t held = 0;
   for (const auto& [id, lease] : leases_) {
     MV_ASSERT(numbers_.at(lease.number) == id);

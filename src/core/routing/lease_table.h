@@ -9,7 +9,8 @@
 //     one that the latest resume used: its answer with the new one may be lost.  Taking effect draws a new
 //     secret.  A replayed resume is never confirmed, so it does nothing;
 //   - two sessions at most hold a lease; a third takes the place of the older;
-//   - forgotten 120 s after its last session went.
+//   - forgotten 120 s after its last session went;
+//   - it is charged for life to whoever the session came from in which it was made, so that no source fills the table.
 #pragma once
 #include <map>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "core/routing/frames.h"
+#include "model/caller_key.h"
 
 namespace macrovpn::routing {
 
@@ -30,14 +32,18 @@ inline constexpr size_t kSessionsPerLease = 2;
 struct LeaseLimits {
   size_t leases = 16'384;
   size_t pending = 16'384;
+  size_t per_source = 512;   // leases, and requests that wait: of one IPv4 address or IPv6 /64
+  size_t per_relay = 8'192;  // of the relay before us: it carries many clients
 };
 
 class LeaseTable {
  public:
-  explicit LeaseTable(Rng& rng, const LeaseLimits& limits = {}) : rng_(rng), limits_(limits) {}
+  LeaseTable(Rng& rng, const NetworkId& network, const LeaseLimits& limits = {})
+      : rng_(rng), network_(network), limits_(limits), shares_(limits.leases), waiting_(limits.pending) {}
 
   // A session asks; nothing happens yet but the check.  full, or no_such_lease (unknown id or wrong MAC).
-  Result<void, ErrorCode> request(PeerRef session, const LeaseFrame&, const crypto::Hash32& h1);
+  Result<void, ErrorCode> request(PeerRef session, const CallerKey& caller, const LeaseFrame&,
+                                  const crypto::Hash32& h1);
   struct Taken {
     LeaseNumber number;
     LeaseId id{};
@@ -63,6 +69,7 @@ class LeaseTable {
  private:
   struct Lease {
     LeaseNumber number;
+    CallerKey caller;  // of the first session
     Secret<32> secret;
     std::optional<Secret<32>> previous;  // what the latest resume used
     uint16_t mtu = 0;
@@ -71,6 +78,7 @@ class LeaseTable {
   };
   struct Pending {
     LeaseFrame frame;
+    CallerKey caller;
     std::optional<Secret<32>> used;  // resume: the secret that the MAC was made with
   };
   LeaseNumber free_number();
@@ -80,8 +88,13 @@ class LeaseTable {
   void set_death(const LeaseId&, Lease&, Mono when);
   void forget(const LeaseId&);
 
+  size_t share_of(const CallerKey& c) const { return is_relay(c) ? limits_.per_relay : limits_.per_source; }
+  void drop_pending(PeerRef session);
+
   Rng& rng_;
+  NetworkId network_;
   LeaseLimits limits_;
+  Shares shares_, waiting_;
   std::map<LeaseId, Lease> leases_;
   std::map<LeaseNumber, LeaseId> numbers_;
   std::map<PeerRef, LeaseId> sessions_;

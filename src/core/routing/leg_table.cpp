@@ -2,19 +2,22 @@
 
 namespace macrovpn::routing {
 
-Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, LegNumber number, const NextHop& next) {
+Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, const CallerKey& caller, LegNumber number,
+                                                 const NextHop& next) {
   if (const auto it = legs_.find({upstream, number}); it != legs_.end()) {
     if (it->second.next != next) return Failure{ErrorCode::no_such_leg};
     return &it->second;
   }
   size_t& count = per_upstream_[upstream];
-  if (legs_.size() >= limits_.total || count >= limits_.per_upstream) {
+  const size_t share = is_relay(caller) ? limits_.per_relay : limits_.per_source;
+  if (count >= limits_.per_upstream || !shares_.try_add(caller, share)) {
     if (count == 0) per_upstream_.erase(upstream);
     return Failure{ErrorCode::full};
   }
   count++;
   Leg& leg = legs_[{upstream, number}];
   leg.upstream = upstream;
+  leg.caller = caller;
   leg.number = number;
   leg.next = next;
   deaths_[{death_of(leg), {upstream, number}}] = 0;
@@ -22,7 +25,15 @@ Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, LegNumber num
 }
 
 Mono LegTable::death_of(const Leg& leg) const {
-  return leg.indexes[leg.newest].registered + kIndexLife;
+  return leg.indexes[leg.newest].registered + (leg.answered ? kIndexLife : kUnansweredLife);
+}
+
+void LegTable::answered(Leg& leg) {
+  if (leg.answered) return;
+  const Key name{leg.upstream, leg.number};
+  deaths_.erase({death_of(leg), name});
+  leg.answered = true;
+  deaths_[{death_of(leg), name}] = 0;
 }
 
 Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionIndex sender) {
@@ -71,6 +82,7 @@ void LegTable::close(PeerRef upstream, LegNumber number) {
   if (it == legs_.end()) return;
   forget_indexes(it->second);
   deaths_.erase({death_of(it->second), it->first});
+  shares_.remove(it->second.caller);
   legs_.erase(it);
   const auto count = per_upstream_.find(upstream);
   if (--count->second == 0) per_upstream_.erase(count);
@@ -103,7 +115,7 @@ void LegTable::check_invariants() const {
     MV_ASSERT(deaths_.contains({death_of(leg), key}));
     counts[key.first]++;
   }
-  MV_ASSERT(counts == per_upstream_);
+  MV_ASSERT(counts == per_upstream_ && shares_.all() == legs_.size());
   for (const auto& [upstream, n] : counts) MV_ASSERT(n <= limits_.per_upstream);
   MV_ASSERT(up_.size() <= legs_.size() * kIndexesPerLeg);
 }

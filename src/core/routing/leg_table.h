@@ -3,7 +3,10 @@
 // A leg joins one upstream session (the caller's) to one endpoint of one next relay.  The caller numbers its
 // legs. Down: found by (upstream, number).  Up: by (endpoint called, receiver index), where the receiver
 // index is the sender index of an initiation that went down this leg before.  A leg keeps the last four such
-// indexes, each for 180 s, the life of a WireGuard session; with the last index the leg goes.
+// indexes, each for 180 s, the life of a WireGuard session; with the last index the leg goes.  One that was never
+// answered goes after 20 s: callers may ask for what never answers.
+//
+// Nobody fills the table alone: a session has a share, and so has whoever the sessions come from.
 //
 // An index is never registered over a live entry of another leg: two callers could otherwise steal each
 // other's answers.  The caller is told and draws another.
@@ -17,6 +20,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "core/routing/frames.h"
+#include "model/caller_key.h"
 #include "model/ids.h"
 #include "model/ip.h"
 #include "model/keys.h"
@@ -26,8 +30,11 @@ namespace macrovpn::routing {
 struct LegLimits {
   size_t total = 65'536;
   size_t per_upstream = 128;
+  size_t per_source = 1'024;   // per IPv4 address or IPv6 /64
+  size_t per_relay = 16'384;  // per relay before us: it carries many clients
 };
 inline constexpr Duration kIndexLife = 180s;
+inline constexpr Duration kUnansweredLife = 20s;
 inline constexpr size_t kIndexesPerLeg = 4;
 
 // What the relay needs to send down a leg.
@@ -43,6 +50,7 @@ class LegTable {
  public:
   struct Leg {
     PeerRef upstream;
+    CallerKey caller;
     LegNumber number;
     NextHop next;
     bool answered = false;  // until then only initiations go down
@@ -54,13 +62,14 @@ class LegTable {
     size_t newest = 0;
   };
 
-  explicit LegTable(const LegLimits& limits = {}) : limits_(limits) {}
+  explicit LegTable(const LegLimits& limits = {}) : limits_(limits), shares_(limits.total) {}
 
   // Opens a leg, or returns the one of that number if it leads to the same place.  full: a limit is reached.
   // no_such_leg: the number is taken by a leg to elsewhere.
-  Result<Leg*, ErrorCode> open(PeerRef upstream, LegNumber, const NextHop&);
+  Result<Leg*, ErrorCode> open(PeerRef upstream, const CallerKey& caller, LegNumber, const NextHop&);
   // An initiation with this sender index goes down `leg` now.  index_in_use: draw another.
   Result<void, ErrorCode> register_index(Mono now, Leg& leg, SessionIndex sender);
+  void answered(Leg&);  // its next hop responded
   Leg* find_down(PeerRef upstream, LegNumber);
   Leg* find_up(Mono now, const Endpoint& from, SessionIndex receiver);
   void close(PeerRef upstream, LegNumber);
@@ -89,6 +98,7 @@ class LegTable {
   std::map<Key, Leg> legs_;  // ordered: walked; a node's address is stable
   std::unordered_map<UpKey, Leg*, UpHash> up_;
   std::map<PeerRef, size_t> per_upstream_;
+  Shares shares_;
   std::map<std::pair<Mono, Key>, int> deaths_;  // when a leg's newest index ends
 };
 

@@ -38,8 +38,7 @@ struct Draw {
                        [&](const RelayInfo* c) { return diverse(*c, r, network); });
   }
   bool suits_exit(const RelayInfo& r) const {
-    if (!fits(r, Role::exit) || (request.needs_v6 && !r.flags.has(RelayFlag::exit_v6))) return false;
-    return !request.exit_region || r.region == *request.exit_region;
+    return fits(r, Role::exit) && (!request.exit_region || r.region == *request.exit_region);
   }
   std::vector<const RelayInfo*> where(auto&& accept) const {
     std::vector<const RelayInfo*> out;

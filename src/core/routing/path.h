@@ -28,7 +28,6 @@ struct PathRequest {
   std::optional<PeerId> exit;   // keep this exit (its lease lives there)
   std::vector<PeerId> avoid;    // never as middle or (unless kept) exit: e.g. the relay that just died
   std::optional<Region> exit_region;
-  bool needs_v6 = false;
 };
 
 // Relays in order, first hop first.  The error says what the directory lacks.

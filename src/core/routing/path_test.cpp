@@ -90,14 +90,12 @@ TEST_F(PathTest, SaysWhatIsMissing) {
   EXPECT_NE(choose({}).error().message.find("entry"), std::string::npos);
 }
 
-TEST_F(PathTest, RespectsTheRegionAndIpv6) {
+TEST_F(PathTest, RespectsTheRegion) {
   many();
   relays[12].region = Region{{'D', 'E'}};
-  relays[13].region = Region{{'D', 'E'}};
-  relays[13].flags.set(RelayFlag::exit_v6);
-  const auto path = choose({.guards = {relays[0].id}, .exit_region = Region{{'D', 'E'}}, .needs_v6 = true});
+  const auto path = choose({.guards = {relays[0].id}, .exit_region = Region{{'D', 'E'}}});
   ASSERT_TRUE(path.ok());
-  EXPECT_EQ(path->back()->id, relays[13].id);
+  EXPECT_EQ(path->back()->id, relays[12].id);
 }
 
 TEST_F(PathTest, CapsTheWeightOfALoudClaim) {

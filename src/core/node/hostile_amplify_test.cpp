@@ -1,0 +1,168 @@
+// Before a caller has proved that it receives, it is sent no more bytes than came from its address.  A
+// property, under thousands of random operations of strangers with forged addresses and a hostile relay that
+// helps them.
+#include <gtest/gtest.h>
+
+#include "core/node/hostile_world_test.h"
+
+namespace macrovpn::node {
+namespace {
+
+struct Amplifier : HostileNet {
+  explicit Amplifier(uint64_t seed) : HostileNet({.spare_circuits = 0}, seed), stranger(seed + 1000) {
+    publish();
+    relay = hosts["r0"].get();
+    helper = hosts["r1"].get();
+    helper->dead = true;  // the test answers in its name
+    sends = [this](const Host& from, const Datagram& d) {
+      if (&from != relay) return;
+      if (d.remote.address == helper->address) {
+        called.emplace_back(d.packet.bytes().begin(), d.packet.bytes().end());
+      } else if (is_victim(d.remote.address)) {
+        out[d.remote] += d.packet.size();
+      }
+    };
+  }
+  static bool is_victim(const IpAddress& a) { return a.bytes()[2] == 2 && a.bytes()[3] >= 200; }
+  Endpoint victim() {
+    return {IpAddress::v4(0xc0000200u + 200 + static_cast<uint32_t>(rng().below(8))),
+            static_cast<uint16_t>(1000 + rng().below(3))};
+  }
+  Rng& rng() { return stranger.rng(); }
+
+  void send(Bytes d) {
+    const Endpoint from = victim();
+    in[from] += d.size();
+    sent.emplace_back(from, Buffer(d.begin(), d.end()));
+    if (sent.size() > 50) sent.erase(sent.begin());
+    send_forged(from, *relay, kListenSocket, d);
+  }
+  Buffer wish() {
+    switch (rng().below(4)) {
+      case 0:
+        return routing::write_lease({.mtu = 1280});
+      case 1:
+        return {};
+      default: {
+        const bool helped = rng().below(2) == 0;
+        const auto next = stranger.call(now, helped ? *helper : *hosts["e0"]);
+        const Buffer early =
+            stranger.early(now, next, hosts["e0"]->prekey, routing::write_lease({.mtu = 1280}));
+        const auto element = routing::write_element(next.initiation.message,
+                                                    {1 + static_cast<uint32_t>(rng().below(1000))}, early);
+        stranger.forget(next);
+        return routing::write_extend(id_of(helped ? *helper : *hosts["e0"]), 0, element);
+      }
+    }
+  }
+  void call() {
+    const auto c = stranger.call(now, *relay);
+    const Buffer early = rng().below(5) == 0 ? Buffer{} : stranger.early(now, c, relay->prekey, wish());
+    Buffer d = stranger.datagram(c, early, rng().below(1300));
+    if (rng().below(8) == 0) d[rng().below(d.size())] ^= static_cast<uint8_t>(1 + rng().below(255));
+    if (rng().below(8) == 0) d.resize(std::max<size_t>(32, rng().below(d.size())));
+    if (rng().below(10) == 0) d.resize(148);  // plain, as stock WireGuard
+    send(d.size() == 148 ? d : masked(*relay, d));
+    stranger.forget(c);
+  }
+  void again() {  // a replay, from the same or another forged address
+    if (sent.empty()) return;
+    const Buffer d = sent[rng().below(sent.size())].second;
+    send(d);
+  }
+  // The hostile next relay answers what it got, as often as it likes, with whatever fits the leg.
+  void help() {
+    if (called.empty()) return;
+    Buffer got = called[rng().below(called.size())];
+    if (!mask_of(*helper).unmask(got) || got[0] != 1) return;
+    const uint8_t type = static_cast<uint8_t>(2 + rng().below(3));
+    const size_t size = type == 2 ? 92 : type == 3 ? 64 : 32 + 16 * rng().below(70);
+    Buffer d(size);
+    rng().fill(d);
+    store_le32(d.data(), type);
+    std::copy_n(&got[4], 4, &d[type == 2 ? 8 : 4]);
+    if (type == 4) {
+      encryption::PairKeys::derive(network.id.bytes, helper->config.wireguard, relay->config.wireguard.pub)
+          ->mask_transport(d.data());
+    } else {
+      d = masked(*helper, d);
+    }
+    send_forged({helper->address, 51820}, *relay, kEgressSocket, d);
+  }
+  void noise() {
+    Buffer d(rng().below(1300));
+    rng().fill(d);
+    send(d);
+  }
+  void step() {
+    switch (rng().below(8)) {
+      case 0:
+      case 1:
+      case 2:
+        return call();
+      case 3:
+        return again();
+      case 4:
+      case 5:
+        return help();
+      case 6:
+        return noise();
+      default:
+        run_for(rng().between(0s, rng().below(20) == 0 ? Duration(20s) : Duration(200ms)));
+    }
+  }
+  void check() const {
+    for (const auto& [to, bytes] : out) {
+      const auto from = in.find(to);
+      ASSERT_TRUE(from != in.end() && bytes <= from->second)
+          << bytes << " sent for " << (from == in.end() ? 0 : from->second);
+    }
+  }
+
+  Stranger stranger;
+  Host *relay = nullptr, *helper = nullptr;
+  std::map<Endpoint, uint64_t> in, out;
+  std::vector<std::pair<Endpoint, Buffer>> sent;
+  std::vector<Buffer> called;
+};
+
+TEST(Amplification, NobodyUnconfirmedIsSentMoreThanCameFromItsAddress) {
+  uint64_t answered = 0;
+  for (uint64_t seed = 1; seed <= 6; seed++) {
+    Amplifier a(seed);
+    for (int i = 0; i < 1'000; i++) {
+      a.step();
+      a.check();
+      if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed << ", step " << i;
+      if (i % 100 == 0) a.relay->node->check_invariants();
+    }
+    a.run_for(30s);
+    a.check();
+    for (const auto& [to, bytes] : a.out) answered += bytes;
+    EXPECT_GT(a.called.size(), 20u);
+  }
+  EXPECT_GT(answered, 100'000u);  // else nothing was tried
+}
+
+// The same with one caller, and a helper who sends up its leg as much as it can.
+TEST(Amplification, AnswersOfAHelperStayWithinWhatTheCallerSent) {
+  Amplifier a(50);
+  const auto c = a.stranger.call(a.now, *a.relay);
+  const auto next = a.stranger.call(a.now, *a.helper);
+  const auto extend =
+      routing::write_extend(a.id_of(*a.helper), 0, routing::write_element(next.initiation.message, {7}, {}));
+  const Buffer d = a.stranger.datagram(c, a.stranger.early(a.now, c, a.relay->prekey, extend), 1232);
+  a.send(a.masked(*a.relay, d));
+  a.run_for(100ms);
+  ASSERT_EQ(a.called.size(), 1u);
+  for (int i = 0; i < 500; i++) {
+    a.help();
+    a.run_for(10ms);
+    a.check();
+  }
+  ASSERT_EQ(a.out.size(), 1u);
+  EXPECT_GT(a.out.begin()->second, 600u);
+}
+
+}  // namespace
+}  // namespace macrovpn::node
