@@ -7,8 +7,9 @@ namespace macrovpn::shell {
 Result<void, control::NoDaemon> Attachment::attach() {
   TRY(control::Client client, control::Client::connect(socket_));
   const bool tun = device_.kind() == PacketDevice::Kind::tun;
-  const nlohmann::json params{
+  nlohmann::json params{
       {"group", group_}, {"kind", tun ? "tun" : "veth"}, {"device", to_hex(device_.encode())}};
+  if (sources_ == Sources::groups) params["groups"] = true;
   const auto answer = client.call("attach", params, device_.fd());
   if (!answer) return Failure{control::NoDaemon{control::NoDaemon::Why::failed, answer.error()}};
   client_ = std::move(client);

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "shell/box/inside_network.h"
 #include "shell/control/client.h"
 #include "shell/packet_device.h"
 
@@ -15,9 +16,10 @@ namespace macrovpn::shell {
 
 class Attachment {
  public:
-  // `device` outlives this.
-  Attachment(std::string socket, std::string group, const PacketDevice& device)
-      : socket_(std::move(socket)), group_(std::move(group)), device_(device) {}
+  // `device` outlives this.  `sources`: whether the daemon is to take packets from the addresses of isolation
+  // groups too, each with a circuit of its own.
+  Attachment(std::string socket, std::string group, const PacketDevice& device, Sources sources = Sources::one)
+      : socket_(std::move(socket)), group_(std::move(group)), device_(device), sources_(sources) {}
 
   Result<void, control::NoDaemon> attach();
   // -1: not attached now.  Readable: call on_readable().
@@ -33,6 +35,7 @@ class Attachment {
   static constexpr Duration kLongestRetry = std::chrono::seconds(1);
   std::string socket_, group_;
   const PacketDevice& device_;
+  Sources sources_;
   std::optional<control::Client> client_;
   Mono next_retry_ = kNever;
   Duration wait_ = kFirstRetry;

@@ -1,61 +1,30 @@
 #include "shell/box/box.h"
 
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "shell/box/inside_network.h"
 #include "shell/box/privacy_mounts.h"
 #include "shell/namespace.h"
-#include "shell/tun.h"
 
 namespace macrovpn::shell {
 namespace {
 
-constexpr const char* kDevice = "mv0";
 // The product's published defaults: the same inside every box, so that they tell nothing.
 constexpr std::string_view kResolvConf = "nameserver 10.10.0.1\nnameserver fd86:ea04:1115::1\n";
 
-LinkSetup inside_link(unsigned mtu, bool with_v6) {
-  LinkSetup s{mtu, {{*IpAddress::parse("10.10.0.2"), 16}}};
-  if (with_v6) s.addresses.push_back({*IpAddress::parse("fd86:ea04:1115::2"), 64});
-  return s;
-}
-
-Result<PacketDevice> make_device(const BoxOptions& o) {
-  TRY(PacketDevice device, PacketDevice::create(kDevice, o.device));
-  // Absent on a kernel without IPv6; a host that has it switched off need not have it off in here.
-  const bool v6 = write_setting("/proc/sys/net/ipv6/conf/mv0/disable_ipv6", "0").ok();
-  std::string routes = "route add 0.0.0.0/0 dev mv0\n";
-  if (v6) routes += "route add ::/0 dev mv0\n";
-  TRY_VOID(configure_link(kDevice, inside_link(o.mtu, v6), routes));
-  return device;
-}
-
 Result<PacketDevice> prepare(const BoxOptions& o) {
   TRY_VOID(enter_namespaces(Mounts::own));
-  TRY(PacketDevice device, make_device(o));
+  TRY(PacketDevice device, make_inside_network({o.mtu, o.device}));
   TRY_VOID(mount_privately(o.hidden_folders, kResolvConf));
   return device;
-}
-
-// Empties every capability set.  For an ordinary user executing does most of it; root would get all of them
-// back from the bounding set, so that is emptied first.
-bool drop_capabilities() {
-  for (unsigned c = 0; prctl(PR_CAPBSET_READ, c) >= 0; c++) {
-    if (prctl(PR_CAPBSET_DROP, c) != 0) return false;
-  }
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  const __user_cap_data_struct none[2]{};
-  return syscall(SYS_capset, &header, none) == 0;
 }
 
 void report_errno(int channel, int error) {

@@ -15,7 +15,7 @@ constexpr size_t kMost = 256 << 10;
 
 }  // namespace
 
-SplicePair::SplicePair(Reactor& reactor, PipePool& pipes, Fd a, Fd b, OnEnd on_end)
+SplicePair::SplicePair(Reactor& reactor, PipePool& pipes, Fd a, Fd b, OnEnd on_end, Start start)
     : reactor_(reactor), pipes_(pipes), last_moved_(reactor.now().mono), on_end_(std::move(on_end)) {
   sockets_[0].fd = std::move(a);
   sockets_[1].fd = std::move(b);
@@ -23,6 +23,9 @@ SplicePair::SplicePair(Reactor& reactor, PipePool& pipes, Fd a, Fd b, OnEnd on_e
     halves_[i].from = i;
     halves_[i].to = 1 - i;
   }
+  halves_[0].held = start.ahead.size();
+  halves_[0].spill = std::move(start.ahead);
+  halves_[0].left = start.most;
   watch(0);
   watch(1);
 }
@@ -98,18 +101,31 @@ bool SplicePair::pump(Half& h) {
 
 SplicePair::Step SplicePair::fill(Half& h) {
   const int from = sockets_[h.from].fd.get();
+  if (h.left == 0u) return expect_end(h);
   if (!h.pipe) h.pipe = pipes_.borrow();
+  const size_t most = static_cast<size_t>(std::min<uint64_t>(kMost, h.left.value_or(kMost)));
   ssize_t n;
   if (h.pipe) {
-    n = splice(from, nullptr, h.pipe->in.get(), nullptr, kMost, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    n = splice(from, nullptr, h.pipe->in.get(), nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   } else {
-    h.spill.resize(kSpill);
+    h.spill.resize(std::min(kSpill, most));
     n = recv(from, h.spill.data(), h.spill.size(), 0);
     h.spill.resize(n > 0 ? static_cast<size_t>(n) : 0);
   }
   if (n < 0) return errno == EAGAIN || errno == EINTR ? Step::wait : Step::broken;
   if (n == 0) h.eof = true;
   h.held = static_cast<size_t>(n);
+  if (h.left) *h.left -= h.held;
+  return Step::moved;
+}
+
+// All that was announced has come.
+SplicePair::Step SplicePair::expect_end(Half& h) {
+  uint8_t byte;
+  const ssize_t n = recv(sockets_[h.from].fd.get(), &byte, 1, MSG_PEEK);
+  if (n > 0) return Step::broken;
+  if (n < 0) return errno == EAGAIN || errno == EINTR ? Step::wait : Step::broken;
+  h.eof = true;
   return Step::moved;
 }
 

@@ -17,7 +17,12 @@ class SplicePair {
  public:
   enum class End : uint8_t { finished, broken };
   using OnEnd = std::function<void(End)>;  // may destroy the pair
-  SplicePair(Reactor& reactor, PipePool& pipes, Fd a, Fd b, OnEnd on_end);
+  // Where the way from a to b does not simply begin with what a sends next.
+  struct Start {
+    std::vector<uint8_t> ahead;    // goes to b first
+    std::optional<uint64_t> most;  // bytes that may follow; then a may only close, and more from it breaks the pair
+  };
+  SplicePair(Reactor& reactor, PipePool& pipes, Fd a, Fd b, OnEnd on_end, Start start = {});
   ~SplicePair();
   SplicePair(const SplicePair&) = delete;
   SplicePair& operator=(const SplicePair&) = delete;
@@ -32,6 +37,7 @@ class SplicePair {
     std::optional<Pipe> pipe;
     std::vector<uint8_t> spill;  // the rest of what was read while no pipe was to be had
     size_t held = 0;
+    std::optional<uint64_t> left;  // may still be read; none: any number
     bool eof = false, shut = false;
   };
   struct Socket {
@@ -43,6 +49,7 @@ class SplicePair {
   void on_event(size_t socket, uint32_t events);
   bool pump(Half&);  // false: broken
   Step fill(Half&);
+  Step expect_end(Half&);
   Step drain(Half&);
   void watch(size_t socket);
   void end(End);
