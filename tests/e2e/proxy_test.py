@@ -336,6 +336,40 @@ def a_web_page_gets_nothing():
     check(all("secret" not in str(request) for request in world.web.requests()), f"{world.web.requests()}")
 
 
+# ---- groups
+
+
+def each_user_name_has_a_circuit_and_a_lease_of_its_own_at_the_same_exit():
+    with running_proxy("--hops", "3", exits=1) as (world, proxy):
+        def circuits():
+            found = [c for c in world.client.status()["circuits"] if c.get("group", "").startswith("proxy-") and c["state"] == "ready"]
+            return {c.get("slot", 0): c for c in found}
+        for user in ("", "annabel:x@", "benedict:x@"):
+            got = proxy.curl(f"socks5h://{user}{proxy.v4}", f"http://{WEB_NAME}/")
+            check(got.stdout.startswith("you are "), f"{user}: {got.stdout}{got.stderr}")
+        before = circuits()
+        check(sorted(before) == [0, 1, 2] and len({c["id"] for c in before.values()}) == 3, f"{before}")
+        leases = world.exits[0].status()["relay"]["leases"]
+        check(leases >= 3, f"the exit has {leases} leases")
+        # The same name by another protocol and another port is the same group; so is one by IPv6.
+        proxy.curl(f"http://annabel:y@{proxy.v6}", f"http://[{V6}]/bytes/100000", "-o", "/dev/null")
+        after = circuits()
+        check(sorted(after) == [0, 1, 2], f"{after}")
+        check(after[1]["bytes_in"] > before[1]["bytes_in"] + 100_000, "annabel's circuit did not carry it")
+        check(after[2]["bytes_in"] < before[2]["bytes_in"] + 10_000 and after[0]["bytes_in"] < before[0]["bytes_in"] + 10_000,
+              "another circuit carried some of it")
+        # Datagrams and lookups of names too.
+        with proxy.host.inside():
+            association = Association(proxy.at, "cleopatra")
+        with association as a:
+            a.send("192.0.2.53", 53, bytes.fromhex("123401000001000000000000") + b"\3www\4shop\4test\0\0\1\0\1")
+            a.receive()
+        check(sorted(circuits()) == [0, 1, 2, 3], "the association has no circuit of its own")
+        said = json.dumps(world.client.status()) + world.client.process.output() + proxy.process.output()
+        check(not any(name in said for name in ("annabel", "benedict", "cleopatra")), "a user name is told")
+        return f"{leases} leases"
+
+
 # ---- what leaves
 
 
@@ -418,6 +452,7 @@ raise SystemExit(netlab.run_tests([
     a_web_page_gets_nothing,
     chromium_opens_a_page_by_name,
     another_users_connection_gets_nothing,
+    each_user_name_has_a_circuit_and_a_lease_of_its_own_at_the_same_exit,
     nothing_leaves_outside_the_tunnel_and_nothing_at_all_without_a_daemon,
     bad_words_on_the_command_line_get_one_sentence,
 ]))

@@ -20,7 +20,7 @@ std::optional<GroupSlot> GroupTable::join(Mono now, std::string_view name) {
   if (const auto it = slots_.find(name); it != slots_.end()) {
     slot = it->second;
   } else if (!name.empty()) {
-    const auto fresh = slots_.size() < kMaxGroups ? free_slot() : std::nullopt;
+    const auto fresh = slots_.size() < kMaxNames ? free_slot() : std::nullopt;
     if (!fresh) return std::nullopt;
     slot = *fresh;
     slots_.emplace(name, slot);
@@ -34,7 +34,7 @@ std::optional<GroupSlot> GroupTable::join(Mono now, std::string_view name) {
 }
 
 std::optional<GroupSlot> GroupTable::free_slot() {
-  for (size_t i = 0; i <= kMaxGroups; i++) {
+  for (size_t i = 0; i <= kMaxNames; i++) {
     latest_ = static_cast<uint16_t>(latest_ % kMaxGroupSlot + 1);
     if (!groups_.contains(GroupSlot{latest_})) return GroupSlot{latest_};
   }
@@ -57,7 +57,7 @@ void GroupTable::sweep(Mono now) {
 }
 
 void GroupTable::check_invariants() const {
-  MV_ASSERT(slots_.size() <= kMaxGroups && groups_.size() <= kMaxGroups + 1);
+  MV_ASSERT(slots_.size() <= kMaxNames && groups_.size() <= kMaxNames + 1);
   for (const auto& [name, slot] : slots_) {
     const auto it = groups_.find(slot);
     MV_ASSERT(!name.empty() && slot.value != 0 && it != groups_.end() && it->second.name == name);

@@ -42,7 +42,7 @@ HttpAnswer http_answer_of(Outcome o) {
               "Not protected: no macrovpn daemon runs, so nothing goes out.  Start one with `macrovpn daemon`."};
     case Outcome::too_many:
       return {503, "Service Unavailable",
-              "Too many connections or user names are in use; close some, or wait ten minutes."};
+              "Too many connections or user names are in use; close some, or wait eleven minutes."};
     case Outcome::network_unreachable:
       return {502, "Bad Gateway", "The exit has no way to this kind of address."};
     case Outcome::host_unreachable:

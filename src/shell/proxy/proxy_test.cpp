@@ -266,7 +266,7 @@ TEST_F(ProxyTest, EndsWhoTakesTooLongToSayWhatItWants) {
 TEST_F(ProxyTest, HasALargestNumberOfGroups) {
   Site site(reactor);
   const Mono now = reactor.now().mono;
-  for (size_t i = 0; i < kMaxGroups; i++) ASSERT_TRUE(context->groups.join(now, "n" + std::to_string(i)));
+  for (size_t i = 0; i < kMaxNames; i++) ASSERT_TRUE(context->groups.join(now, "n" + std::to_string(i)));
   EXPECT_EQ(code(*socks("one more"), request(site.here)), 1);
   EXPECT_EQ(code(*socks("n7"), request(site.here)), 0);
 }
