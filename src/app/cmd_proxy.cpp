@@ -65,7 +65,8 @@ Result<shell::PacketDevice> move_inside(const Home& home, const ProxyFlags& f) {
   TRY(network.device, chosen_device(f));
   TRY_VOID(shell::enter_namespaces(shell::Mounts::inherited));
   TRY(shell::PacketDevice device, shell::make_inside_network(network));
-  if (!shell::drop_capabilities()) return fail("cannot give up the rights over the private network; try again");
+  if (!shell::drop_capabilities())
+    return fail("cannot give up the rights over the private network; try again");
   return device;
 }
 
@@ -79,7 +80,8 @@ void raise_descriptor_limit() {
 // Keeps the device with whichever daemon runs, in the reactor.
 class Lifeline {
  public:
-  Lifeline(shell::Reactor& reactor, shell::Attachment& attachment) : reactor_(reactor), attachment_(attachment) {
+  Lifeline(shell::Reactor& reactor, shell::Attachment& attachment)
+      : reactor_(reactor), attachment_(attachment) {
     watch();
   }
   bool is_up() const { return attachment_.fd() >= 0; }
@@ -90,7 +92,8 @@ class Lifeline {
       reactor_.remove(fd);  // it may be closed now
       attachment_.on_readable(reactor_.now().mono);
       if (is_up()) return watch();
-      std::fprintf(stderr, "macrovpn: the daemon has ended; nothing goes out until one runs again: macrovpn daemon\n");
+      std::fprintf(
+          stderr, "macrovpn: the daemon has ended; nothing goes out until one runs again: macrovpn daemon\n");
       retry_later();
     });
   }
@@ -168,11 +171,14 @@ Result<int> run(const Program& program, const ProxyFlags& f) {
 }
 
 constexpr const char* kHelp =
-    "Each port speaks SOCKS5 (TCP and UDP) and HTTP (CONNECT and http:// addresses).  Names are looked up at the "
-    "exit, not\nhere.  Only programs of your own user get in.  If the daemon dies, nothing goes out until one runs "
+    "Each port speaks SOCKS5 (TCP and UDP) and HTTP (CONNECT and http:// addresses).  Names are looked up at "
+    "the "
+    "exit, not\nhere.  Only programs of your own user get in.  If the daemon dies, nothing goes out until "
+    "one runs "
     "again.\n"
     "\n"
-    "A user name chooses a group: each name has a circuit and an exit address of its own, and sites cannot link\n"
+    "A user name chooses a group: each name has a circuit and an exit address of its own, and sites cannot "
+    "link\n"
     "two of them by address.  Any name will do; the password is ignored.  A name is forgotten after 11 idle "
     "minutes, and at most 192 are in use at once.\n"
     "\n"
@@ -182,16 +188,19 @@ constexpr const char* kHelp =
     "  curl --proxy socks5h://work:x@127.0.0.1:1080 https://example.org     in a group called work\n"
     "  export https_proxy=http://127.0.0.1:1080 http_proxy=http://127.0.0.1:1080\n"
     "  git -c http.proxy=socks5h://127.0.0.1:1080 clone https://example.org/a.git\n"
-    "  ssh -o 'ProxyCommand=ncat --proxy 127.0.0.1:1080 --proxy-type socks5 --proxy-dns remote %h %p' example.org\n"
+    "  ssh -o 'ProxyCommand=ncat --proxy 127.0.0.1:1080 --proxy-type socks5 --proxy-dns remote %h %p' "
+    "example.org\n"
     "  chromium --proxy-server=socks5://127.0.0.1:1080\n"
     "  Firefox: Settings, Network Settings, Manual: SOCKS Host 127.0.0.1, Port 1080, SOCKS v5, Proxy DNS\n"
-    "A program may ignore a proxy, or do without it for some traffic (WebRTC in browsers); one that must not leak "
+    "A program may ignore a proxy, or do without it for some traffic (WebRTC in browsers); one that must not "
+    "leak "
     "is run by\n`macrovpn run`.";
 
 }  // namespace
 
 void add_proxy(CLI::App& app, Program& program) {
-  auto* cmd = app.add_subcommand("proxy", "a SOCKS5 and HTTP proxy into the VPN, for programs that can use one");
+  auto* cmd =
+      app.add_subcommand("proxy", "a SOCKS5 and HTTP proxy into the VPN, for programs that can use one");
   cmd->footer(kHelp);
   auto f = std::make_shared<ProxyFlags>();
   cmd->add_option("--listen", f->listen,

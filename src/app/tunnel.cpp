@@ -39,7 +39,8 @@ std::vector<std::string> daemon_arguments(const Program& program, const NodeFlag
 void add_tunnel_flags(CLI::App& cmd, TunnelFlags& f) {
   add_node_flags(cmd, f.node);
   add_client_flags(cmd, f.node);
-  cmd.add_option("--device", f.device, "tun or veth; by itself a TUN where that can be had")->type_name("KIND");
+  cmd.add_option("--device", f.device, "tun or veth; by itself a TUN where that can be had")
+      ->type_name("KIND");
 }
 
 Result<std::optional<shell::PacketDevice::Kind>> chosen_device(const TunnelFlags& f) {

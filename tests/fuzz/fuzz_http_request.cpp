@@ -32,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (r.parse == Parse::bad) MV_ASSERT(r.refusal.status >= 400 && r.refusal.sentence != nullptr);
   if (r.parse == Parse::more) MV_ASSERT(size < kMaxHttpHead);
   if (r.parse != Parse::done) return 0;
-  MV_ASSERT(r.target.port != 0 && r.target.address.has_value() == r.target.name.empty() && r.user.size() <= 255);
+  MV_ASSERT(r.target.port != 0 && r.target.address.has_value() == r.target.name.empty() &&
+            r.user.size() <= 255);
   if (r.kind == HttpRequest::Kind::forward) check_forwarded(r);
   // What follows a head changes nothing of how it is read.
   const HttpRequest alone = read_http_request(input.first(r.used));

@@ -1,5 +1,5 @@
-// SOCKS5 messages: a reader never uses more than there is, says the same of a message however much follows it,
-// and never turns back once it said that a message is whole or bad.
+// SOCKS5 messages: a reader never uses more than there is, says the same of a message however much follows
+// it, and never turns back once it said that a message is whole or bad.
 #include "shell/proxy/socks_message.h"
 
 namespace macrovpn::shell {

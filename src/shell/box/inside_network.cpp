@@ -23,6 +23,8 @@ LinkSetup inside_link(unsigned mtu, bool with_v6) {
 Result<void> make_sources_local(bool with_v6) {
   TRY_VOID(run_ip("route add local 10.10.128.0/17 dev lo\n"));
   if (!with_v6) return {};
+  // For bind(2), unlike for packets, IPv6 does not count such a route.
+  TRY_VOID(write_setting("/proc/sys/net/ipv6/ip_nonlocal_bind", "1"));
   return run_ip6("route add local fd86:ea04:1115::1:0/112 dev lo\n");
 }
 

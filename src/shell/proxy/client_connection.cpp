@@ -246,11 +246,12 @@ void ClientConnection::on_dialed(Outcome o, Fd outside) {
 ClientConnection::After ClientConnection::associate() {
   const auto ours = local_of(socket_.get()), peer = peer_of(socket_.get());
   if (!context_.is_up()) return refuse(Outcome::no_daemon);
-  if (!ours || !peer || context_.associations >= context_.limits.associations) return refuse(Outcome::too_many);
+  if (!ours || !peer || context_.associations >= context_.limits.associations)
+    return refuse(Outcome::too_many);
   auto relay = context_.udp_socket(ours->address);
   if (!relay) return refuse(Outcome::failed);
-  association_ = std::make_unique<UdpAssociation>(context_.outbound, context_.owner, context_.counters.udp, *slot_,
-                                                  std::move(*relay), peer->address);
+  association_ = std::make_unique<UdpAssociation>(context_.outbound, context_.owner, context_.counters.udp,
+                                                  *slot_, std::move(*relay), peer->address);
   context_.associations++;
   context_.counters.associations++;
   state_ = State::associated;

@@ -15,7 +15,8 @@ namespace {
 // Errors of ICMP are wanted in full while connecting: a policy's refusal looks like an unreachable host as an
 // errno.
 void report_icmp(int socket, IpFamily f, int on) {
-  set_option(socket, f == IpFamily::v4 ? SOL_IP : SOL_IPV6, f == IpFamily::v4 ? IP_RECVERR : IPV6_RECVERR, on);
+  set_option(socket, f == IpFamily::v4 ? SOL_IP : SOL_IPV6, f == IpFamily::v4 ? IP_RECVERR : IPV6_RECVERR,
+             on);
 }
 
 IcmpReport read_icmp(int socket) {
@@ -129,7 +130,8 @@ bool Dial::start_attempt(const IpAddress& address) {
 }
 
 void Dial::on_attempt(int fd) {
-  const auto it = std::find_if(attempts_.begin(), attempts_.end(), [fd](const Fd& a) { return a.get() == fd; });
+  const auto it =
+      std::find_if(attempts_.begin(), attempts_.end(), [fd](const Fd& a) { return a.get() == fd; });
   Fd socket = std::move(*it);
   attempts_.erase(it);
   outbound_.reactor.remove(fd);

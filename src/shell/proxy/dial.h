@@ -41,9 +41,9 @@ class Dial {
   GroupSlot slot_;
   Target target_;
   OnEnd on_end_;
-  Side sides_[2];                      // v6, v4
-  IpFamily turn_ = IpFamily::v6;       // whose address is tried next
-  bool may_begin_with_v4_ = false;     // the 50 ms are over
+  Side sides_[2];                   // v6, v4
+  IpFamily turn_ = IpFamily::v6;    // whose address is tried next
+  bool may_begin_with_v4_ = false;  // the 50 ms are over
   std::list<Fd> attempts_;
   Outcome worst_ = Outcome::connected;  // of the attempts, that tells most; connected: none failed yet
   Outcome name_ = Outcome::no_such_name;

@@ -3,10 +3,12 @@
 // A group has a number, its slot, from which its local source addresses follow; the node gives every source a
 // circuit and a lease of its own and forgets it 10 minutes after its last packet.  Rules:
 //   - the empty name is the default group, slot 0, which always exists;
-//   - a name keeps its slot while it has connections and 11 minutes longer, so that coming back means the same
+//   - a name keeps its slot while it has connections and 11 minutes longer, so that coming back means the
+//   same
 //     exit address, and a slot that is free here is forgotten by the node;
 //   - slots are counted up and never given again before all others were: what the node or a site still knows
-//     of one name never becomes another's.  At most kMaxNames names in 11 minutes make that at least 31 hours.
+//     of one name never becomes another's.  At most kMaxNames names in 11 minutes make that at least 31
+//     hours.
 // Names are the user's; they are kept in memory only, and leave it in no message.
 #pragma once
 #include <map>
@@ -23,7 +25,8 @@ namespace macrovpn::shell {
 
 using GroupSlot = Strong<struct GroupSlotTag, uint16_t>;  // 0: the default group
 
-inline constexpr size_t kMaxNames = 192;  // in use; as many slots as the node has for a device (client_side.h)
+inline constexpr size_t kMaxNames =
+    192;  // in use; as many slots as the node has for a device (client_side.h)
 inline constexpr size_t kMaxConnectionsPerGroup = 512;
 inline constexpr uint16_t kMaxGroupSlot = 32767;
 inline constexpr Duration kGroupKept = 11min;

@@ -15,7 +15,8 @@ constexpr HttpAnswer kNoTls{400, "Bad Request", "Use CONNECT for this kind of ad
 constexpr HttpAnswer kBadHost{400, "Bad Request", "The host is neither an address nor a name."};
 constexpr HttpAnswer kMethod{405, "Method Not Allowed", "This method is not forwarded."};
 constexpr HttpAnswer kLength{411, "Length Required", "Send the length of the body, or use CONNECT."};
-constexpr HttpAnswer kTooLarge{431, "Request Header Fields Too Large", "The head of the request is too large."};
+constexpr HttpAnswer kTooLarge{431, "Request Header Fields Too Large",
+                               "The head of the request is too large."};
 constexpr HttpAnswer kVersion{505, "HTTP Version Not Supported", "Use HTTP/1.1."};
 
 struct Field {
@@ -36,9 +37,8 @@ bool is_visible(string_view s) {
 
 // Of a field's value: no control characters, above all no CR or LF.
 bool is_text(string_view s) {
-  return std::all_of(s.begin(), s.end(), [](char c) {
-    return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != 0x7f);
-  });
+  return std::all_of(s.begin(), s.end(),
+                     [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != 0x7f); });
 }
 
 string_view trim(string_view s) {
@@ -105,7 +105,8 @@ std::vector<string_view> connection_words(const std::vector<Field>& fields) {
 }
 
 bool is_for_one_hop(string_view name, const std::vector<string_view>& named) {
-  for (const string_view w : {"Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "HTTP2-Settings", "Host"})
+  for (const string_view w :
+       {"Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "HTTP2-Settings", "Host"})
     if (same_word(name, w)) return true;
   if (starts_with_word(name, "Proxy-")) return true;
   // A client that asks for these to be taken off would change what the message is.
@@ -161,10 +162,11 @@ HttpRequest connect(string_view authority, std::string user) {
   return out;
 }
 
-HttpRequest forward(string_view method, string_view url, string_view version, const std::vector<Field>& fields,
-                    std::string user) {
+HttpRequest forward(string_view method, string_view url, string_view version,
+                    const std::vector<Field>& fields, std::string user) {
   constexpr string_view kScheme = "http://";
-  if (!starts_with_word(url, kScheme)) return refuse(url.find("://") == string_view::npos ? kNotForUs : kNoTls);
+  if (!starts_with_word(url, kScheme))
+    return refuse(url.find("://") == string_view::npos ? kNotForUs : kNoTls);
   if (same_word(method, "TRACE")) return refuse(kMethod);
   if (has(fields, "Transfer-Encoding")) return refuse(kLength);
   const auto length = body_length(fields);
@@ -185,7 +187,8 @@ HttpRequest forward(string_view method, string_view url, string_view version, co
   out.forwarded.append(" ").append(version).append("\r\nHost: ").append(authority).append("\r\n");
   const auto named = connection_words(fields);
   for (const Field& f : fields)
-    if (!is_for_one_hop(f.name, named)) out.forwarded.append(f.name).append(": ").append(f.value).append("\r\n");
+    if (!is_for_one_hop(f.name, named))
+      out.forwarded.append(f.name).append(": ").append(f.value).append("\r\n");
   out.forwarded.append("Connection: close\r\n\r\n");
   return out;
 }

@@ -1,10 +1,12 @@
 // The head of an HTTP/1 request to a proxy (RFC 9110, 9112), as bytes.  Pure functions.
 //
 //   CONNECT host:port HTTP/1.1          a tunnel
-//   GET http://host/path HTTP/1.1       forwarded: as "GET /path" with this host's Host field, without what is
+//   GET http://host/path HTTP/1.1       forwarded: as "GET /path" with this host's Host field, without what
+//   is
 //                                       meant for us (Proxy-*) or for one connection (Connection and what it
 //                                       names), and with "Connection: close", since we forward one request
-//   GET /path HTTP/1.1                  refused: it is for a web server.  That is all that a web page can make
+//   GET /path HTTP/1.1                  refused: it is for a web server.  That is all that a web page can
+//   make
 //                                       a browser send here
 //
 // Strict where leniency is known to hurt (request smuggling): one length, no chunks, no folded lines, no bare

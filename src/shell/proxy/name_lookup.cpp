@@ -13,8 +13,8 @@ constexpr Duration kRetryAfter[] = {1s, 2s, 4s};
 
 }  // namespace
 
-NameLookup::NameLookup(const Outbound& outbound, GroupSlot slot, const routing::DnsName& name, IpFamily family,
-                       OnEnd on_end)
+NameLookup::NameLookup(const Outbound& outbound, GroupSlot slot, const routing::DnsName& name,
+                       IpFamily family, OnEnd on_end)
     : outbound_(outbound), slot_(slot), on_end_(std::move(on_end)) {
   question_ = {name, family, static_cast<uint16_t>(outbound.rng.u32())};
   deadline_ = outbound_.reactor.after(kNameTimeout, [this] {

@@ -1,5 +1,5 @@
-// NameLookup: asks the tunnel's resolver for the addresses of one name in one family: UDP, again after 1, 3 and
-// 7 s, and TCP if the answer was cut.  The question leaves from the group's own address, so that the exit
+// NameLookup: asks the tunnel's resolver for the addresses of one name in one family: UDP, again after 1, 3
+// and 7 s, and TCP if the answer was cut.  The question leaves from the group's own address, so that the exit
 // sees it in the group's lease.  Nothing is kept: the exit has a cache for each lease.
 #pragma once
 #include "shell/proxy/name_message.h"

@@ -20,7 +20,7 @@ struct NameQuestion {
 std::vector<uint8_t> encode_question(const NameQuestion&);
 
 struct NameAnswer {
-  bool truncated = false;               // ask again by TCP
+  bool truncated = false;                // ask again by TCP
   Outcome outcome = Outcome::connected;  // connected: there are addresses
   std::vector<IpAddress> addresses;
 };

@@ -8,9 +8,9 @@ namespace {
 const std::vector<IpPrefix>& inside_or_no_host() {
   static const std::vector<IpPrefix> prefixes = [] {
     std::vector<IpPrefix> out;
-    for (const char* p : {"0.0.0.0/8", "127.0.0.0/8", "10.10.0.2/32", "10.10.128.0/17", "224.0.0.0/4",
-                          "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8", "fd86:ea04:1115::2/128",
-                          "fd86:ea04:1115::1:0/112"})
+    for (const char* p :
+         {"0.0.0.0/8", "127.0.0.0/8", "10.10.0.2/32", "10.10.128.0/17", "224.0.0.0/4", "255.255.255.255/32",
+          "::/127", "fe80::/10", "ff00::/8", "fd86:ea04:1115::2/128", "fd86:ea04:1115::1:0/112"})
       out.push_back(*IpPrefix::parse(p));
     return out;
   }();

@@ -1,5 +1,5 @@
-// How the proxy's sockets leave.  In production all of this is inside of the private network, where the only way
-// leads into the tunnel; unit tests stay on loopback.
+// How the proxy's sockets leave.  In production all of this is inside of the private network, where the only
+// way leads into the tunnel; unit tests stay on loopback.
 #pragma once
 #include <functional>
 

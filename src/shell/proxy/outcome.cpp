@@ -38,8 +38,9 @@ HttpAnswer http_answer_of(Outcome o) {
     case Outcome::forbidden:
       return {403, "Forbidden", "The exit does not connect to this address or port."};
     case Outcome::no_daemon:
-      return {503, "Service Unavailable",
-              "Not protected: no macrovpn daemon runs, so nothing goes out.  Start one with `macrovpn daemon`."};
+      return {
+          503, "Service Unavailable",
+          "Not protected: no macrovpn daemon runs, so nothing goes out.  Start one with `macrovpn daemon`."};
     case Outcome::too_many:
       return {503, "Service Unavailable",
               "Too many connections or user names are in use; close some, or wait eleven minutes."};
@@ -61,11 +62,13 @@ HttpAnswer http_answer_of(Outcome o) {
 }
 
 Outcome outcome_of(int error, const IcmpReport& icmp) {
-  // An exit's policy answers "administratively prohibited"; as an errno that is the same as an unreachable host.
+  // An exit's policy answers "administratively prohibited"; as an errno that is the same as an unreachable
+  // host.
   if (icmp.origin == SO_EE_ORIGIN_ICMP && icmp.type == ICMP_DEST_UNREACH &&
       (icmp.code == ICMP_PKT_FILTERED || icmp.code == ICMP_NET_ANO || icmp.code == ICMP_HOST_ANO))
     return Outcome::forbidden;
-  if (icmp.origin == SO_EE_ORIGIN_ICMP6 && icmp.type == ICMP6_DST_UNREACH && icmp.code == ICMP6_DST_UNREACH_ADMIN)
+  if (icmp.origin == SO_EE_ORIGIN_ICMP6 && icmp.type == ICMP6_DST_UNREACH &&
+      icmp.code == ICMP6_DST_UNREACH_ADMIN)
     return Outcome::forbidden;
   switch (error) {
     case ECONNREFUSED:

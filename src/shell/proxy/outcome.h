@@ -1,5 +1,5 @@
-// What became of an attempt to reach a target, and how it is said to a program: by SOCKS5 as a reply code (RFC
-// 1928 §6), by HTTP as a status with a sentence.
+// What became of an attempt to reach a target, and how it is said to a program: by SOCKS5 as a reply code
+// (RFC 1928 §6), by HTTP as a status with a sentence.
 //
 //   SOCKS   01 general failure     HTTP  502, 503
 //           02 not allowed               403

@@ -23,7 +23,8 @@ constexpr const char* kCannotTell =
     "this system does not say whose a local connection is, so other users could use the proxy: load the "
     "kernel's modules tcp_diag and udp_diag, or use `macrovpn run`";
 
-Request make_request(uint8_t protocol, const Endpoint& source, const Endpoint& destination, uint32_t sequence) {
+Request make_request(uint8_t protocol, const Endpoint& source, const Endpoint& destination,
+                     uint32_t sequence) {
   Request r{};
   r.header.nlmsg_len = sizeof r;
   r.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -50,9 +51,11 @@ uid_t overflow_uid() {
 
 // A connection of our own, as the trial.
 bool tells_of_ours(PeerOwner& owner) {
-  const Fd listener = open_socket(AF_INET, SOCK_STREAM), client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Fd listener = open_socket(AF_INET, SOCK_STREAM),
+           client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   SocketAddress any({*IpAddress::parse("127.0.0.1"), 0});
-  if (!listener || !client || bind(listener.get(), any.data(), any.size) != 0 || listen(listener.get(), 1) != 0)
+  if (!listener || !client || bind(listener.get(), any.data(), any.size) != 0 ||
+      listen(listener.get(), 1) != 0)
     return false;
   const auto at = local_of(listener.get());
   const SocketAddress to(*at);
@@ -67,7 +70,8 @@ Result<PeerOwner> PeerOwner::open() {
   Fd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG));
   if (!netlink) return fail(kCannotTell);
   if (geteuid() == overflow_uid())
-    return fail("the proxy cannot run as this user: the kernel shows unknown users as the same one; use another");
+    return fail(
+        "the proxy cannot run as this user: the kernel shows unknown users as the same one; use another");
   PeerOwner owner(std::move(netlink), geteuid());
   if (!tells_of_ours(owner)) return fail(kCannotTell);
   return owner;
@@ -94,8 +98,8 @@ bool PeerOwner::is_ours(uint8_t protocol, const Endpoint& source, const Endpoint
   if (n < static_cast<ssize_t>(sizeof header + sizeof found)) return false;
   std::memcpy(&header, answer, sizeof header);
   std::memcpy(&found, answer + sizeof header, sizeof found);
-  return header.nlmsg_type == SOCK_DIAG_BY_FAMILY && header.nlmsg_seq == sequence_ && found.idiag_inode != 0 &&
-         found.idiag_uid == uid_;
+  return header.nlmsg_type == SOCK_DIAG_BY_FAMILY && header.nlmsg_seq == sequence_ &&
+         found.idiag_inode != 0 && found.idiag_uid == uid_;
 }
 
 }  // namespace macrovpn::shell

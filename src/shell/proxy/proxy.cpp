@@ -28,8 +28,9 @@ std::optional<Endpoint> parse_listen_address(std::string_view text) {
 
 Result<Fd> listen_on_loopback(const Endpoint& at) {
   if (!is_loopback(at.address))
-    return fail("the proxy listens on loopback only (127.0.0.1 or [::1]), since everybody who reaches another "
-                "address could use it");
+    return fail(
+        "the proxy listens on loopback only (127.0.0.1 or [::1]), since everybody who reaches another "
+        "address could use it");
   Fd fd = open_socket(family_of(at.address), SOCK_STREAM);
   if (!fd) return fail(std::string("cannot open a socket: ") + std::strerror(errno));
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);

@@ -1,12 +1,13 @@
 // Proxy: SOCKS5 and HTTP on loopback ports, for programs of one user, into a private network with a tunnel.
 //
-// Both protocols are spoken on every port (client_connection.h).  Before any byte of a connection is read, the
-// kernel is asked whose it is; another user's is reset and counted.  Nothing that is said in is written
+// Both protocols are spoken on every port (client_connection.h).  Before any byte of a connection is read,
+// the kernel is asked whose it is; another user's is reset and counted.  Nothing that is said in is written
 // anywhere.
 //
 // Where sockets live: a socket stays in the network namespace that it was made in.  Listeners, the netlink
-// socket that asks for owners, and a helper process (HostHelper) are made first, in the programs' network; then
-// the process moves into its private network, so that whatever it opens later has one way out, the tunnel.
+// socket that asks for owners, and a helper process (HostHelper) are made first, in the programs' network;
+// then the process moves into its private network, so that whatever it opens later has one way out, the
+// tunnel.
 #pragma once
 #include <map>
 

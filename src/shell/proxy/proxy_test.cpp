@@ -37,7 +37,9 @@ struct Wire {
   ~Wire() {
     if (!ended) reactor.remove(fd.get());
   }
-  void say(std::string_view text) { ASSERT_EQ(send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL), ssize_t(text.size())); }
+  void say(std::string_view text) {
+    ASSERT_EQ(send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL), ssize_t(text.size()));
+  }
   Reactor& reactor;
   Fd fd;
   std::string got;
@@ -49,12 +51,13 @@ class ProxyTest : public ::testing::Test {
   void SetUp() override {
     auto owner = PeerOwner::open();
     if (!owner) GTEST_SKIP() << owner.error().message;
-    context = std::make_unique<ProxyContext>(ProxyContext{{reactor, rng}, std::move(*owner), [](const IpAddress& ip) {
-                                                            Fd s = open_socket(AF_INET, SOCK_DGRAM);
-                                                            const SocketAddress a({ip, 0});
-                                                            EXPECT_EQ(bind(s.get(), a.data(), a.size), 0);
-                                                            return Result<Fd>(std::move(s));
-                                                          }});
+    context = std::make_unique<ProxyContext>(
+        ProxyContext{{reactor, rng}, std::move(*owner), [](const IpAddress& ip) {
+                       Fd s = open_socket(AF_INET, SOCK_DGRAM);
+                       const SocketAddress a({ip, 0});
+                       EXPECT_EQ(bind(s.get(), a.data(), a.size), 0);
+                       return Result<Fd>(std::move(s));
+                     }});
     context->outbound.sources = [](GroupSlot s) {
       return GroupAddresses{IpAddress::v4(0x7f000a00u + s.value), *IpAddress::parse("::1")};
     };
@@ -90,7 +93,8 @@ class ProxyTest : public ::testing::Test {
     if (user.empty()) {
       w->say(bytes_of({5, 1, 0}));
     } else {
-      w->say(bytes_of({5, 2, 0, 2, 1, static_cast<int>(user.size())}) + std::string(user) + bytes_of({1, 'x'}));
+      w->say(bytes_of({5, 2, 0, 2, 1, static_cast<int>(user.size())}) + std::string(user) +
+             bytes_of({1, 'x'}));
     }
     EXPECT_TRUE(until([&] { return w->got == (user.empty() ? bytes_of({5, 0}) : bytes_of({5, 2, 1, 0})); }));
     w->got.clear();
@@ -102,7 +106,8 @@ class ProxyTest : public ::testing::Test {
     return s + bytes_of({e.port >> 8, e.port & 255});
   }
   static std::string request(std::string_view name, uint16_t port) {
-    return bytes_of({5, 1, 0, 3, static_cast<int>(name.size())}) + std::string(name) + bytes_of({port >> 8, port & 255});
+    return bytes_of({5, 1, 0, 3, static_cast<int>(name.size())}) + std::string(name) +
+           bytes_of({port >> 8, port & 255});
   }
   int code(Wire& w, std::string_view asked) {
     w.say(asked);
@@ -297,7 +302,8 @@ struct Resolver {
     const bool known = m.question->name == *routing::DnsName::parse("site.test");
     if (!known) m.code = routing::DnsCode::name_error;
     if (known && !truncated && m.question->type == routing::kDnsA)
-      m.section(routing::DnsSection::answer).push_back({m.question->name, routing::kDnsA, 1, 60, {127, 0, 0, 1}});
+      m.section(routing::DnsSection::answer)
+          .push_back({m.question->name, routing::kDnsA, 1, 60, {127, 0, 0, 1}});
     return encode_dns(m, SIZE_MAX);
   }
   // Answers what has come by TCP.
@@ -350,7 +356,8 @@ TEST_F(ProxyTest, CarriesDatagramsOfTheFirstPortAlone) {
   w->say(request(Endpoint{}, 3));
   ASSERT_TRUE(until([&] { return w->got.size() >= 10; }));
   ASSERT_EQ(w->got[1], 0);
-  const Endpoint relay{*IpAddress::parse("127.0.0.1"), load_be16(reinterpret_cast<const uint8_t*>(&w->got[8]))};
+  const Endpoint relay{*IpAddress::parse("127.0.0.1"),
+                       load_be16(reinterpret_cast<const uint8_t*>(&w->got[8]))};
   const auto udp = [&] {
     Fd s = open_socket(AF_INET, SOCK_DGRAM);
     const SocketAddress a(at("127.0.0.1:0"));
@@ -362,7 +369,9 @@ TEST_F(ProxyTest, CarriesDatagramsOfTheFirstPortAlone) {
   write_socks_datagram_header(*local_of(site.get()), d);
   d.push_back('x');
   const SocketAddress to(relay);
-  const auto say = [&](const Fd& s) { ASSERT_GT(sendto(s.get(), d.data(), d.size(), 0, to.data(), to.size), 0); };
+  const auto say = [&](const Fd& s) {
+    ASSERT_GT(sendto(s.get(), d.data(), d.size(), 0, to.data(), to.size), 0);
+  };
   say(ours);
   ASSERT_TRUE(until([&] { return context->counters.udp.sent == 1; }));
   say(stranger);
@@ -382,7 +391,8 @@ TEST_F(ProxyTest, CarriesDatagramsOfTheFirstPortAlone) {
 }
 
 TEST(ProxyListener, ListensOnLoopbackOnly) {
-  for (const char* address : {"0.0.0.0:0", "192.0.2.1:0", "[::]:0", "[2001:db8::1]:0", "[::ffff:127.0.0.1]:0"}) {
+  for (const char* address :
+       {"0.0.0.0:0", "192.0.2.1:0", "[::]:0", "[2001:db8::1]:0", "[::ffff:127.0.0.1]:0"}) {
     const auto l = listen_on_loopback(at(address));
     ASSERT_FALSE(l.ok()) << address;
     EXPECT_NE(l.error().message.find("loopback only"), std::string::npos);

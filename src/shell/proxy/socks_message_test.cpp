@@ -71,8 +71,8 @@ TEST(SocksMessage, TakesAddressesSentAsNamesForAddresses) {
 }
 
 TEST(SocksMessage, RefusesNamesThatMeanAnAddressToSomebodyElse) {
-  for (const char* name : {"127.1", "0x7f.0.0.1", "2130706433", "10.0.0.01", "a.0x7f", "", ".", "a b.test", "a..test",
-                           "fe80::1%eth0", "[192.0.2.1]", "h\xc3\xb6.test", "a.test:80"}) {
+  for (const char* name : {"127.1", "0x7f.0.0.1", "2130706433", "10.0.0.01", "a.0x7f", "", ".", "a b.test",
+                           "a..test", "fe80::1%eth0", "[192.0.2.1]", "h\xc3\xb6.test", "a.test:80"}) {
     const auto r = read_socks_request(by_name(name));
     EXPECT_EQ(r.parse, Parse::bad) << name;
     EXPECT_EQ(r.refusal, SocksCode::host_unreachable) << name;
@@ -107,7 +107,8 @@ TEST(SocksMessage, ReadsAndWritesDatagrams) {
 
 TEST(SocksMessage, WritesReplies) {
   EXPECT_EQ(socks_reply(SocksCode::refused, Endpoint{}), hex("05050001000000000000"));
-  EXPECT_EQ(socks_reply(SocksCode::succeeded, *Endpoint::parse("127.0.0.1:1080")), hex("050000017f0000010438"));
+  EXPECT_EQ(socks_reply(SocksCode::succeeded, *Endpoint::parse("127.0.0.1:1080")),
+            hex("050000017f0000010438"));
 }
 
 TEST(Outcome, HasTheCodesOfTheStandard) {

@@ -23,8 +23,8 @@ std::optional<size_t> receive(int socket, MutBytes buffer, Endpoint& from) {
 
 }  // namespace
 
-UdpAssociation::UdpAssociation(const Outbound& outbound, PeerOwner& owner, UdpCounters& counters, GroupSlot slot,
-                               Fd relay, const IpAddress& client)
+UdpAssociation::UdpAssociation(const Outbound& outbound, PeerOwner& owner, UdpCounters& counters,
+                               GroupSlot slot, Fd relay, const IpAddress& client)
     : outbound_(outbound),
       owner_(owner),
       counters_(counters),
@@ -93,7 +93,8 @@ UdpAssociation::Name* UdpAssociation::find_or_ask(const std::string& text) {
     names_.erase(it);
   }
   if (names_.size() >= kNames)
-    std::erase_if(names_, [now](const auto& n) { return !n.second.lookup && now - n.second.since >= kNameKept; });
+    std::erase_if(names_,
+                  [now](const auto& n) { return !n.second.lookup && now - n.second.since >= kNameKept; });
   if (names_.size() >= kNames) return nullptr;
   Name& name = names_[text];
   ask(text, IpFamily::v4);
@@ -105,7 +106,8 @@ void UdpAssociation::ask(const std::string& text, IpFamily family) {
   const auto name = routing::DnsName::parse(text);
   MV_ASSERT(name.has_value());
   names_[text].lookup = std::make_unique<NameLookup>(
-      outbound_, slot_, *name, family, [this, text, family](NameAnswer a) { on_name(text, family, std::move(a)); });
+      outbound_, slot_, *name, family,
+      [this, text, family](NameAnswer a) { on_name(text, family, std::move(a)); });
 }
 
 void UdpAssociation::on_name(const std::string& given, IpFamily family, NameAnswer answer) {
@@ -133,10 +135,12 @@ void UdpAssociation::send(const Endpoint& to, Bytes data) {
   }
   if (!socket) {
     socket = open_outbound(outbound_, slot_, family, SOCK_DGRAM);
-    if (socket) outbound_.reactor.add(socket.get(), EPOLLIN, [this, family](uint32_t) { on_outside(family); });
+    if (socket)
+      outbound_.reactor.add(socket.get(), EPOLLIN, [this, family](uint32_t) { on_outside(family); });
   }
   const SocketAddress at(to);
-  const bool sent = socket && sendto(socket.get(), data.data(), data.size(), MSG_NOSIGNAL, at.data(), at.size) >= 0;
+  const bool sent =
+      socket && sendto(socket.get(), data.data(), data.size(), MSG_NOSIGNAL, at.data(), at.size) >= 0;
   (sent ? counters_.sent : counters_.dropped)++;
 }
 
@@ -152,7 +156,8 @@ void UdpAssociation::on_outside(IpFamily family) {
     std::copy(header.begin(), header.end(), buffer_.begin() + static_cast<ptrdiff_t>(start));
     const Bytes whole = Bytes(buffer_).subspan(start, header.size() + *n);
     const SocketAddress to(client_.value_or(Endpoint{}));
-    const bool sent = known && sendto(relay_.get(), whole.data(), whole.size(), MSG_NOSIGNAL, to.data(), to.size) >= 0;
+    const bool sent =
+        known && sendto(relay_.get(), whole.data(), whole.size(), MSG_NOSIGNAL, to.data(), to.size) >= 0;
     (sent ? counters_.received : counters_.dropped)++;
   }
 }

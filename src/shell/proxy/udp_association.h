@@ -1,11 +1,13 @@
 // UdpAssociation: datagrams of one SOCKS5 client (RFC 1928 §7) through the tunnel.
 //
-//   program  <->  relay socket, on loopback  <->  sockets of the group inside, one for each family  <->  anybody
+//   program  <->  relay socket, on loopback  <->  sockets of the group inside, one for each family  <->
+//   anybody
 //
-// The relay socket takes datagrams from the client's address alone.  The first port that sends is asked for its
-// owner and kept; others are dropped, and the owner is asked again each second that brings datagrams, since
-// somebody else may get the port later.  To the outside the association is endpoint-independent: whoever the
-// exit lets through may answer.  Datagrams are dropped, never delayed, except while their name is looked up.
+// The relay socket takes datagrams from the client's address alone.  The first port that sends is asked for
+// its owner and kept; others are dropped, and the owner is asked again each second that brings datagrams,
+// since somebody else may get the port later.  To the outside the association is endpoint-independent:
+// whoever the exit lets through may answer.  Datagrams are dropped, never delayed, except while their name is
+// looked up.
 #pragma once
 #include <deque>
 #include <map>
