@@ -48,7 +48,7 @@ def measure(world, attacker, kind, rate, *flags):
 
 
 def a_flooded_relay_keeps_its_honest_load():
-    rates = [int(word) for word in os.environ.get("FLOOD_RATES", "5000 20000").split()]
+    rates = [int(word) for word in os.environ.get("FLOOD_RATES", "20000 100000").split()]
     with netlab.Lab() as lab:
         attacker = lab.host("attacker", SOURCES)
         with World(lab, relays=2, exits=1, client_v6=False) as world:

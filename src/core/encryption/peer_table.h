@@ -20,6 +20,12 @@ class PeerTable {
   Peer* find(const PublicKey&) const;  // configured or ephemeral
   size_t count(PeerKind k) const { return counts_[static_cast<size_t>(k)]; }
   std::vector<PeerRef> refs() const;  // in order
+  template <class F>
+  void for_each(F f) const {  // by slot
+    for (const auto& p : slots_) {
+      if (p) f(*p);
+    }
+  }
 
   void schedule(Peer&, Mono deadline);  // kNever: none
   Mono next_deadline() const { return deadlines_.empty() ? kNever : deadlines_.begin()->first; }

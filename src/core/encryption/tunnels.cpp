@@ -93,6 +93,12 @@ void Tunnels::on_deadline(Now now, Out& out) {
   impl_->on_deadline(now, out);
 }
 
+bool Tunnels::under_load(Mono now) const {
+  return impl_->load.loaded(now);
+}
+std::vector<Route> Tunnels::proven_callers(Mono since, size_t most) const {
+  return impl_->proven_callers(since, most);
+}
 uint64_t Tunnels::count(Drop d) const {
   return impl_->counters[static_cast<size_t>(d)];
 }

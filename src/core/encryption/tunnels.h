@@ -200,6 +200,12 @@ class Tunnels {
   Mono next_deadline() const;
   void on_deadline(Now, Out&);
 
+  // Whether callers must prove their address first (a flood).
+  bool under_load(Mono now) const;
+  // Where authenticated packets came from since `since`, those that sent most first; at most `most`.  For shells
+  // that can keep their datagrams apart from a flood's.
+  std::vector<Route> proven_callers(Mono since, size_t most) const;
+
   uint64_t count(Drop) const;
   size_t ephemeral_count() const;
   void check_invariants() const;

@@ -27,6 +27,7 @@ struct Tunnels::Impl {
   Result<PeerRef, Drop> add_hop(const HopPeer&);
   void remove(Peer&);
   PeerInfo info(const Peer&) const;
+  std::vector<Route> proven_callers(Mono since, size_t most) const;
   void free_session(SessionPtr&);
   void free_pending(Peer&);
   void free_keys(Peer&);

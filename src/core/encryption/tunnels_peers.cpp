@@ -1,4 +1,6 @@
 // Adding, removing and describing peers.
+#include <algorithm>
+
 #include "core/encryption/tunnels_impl.h"
 
 namespace macrovpn::encryption {
@@ -55,6 +57,20 @@ Result<PeerRef, Drop> Tunnels::Impl::add_hop(const HopPeer& h) {
   p->route = h.route;
   p->hop = std::make_unique<HopState>(h.ours);
   return peers.add(std::move(p)).ref;
+}
+
+std::vector<Route> Tunnels::Impl::proven_callers(Mono since, size_t most) const {
+  std::vector<const Peer*> busy;
+  peers.for_each([&](const Peer& p) {
+    const bool proven = p.sessions.current != nullptr && !p.half_open();
+    if (proven && p.route.kind == Route::Kind::udp && p.last_received >= since) busy.push_back(&p);
+  });
+  const size_t n = std::min(most, busy.size());
+  std::partial_sort(busy.begin(), busy.begin() + static_cast<ptrdiff_t>(n), busy.end(),
+                    [](const Peer* a, const Peer* b) { return a->rx_bytes > b->rx_bytes; });
+  std::vector<Route> out;
+  for (size_t i = 0; i < n; i++) out.push_back(busy[i]->route);
+  return out;
 }
 
 void Tunnels::Impl::free_session(SessionPtr& s) {

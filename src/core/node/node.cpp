@@ -6,6 +6,7 @@
 namespace macrovpn::node {
 namespace {
 
+constexpr Duration kShieldedAfter = 30s;  // without a packet, a caller is no longer worth a socket
 constexpr Duration kPrekeyRenewal = std::chrono::hours(24);
 constexpr Duration kSweep = std::chrono::minutes(10);  // of what belongs to relays that have left
 
@@ -131,6 +132,15 @@ void Node::finish(Now now, Effects& fx) {
     if (client_) client_->after_flush();
   }
   report_state(fx);
+}
+
+std::vector<Endpoint> Node::callers_to_shield(Now now, size_t most) const {
+  std::vector<Endpoint> out;
+  if (!tunnels_.under_load(now.mono)) return out;
+  for (const Route& r : tunnels_.proven_callers(now.mono - kShieldedAfter, most)) {
+    if (r.socket == kListenSocket) out.push_back(r.endpoint);
+  }
+  return out;
 }
 
 controller::State Node::state() const {

@@ -51,6 +51,10 @@ class Node {
   // For tests of other nodes: a control frame in a session of ours, whatever it says.
   void send_frame(Now now, PeerRef session, Bytes frame, Effects& fx);
 
+  // While a flood lasts: where sessions that carry traffic come from on the listening socket, busiest first.  Empty
+  // when there is none.
+  std::vector<Endpoint> callers_to_shield(Now now, size_t most) const;
+
   controller::State state() const;
   const ClientSide* client() const { return client_.get(); }
   const RelaySide* relay() const { return relay_.get(); }

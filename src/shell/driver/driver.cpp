@@ -6,10 +6,14 @@ namespace macrovpn::shell {
 namespace {
 // Batches read from one descriptor per wake-up before the others get their turn.
 constexpr int kRounds = 4;
+constexpr Duration kShieldCheck = 500ms, kShieldKept = 10s;
 }  // namespace
 
 Driver::Driver(Reactor& reactor, const node::NodeConfig& config, PacketPool& pool, Rng& rng)
-    : reactor_(reactor), pool_(pool), node_(config, pool, rng) {}
+    : reactor_(reactor),
+      pool_(pool),
+      node_(config, pool, rng),
+      shield_(reactor, [this](UdpSocket& s) { read_socket(kListenSocket, s); }) {}
 
 Driver::~Driver() {
   for (auto& [id, s] : sockets_) reactor_.remove(s.fd());
@@ -20,7 +24,7 @@ Driver::~Driver() {
 void Driver::add_socket(SocketId id, UdpSocket socket) {
   const int fd = socket.fd();
   sockets_.insert_or_assign(id, std::move(socket));
-  reactor_.add(fd, EPOLLIN, [this, id](uint32_t) { read_socket(id); });
+  reactor_.add(fd, EPOLLIN, [this, id](uint32_t) { read_socket(id, sockets_.at(id)); });
 }
 
 void Driver::start() {
@@ -29,8 +33,7 @@ void Driver::start() {
   reactor_.wake_at(reactor_.now().mono);
 }
 
-void Driver::read_socket(SocketId id) {
-  UdpSocket& s = sockets_.at(id);
+void Driver::read_socket(SocketId id, UdpSocket& s) {
   for (int i = 0; i < kRounds; i++) {
     incoming_.clear();
     const size_t n = s.receive(id, pool_, incoming_);
@@ -88,6 +91,7 @@ void Driver::directory_changed() {
 
 void Driver::flush() {
   const Now now = reactor_.now();
+  refresh_shield(now.mono);
   if (now.mono >= node_.next_deadline()) node_.on_deadline(now, effects_);
   for (const node::ExitLease& l : effects_.exit_leases) {
     if (exit_lease_) exit_lease_(l);
@@ -115,6 +119,18 @@ void Driver::flush() {
     if (on_event_) on_event_(e);
   }
   reactor_.wake_at(node_.next_deadline());
+}
+
+// Shields stay for a while when the flood is over, as it may come in waves.
+void Driver::refresh_shield(Mono now) {
+  if (now < next_shield_check_) return;
+  next_shield_check_ = now + kShieldCheck;
+  const auto listening = sockets_.find(kListenSocket);
+  if (listening == sockets_.end()) return;
+  const auto callers = node_.callers_to_shield(reactor_.now(), Shield::kMost);
+  if (!callers.empty()) shielded_until_ = now + kShieldKept;
+  if (!callers.empty() || (shield_.size() != 0 && now >= shielded_until_))
+    shield_.protect(listening->second, callers);
 }
 
 }  // namespace macrovpn::shell

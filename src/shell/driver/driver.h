@@ -7,7 +7,7 @@
 #include <map>
 
 #include "core/node/node.h"
-#include "shell/driver/udp_socket.h"
+#include "shell/driver/shield.h"
 #include "shell/packet_device.h"
 #include "shell/reactor.h"
 
@@ -47,7 +47,8 @@ class Driver {
   const node::Node& node() const { return node_; }
 
  private:
-  void read_socket(SocketId id);
+  void read_socket(SocketId id, UdpSocket& socket);
+  void refresh_shield(Mono now);
   void read_device(TunId tun);
   void flush();
 
@@ -56,6 +57,8 @@ class Driver {
   node::Effects effects_;
   node::Node node_;
   std::map<SocketId, UdpSocket> sockets_;
+  Shield shield_;
+  Mono next_shield_check_ = kLongAgo, shielded_until_ = kLongAgo;
   std::map<TunId, PacketDevice> devices_;
   std::vector<node::Datagram> incoming_;
   std::vector<Packet> packets_;

@@ -51,21 +51,46 @@ void set(int fd, int level, int option, int value) {
 
 }  // namespace
 
+Result<void> UdpSocket::create() {
+  fd_ = Fd(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd_) {
+    stack_ = Stack::v4_only;
+    fd_ = Fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+  if (!fd_) return fail(std::string("cannot open a UDP socket: ") + strerror(errno));
+  if (stack_ == Stack::both) {
+    set(fd(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    set(fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+  }
+  set(fd(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+  set(fd(), SOL_SOCKET, SO_RCVBUF, kBuffer);
+  set(fd(), SOL_SOCKET, SO_SNDBUF, kBuffer);
+  set(fd(), SOL_SOCKET, SO_RCVBUFFORCE, kBuffer);  // root's; else the system's net.core.rmem_max bounds it
+  set(fd(), SOL_SOCKET, SO_SNDBUFFORCE, kBuffer);
+  return {};
+}
+
+Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
+  UdpSocket s;
+  TRY_VOID(s.create());
+  sockaddr_storage here, there;
+  socklen_t n = sizeof here;
+  getsockname(fd(), reinterpret_cast<sockaddr*>(&here), &n);
+  const socklen_t m = to_sockaddr(remote, stack_, there);
+  set(s.fd(), SOL_SOCKET, SO_REUSEPORT, 1);
+  set(fd(), SOL_SOCKET, SO_REUSEPORT, 1);
+  const bool made = s.stack_ == stack_ && bind(s.fd(), reinterpret_cast<sockaddr*>(&here), n) == 0 &&
+                    connect(s.fd(), reinterpret_cast<sockaddr*>(&there), m) == 0;
+  const int why = errno;
+  set(fd(), SOL_SOCKET, SO_REUSEPORT, 0);
+  if (!made) return fail(std::string("cannot share a UDP port: ") + strerror(why));
+  s.port_ = port_;
+  return s;
+}
+
 Result<UdpSocket> UdpSocket::open(const Endpoint& local) {
   UdpSocket s;
-  s.fd_ = Fd(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!s.fd_) {
-    s.stack_ = Stack::v4_only;
-    s.fd_ = Fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  }
-  if (!s.fd_) return fail(std::string("cannot open a UDP socket: ") + strerror(errno));
-  if (s.stack_ == Stack::both) {
-    set(s.fd(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    set(s.fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
-  }
-  set(s.fd(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-  set(s.fd(), SOL_SOCKET, SO_RCVBUF, kBuffer);
-  set(s.fd(), SOL_SOCKET, SO_SNDBUF, kBuffer);
+  TRY_VOID(s.create());
   sockaddr_storage a;
   const socklen_t n = to_sockaddr(local, s.stack_, a);
   if (bind(s.fd(), reinterpret_cast<sockaddr*>(&a), n) != 0) {

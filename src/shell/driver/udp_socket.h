@@ -20,6 +20,9 @@ class UdpSocket {
   // IPv6.
   static Result<UdpSocket> open(const Endpoint& local);
 
+  // A second socket on this one's address and port that takes what `remote` sends (shield.h).
+  Result<UdpSocket> connected_twin(const Endpoint& remote) const;
+
   int fd() const { return fd_.get(); }
   uint16_t port() const { return port_; }
   bool has_v6() const { return stack_ == Stack::both; }
@@ -32,6 +35,7 @@ class UdpSocket {
   static constexpr size_t kBatch = 64;
 
  private:
+  Result<void> create();
   Fd fd_;
   Stack stack_ = Stack::both;
   uint16_t port_ = 0;
