@@ -28,7 +28,7 @@ int next_tos(int fd) {
 
 // What a link wrote into the outer header (ECN, DSCP) is not on what we send next, not even to the same place.
 TEST(UdpSocket, SendsNoMarksThatItReceived) {
-  auto ours = UdpSocket::open(*Endpoint::parse("127.0.0.1:0"));
+  auto ours = UdpSocket::open({*IpAddress::parse("127.0.0.1"), 0});
   ASSERT_TRUE(ours.ok());
   const Fd far(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_in a{};
