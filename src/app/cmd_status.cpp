@@ -52,6 +52,10 @@ void print_status(const json& s) {
                 r.value("sessions", 0), r.value("legs", 0), r.value("leases", 0),
                 r.value("bytes_relayed", 0ull));
   }
+  std::string refused;
+  for (const auto& [reason, count] : s.value("drops", json::object()).items())
+    refused += (refused.empty() ? "" : ", ") + std::to_string(count.get<uint64_t>()) + " " + reason;
+  if (!refused.empty()) std::printf("refused    %s\n", refused.c_str());
 }
 
 int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A mark on the outer header of a packet (ECN, DSCP) ends at the relay that gets it: it would be a tag from end to end."""
+"""Hostile wires: marks on outer headers, and datagrams that are none of ours."""
 
 from e2e import netlab, running_world
 from macronet.world import HOME_ADDRESS, WEB_NAME
@@ -17,12 +17,23 @@ table inet marks {{
 """
 
 
+# 100 datagrams of each size, in turn: empty, too short, random, WireGuard's first bytes and no more behind them.
+_NOISE = """
+import os, socket, sys
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(100):
+    for data in (b"", os.urandom(20), os.urandom(400), bytes([1, 0, 0, 0]) + os.urandom(144), bytes([4, 0, 0, 0]) + os.urandom(60)):
+        out.sendto(data, (sys.argv[1], 51820))
+"""
+
+
 def marks_at_one_link_are_never_seen_at_the_next():
+    # ECN and DSCP would be a tag from end to end.
     with running_world() as world:
         world.client.host.nft(_MARK.format(match="udp dport 51820"))
         world.web_host.nft(_MARK.format(match="tcp sport 80"))
         with world.lab.capture(*(relay.host for relay in world.relays)) as capture:
-            world.run("curl", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/300000")
+            world.run("curl", "-4", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/300000")
             entry, middle, last = world.path_of(world.active_or_last())
         check(capture.drops() == 0, "the captures missed packets")
         into, out = split(capture, entry)
@@ -43,5 +54,26 @@ def split(capture, relay):
     return [p for p in packets if p.dst == relay.host.ip4], [p for p in packets if p.src == relay.host.ip4]
 
 
+def noise_is_counted_by_reason_and_answered_by_nothing():
+    with running_world() as world:
+        relay = world.relays[0]
+        before = relay.status().get("drops", {})
+        with world.lab.capture(world.dns_host) as capture:
+            world.dns_host.run(["/usr/bin/python3", "-c", _NOISE, relay.host.ip4])
+            reasons = {"no_mask": 300, "bad_mac1": 100, "no_leg": 100}
+            status = relay.wait("counting", lambda s: all(rose(s, before, name) >= count for name, count in reasons.items()))
+        answered = [p for p in capture.packets(world.dns_host) if p.src == relay.host.ip4 and p.proto == "udp"]
+        check(capture.drops() == 0 and not answered, f"noise was answered {len(answered)} times")
+        check("refused" in relay.command("status").stdout, "status does not say what was refused")
+        return ", ".join(f"{rose(status, before, name)} {name}" for name in reasons)
+
+
+def rose(status, before, name):
+    return status.get("drops", {}).get(name, 0) - before.get(name, 0)
+
+
 netlab.enter()
-raise SystemExit(netlab.run_tests([marks_at_one_link_are_never_seen_at_the_next]))
+raise SystemExit(netlab.run_tests([
+    marks_at_one_link_are_never_seen_at_the_next,
+    noise_is_counted_by_reason_and_answered_by_nothing,
+]))

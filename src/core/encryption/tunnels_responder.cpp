@@ -132,6 +132,8 @@ void Tunnels::Impl::become_responder_session(Now now, Peer& p, SessionIndex loca
     // An initiation can be caught and sent on from elsewhere once; a session that is up moves only with its
     // packets.
     if (!p.ephemeral.confirmed) {
+      // What one address has sent is no credit for another, which may be forged.
+      if (p.route.endpoint != caller.from.endpoint) p.ephemeral.budget = 0;
       p.route = caller.from;
       p.ephemeral.budget += caller.datagram_size;
     }

@@ -56,14 +56,21 @@ struct Amplifier : HostileNet {
     }
   }
   void call() {
-    const auto c = stranger.call(now, *relay);
+    // Some keys call again and again, from whatever address.
+    const bool known = !kept.empty() && rng().below(2) == 0;
+    Stranger::Call c = known ? kept[rng().below(kept.size())] : stranger.call(now, *relay);
+    if (known) c = stranger.again(now, c);
     const Buffer early = rng().below(5) == 0 ? Buffer{} : stranger.early(now, c, relay->prekey, wish());
     Buffer d = stranger.datagram(c, early, rng().below(1300));
     if (rng().below(8) == 0) d[rng().below(d.size())] ^= static_cast<uint8_t>(1 + rng().below(255));
     if (rng().below(8) == 0) d.resize(std::max<size_t>(32, rng().below(d.size())));
     if (rng().below(10) == 0) d.resize(148);  // plain, as stock WireGuard
     send(d.size() == 148 ? d : masked(*relay, d));
-    stranger.forget(c);
+    if (known) return;
+    kept.push_back(c);
+    if (kept.size() <= 6) return;
+    stranger.forget(kept.front());
+    kept.erase(kept.begin());
   }
   void again() {  // a replay, from the same or another forged address
     if (sent.empty()) return;
@@ -124,6 +131,7 @@ struct Amplifier : HostileNet {
   std::map<Endpoint, uint64_t> in, out;
   std::vector<std::pair<Endpoint, Buffer>> sent;
   std::vector<Buffer> called;
+  std::vector<Stranger::Call> kept;
 };
 
 TEST(Amplification, NobodyUnconfirmedIsSentMoreThanCameFromItsAddress) {
@@ -142,6 +150,31 @@ TEST(Amplification, NobodyUnconfirmedIsSentMoreThanCameFromItsAddress) {
     EXPECT_GT(a.called.size(), 20u);
   }
   EXPECT_GT(answered, 100'000u);  // else nothing was tried
+}
+
+// One key calls from its own address with a large datagram, then from the victim's with a small one.
+TEST(Amplification, WhatOneAddressSentIsNoCreditForAnother) {
+  Amplifier a(60);
+  const Endpoint own = *Endpoint::parse("192.0.2.201:1000"), victim = *Endpoint::parse("192.0.2.202:1000");
+  auto c = a.stranger.call(a.now, *a.relay);
+  const auto send_from = [&](const Endpoint& from, const Buffer& d) {
+    a.in[from] += d.size();
+    a.send_forged(from, *a.relay, kListenSocket, a.masked(*a.relay, d));
+    a.run_for(100ms);
+    a.check();
+  };
+  const auto next = a.stranger.call(a.now, *a.helper);
+  const auto extend = routing::write_extend(a.id_of(*a.helper), 0,
+                                            routing::write_element(next.initiation.message, {7}, {}));
+  send_from(own, a.stranger.datagram(c, a.stranger.early(a.now, c, a.relay->prekey, extend), 1232));
+  c = a.stranger.again(a.now, c);
+  send_from(victim, a.stranger.datagram(c, {}, 160));
+  ASSERT_EQ(a.called.size(), 1u);
+  for (int i = 0; i < 200; i++) {
+    a.help();
+    a.run_for(10ms);
+    a.check();
+  }
 }
 
 // The same with one caller, and a helper who sends up its leg as much as it can.
