@@ -51,12 +51,24 @@ class World {
     std::vector<uint8_t> bytes;
   };
 
+  struct Keys {
+    KeyPair wireguard;
+    crypto::SigningKey identity;
+  };
+  static std::array<Keys, kNodes> make_keys() {
+    SeededRng rng(9);
+    std::array<Keys, kNodes> out;
+    for (Keys& k : out) k = {crypto::x25519_generate(rng), crypto::ed25519_generate(rng)};
+    return out;
+  }
+
   void configure(size_t i, uint8_t options) {
     Host& h = hosts_[i];
     const IpAddress a = IpAddress::v4(0xc0000200u + 16 * static_cast<uint32_t>(i) + 1);
     h.listen = {a, 51820};
     h.egress = {a, 51821};
-    h.config.wireguard = crypto::x25519_generate(rng_);
+    static const std::array<Keys, kNodes> keys = make_keys();  // once: they cost more than most scripts
+    h.config.wireguard = keys[i].wireguard;
     h.config.network = network_;
     h.config.legs = {.total = 8, .per_upstream = 4};
     h.config.leases = {.leases = 4, .pending = 4};
@@ -65,7 +77,7 @@ class World {
       h.config.client = ClientConfig{.hops = 3, .spare_circuits = (options >> 1) & 1u};
       if ((options & 4) != 0) h.config.client->build = Build::hop_by_hop;
     } else {
-      h.config.identity = crypto::ed25519_generate(rng_);
+      h.config.identity = keys[i].identity;
       h.config.relay = RelayConfig{i == kExit, false, {}};
     }
   }
