@@ -80,7 +80,7 @@ Result<std::vector<const RelayInfo*>> ClientSide::pinned_path(Now now) const {
 Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group* group) {
   std::vector<const RelayInfo*> relays;
   for (const auto& [id, r] : s_.directory.relays()) {
-    if (r.expiry > now.wall && !banned_.contains(id)) relays.push_back(&r);
+    if (r.expiry > now.wall && !banned_.contains(id) && !is_leaving(now, r)) relays.push_back(&r);
   }
   routing::PathRequest request;
   request.hops = config_.hops;

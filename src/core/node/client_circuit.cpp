@@ -21,7 +21,10 @@ Group* ClientSide::find_group(const GroupId& id) {
 }
 
 bool ClientSide::protects() const {
-  const auto is_ready = [](const auto& c) { return c.second.state == Circuit::State::ready; };
+  // Not before the exit took us.
+  const auto is_ready = [](const auto& c) {
+    return c.second.state == Circuit::State::ready && (c.second.granted || c.second.resumes);
+  };
   if (groups_.empty()) return std::any_of(circuits_.begin(), circuits_.end(), is_ready);
   return std::all_of(groups_.begin(), groups_.end(), [&](const auto& g) {
     if (g.first.slot != 0 && !g.second.served) return true;  // new: its first packets wait, that is all
@@ -163,6 +166,7 @@ void ClientSide::on_frame(Now now, Circuit& c, size_t hop, const routing::Frame&
 void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorFrame& e, Effects& fx) {
   const bool from_exit = hop + 1 == c.hops.size();
   if (!from_exit && e.leg.value != 0 && e.leg != c.hops[hop + 1].leg) return;  // another circuit's leg
+  if (e.code == ErrorCode::going_away) return relay_leaves(now, c, hop, fx);
   if (e.code == ErrorCode::early_refused) {
     if (c.state != Circuit::State::building || c.hop_by_hop) return;  // one refusal is all there can be
     c.hop_by_hop = true;
@@ -183,6 +187,7 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
     return;
   }
   if (c.state == Circuit::State::draining) return;
+  trouble_ = std::string("a relay refused the circuit: ") + routing::describe(e.code);
   if (Group* g = find_group(c.group); g != nullptr && from_exit) {
     g->has_lease = false;  // this exit will not serve us
     avoid(*g, c.exit().relay.id);
@@ -191,6 +196,7 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
 }
 
 void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f, Effects& fx) {
+  trouble_.clear();
   c.granted = true;
   c.exits_v6 = (f.flags & routing::kGrantedV6) != 0;
   c.asked_lease = kNever;

@@ -5,6 +5,8 @@
 
 namespace macrovpn::node {
 
+using routing::ErrorCode;
+
 void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   Circuit* c = find(id);
   if (c == nullptr) return;
@@ -25,6 +27,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
     if (g->replacement == id) g->replacement = {};
   }
   if (c->state == Circuit::State::building) {
+    if (trouble_.empty()) trouble_ = "a relay did not answer in time";
     build_timeout_.failed();
     blame_guard(now, *c, fx);
   }
@@ -58,6 +61,37 @@ void ClientSide::avoid(Group& g, const PeerId& id) {
   if (std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end()) return;
   if (g.avoid.size() >= kMaxAvoided) g.avoid.erase(g.avoid.begin());
   g.avoid.push_back(id);
+}
+
+bool ClientSide::is_leaving(Now now, const RelayInfo& relay) const {
+  const auto it = leaving_.find(relay.id);
+  return it != leaving_.end() && now.mono < it->second.until && relay.signed_at <= it->second.signed_at;
+}
+
+// A relay of the circuit is about to end.  Another circuit first, then away from it; it says goodbye again until we have left.
+void ClientSide::relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx) {
+  const RelayInfo& relay = c.hops[hop].relay;
+  const RelayInfo* known = s_.directory.find(relay.id, now.wall);
+  std::erase_if(leaving_, [&](const auto& l) { return l.second.until <= now.mono; });
+  if (known != nullptr && !is_leaving(now, *known)) leaving_[relay.id] = {known->signed_at, now.mono + kLeaving};
+  if (c.state == Circuit::State::draining) return;
+  Group* g = find_group(c.group);
+  const bool ready = c.state == Circuit::State::ready && (c.granted || hop + 1 != c.hops.size());
+  if (g != nullptr && hop + 1 == c.hops.size() && g->has_lease && g->exit == relay.id) {
+    g->has_lease = false;  // it ends with its exit
+    fx.events.push_back(LeaseLost{g->id});
+  }
+  if (!ready) {
+    trouble_ = std::string("a relay refused the circuit: ") + routing::describe(ErrorCode::going_away);
+    return circuit_failed(now, c.id, fx);
+  }
+  if (g == nullptr) {
+    c.gives_up = now.mono;  // a spare: the deadline takes another
+    return;
+  }
+  if (g->active != c.id || g->replacement.value != 0) return;
+  g->avoid.clear();
+  static_cast<void>(start_circuit(now, g, fx).ok());  // if there is no way now: at the next goodbye
 }
 
 // A build failed.  The guard is to blame only if it was silent itself: else a dead relay behind it, or a hostile one,
@@ -99,6 +133,7 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
     }
   }
   if (const auto started = start_circuit(now, &g, fx); !started.ok()) {
+    trouble_ = started.error().message;
     if (g.failed_builds++ == 0) fx.events.push_back(Warning{started.error().message});
     g.retry_at = now.mono + 2s;
   }
@@ -109,7 +144,8 @@ void ClientSide::keep_spares(Now now, Effects& fx) {
   size_t have = 0;
   for (const auto& [id, c] : circuits_) have += c.group.is_nobody() && c.state != Circuit::State::draining;
   while (have < config_.spare_circuits) {
-    if (!start_circuit(now, nullptr, fx).ok()) {
+    if (const auto started = start_circuit(now, nullptr, fx); !started.ok()) {
+      trouble_ = started.error().message;
       retry_spares_ = now.mono + 5s;
       return;
     }
@@ -135,7 +171,7 @@ void ClientSide::drain(Now now, CircuitId id) {
 void ClientSide::destroy(CircuitId id) {
   Circuit* c = find(id);
   if (c == nullptr) return;
-  // From the far end inwards, so that each CLOSE still has its way.
+  if (leaving_.contains(c->exit().relay.id)) release_lease(*c);
   for (size_t i = c->hops.size(); i-- > 1;) {
     if (c->hops[i - 1].up) s_.egress.frame_last(c->hops[i - 1].peer, routing::write_close(c->hops[i].leg));
   }
@@ -149,6 +185,18 @@ void ClientSide::destroy(CircuitId id) {
   const bool carried_guard = link != links_.end() && !link->second.up && link->second.building == id;
   if (carried_guard) drop_link(guard, id);  // nobody else would finish its handshake
   circuits_.erase(id);
+}
+
+void ClientSide::release_lease(const Circuit& c) {
+  if (c.granted) s_.egress.frame_last(c.exit().peer, routing::write_lease_id(routing::FrameType::release, c.lease));
+}
+
+void ClientSide::end_all(Now) {
+  for (const auto& [id, c] : circuits_) release_lease(c);
+  groups_.clear();
+  devices_.clear();
+  slots_in_use_ = 0;
+  while (!circuits_.empty()) destroy(circuits_.begin()->first);
 }
 
 // A relay under load wants its cookie in the initiation: asked again, once per hop.

@@ -25,6 +25,7 @@ inline constexpr Duration kBindingTimeout = 2s;
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
 inline constexpr size_t kMaxAvoided = 32;
 inline constexpr uint64_t kPingPadding = 320;
+inline constexpr Duration kLeaving = 10min;  // a relay that said goodbye is not used for so long, or until it renews
 
 class ClientSide {
  public:
@@ -35,6 +36,7 @@ class ClientSide {
   Result<void> attach(Now now, TunId tun, Slots slots, Effects& fx);
   void detach(Now now, TunId tun);
   Result<void> hop(Now now, TunId tun, Effects& fx);  // same exits, new middles, of a device's groups; tun 0: of all
+  void end_all(Now now);  // every lease and circuit is given back
 
   // ---- packets
   void on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx);
@@ -54,6 +56,8 @@ class ClientSide {
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
   const std::map<GroupId, Group>& groups() const { return groups_; }
   const peers::GuardSet& guards() const { return guards_; }
+  // Why there is no circuit, as far as is known: words for a person; empty: nothing went wrong lately.
+  const std::string& trouble() const { return trouble_; }
   // Every program has a circuit that carries its packets; without programs: one is ready.
   bool protects() const;
   void cookie_came(Now now, const Route& from);
@@ -99,6 +103,9 @@ class ClientSide {
   void blame_guard(Now now, const Circuit& c, Effects& fx);
   void drop_link(const PeerId& guard, CircuitId but);
   static void avoid(Group& g, const PeerId& id);
+  void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);
+  bool is_leaving(Now now, const RelayInfo& relay) const;
+  void release_lease(const Circuit& c);
   void drain(Now now, CircuitId id);
   void destroy(CircuitId id);
   void rebuild(Now now, Group& g, Effects& fx);
@@ -134,7 +141,13 @@ class ClientSide {
   std::map<PeerRef, std::pair<CircuitId, size_t>> hop_of_;  // not of shared guards
   std::set<std::pair<PeerId, PublicKey>> bound_;            // bindings proved in this run
   std::set<PeerId> banned_;                                 // failed to prove theirs
+  struct Leaving {
+    Wall signed_at;  // of the descriptor that we had: a newer one says that it is back
+    Mono until;
+  };
+  std::map<PeerId, Leaving> leaving_;  // relays of our circuits that said goodbye
   uint64_t next_circuit_ = 1;
+  std::string trouble_;
   std::vector<PeerRef> doomed_;
   Mono retry_spares_ = kNever;
   int spare_failures_ = 0;

@@ -27,6 +27,7 @@ struct RelayConfig {
   bool exit_v6 = false;
   std::vector<IpPrefix>
       own_networks;  // never extended to; the host's own addresses are there with full length
+  Bandwidth cap;     // of what is carried for others; zero: none
 };
 
 struct NodeConfig {

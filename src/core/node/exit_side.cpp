@@ -6,6 +6,10 @@ namespace macrovpn::node {
 
 using routing::ErrorCode;
 
+namespace {
+constexpr size_t kHeaders = kCarriedHeaders + encryption::kTransportOverhead;
+}
+
 void ExitSide::refuse(PeerRef session, ErrorCode code) {
   counters_.refused++;
   s_.egress.frame(session, routing::write_error(code, {0}));
@@ -19,6 +23,7 @@ void ExitSide::on_lease(Now now, PeerRef session, const CallerKey& caller, Bytes
     return;
   }
   if (!s_.config.relay->exit) return refuse(session, ErrorCode::no_exit);
+  if (s_.service != peers::Service::open) return refuse(session, ErrorCode::going_away);
   if (when == When::now && (f->flags & routing::kLeaseResume) == 0) {
     // The client asks again because GRANTED was lost.
     if (const auto held = leases_.granted(session)) return grant(session, *held);
@@ -52,25 +57,31 @@ void ExitSide::session_gone(Now now, PeerRef session) {
   leases_.session_gone(now.mono, session);
 }
 
-void ExitSide::on_packet(PeerRef session, Packet packet, Effects& fx) {
+void ExitSide::on_packet(Now now, PeerRef session, Packet packet, Effects& fx) {
   const routing::LeaseNumber lease = leases_.lease_of(session);
   if (lease.value == 0 || !routing::rewrite_to_private(packet.bytes(), lease).ok()) {
     counters_.without_lease++;
     return;
   }
+  if (!s_.resources.carry(now.mono, session, packet.size() + kHeaders)) return;
   counters_.packets_out++;
   fx.exit_packets.push_back(std::move(packet));
 }
 
-void ExitSide::on_exit_packets(std::span<Packet> packets) {
+void ExitSide::on_exit_packets(Now now, std::span<Packet> packets) {
   for (Packet& p : packets) {
     const auto lease = routing::rewrite_from_private(p.bytes());
     if (!lease.ok()) continue;
     const PeerRef session = leases_.session_of(*lease);
-    if (session.value == 0) continue;
+    if (session.value == 0 || !s_.resources.carry(now.mono, session, p.size() + kHeaders)) continue;
     counters_.packets_in++;
     s_.egress.payload(session, std::move(p));
   }
+}
+
+void ExitSide::end_all(Now now, Effects& fx) {
+  leases_.close_all(now.mono);
+  on_deadline(now, fx);
 }
 
 void ExitSide::on_deadline(Now now, Effects& fx) {

@@ -21,9 +21,11 @@ class ExitSide {
   void session_confirmed(Now now, PeerRef session, Effects& fx);
   void session_gone(Now now, PeerRef session);
   // An IP packet out of a session.
-  void on_packet(PeerRef session, Packet packet, Effects& fx);
+  void on_packet(Now now, PeerRef session, Packet packet, Effects& fx);
   // IP packets for private lease addresses, from the exit's network.
-  void on_exit_packets(std::span<Packet> packets);
+  void on_exit_packets(Now now, std::span<Packet> packets);
+  // Every lease is forgotten.
+  void end_all(Now now, Effects& fx);
 
   Mono next_deadline() const { return leases_.next_deadline(); }
   void on_deadline(Now now, Effects& fx);

@@ -57,7 +57,7 @@ void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, E
       if (size == 0 || size > packet.size()) break;
       packet.truncate(size);
       if (from_above && client_) return client_->on_ip(now, peer, std::move(packet), fx);
-      if (from_below && exit_) return exit_->on_packet(peer, std::move(packet), fx);
+      if (from_below && exit_) return exit_->on_packet(now, peer, std::move(packet), fx);
       break;
     }
     case PayloadKind::relayed:

@@ -22,8 +22,9 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
       rng_(rng),
       tunnels_(config.wireguard, config.network.id.bytes, ShardId{0}, pool, rng, config.tunnels),
       masks_(config.network.id, config.wireguard),
-      egress_(tunnels_, masks_, pool, rng) {
-  const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_};
+      egress_(tunnels_, masks_, pool, rng),
+      resources_(config.relay ? config.relay->cap : Bandwidth{}) {
+  const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_, resources_, service_};
   if (config.client) client_ = std::make_unique<ClientSide>(shared);
   if (config.relay) {
     relay_ = std::make_unique<RelaySide>(shared);
@@ -73,13 +74,26 @@ void Node::directory_changed(Now now, Effects& fx) {
   finish(now, fx);
 }
 
+void Node::set_service(Now now, peers::Service service, Effects& fx) {
+  if (!relay_ || service == service_) return;
+  service_ = service;
+  relay_->service_changed(now);
+  if (service == peers::Service::closed) exit_->end_all(now, fx);
+  finish(now, fx);
+}
+
+void Node::say_goodbye(Now now, Effects& fx) {
+  if (client_) client_->end_all(now);
+  finish(now, fx);
+}
+
 void Node::on_tun_packets(Now now, TunId tun, std::span<Packet> batch, Effects& fx) {
   if (client_) client_->on_tun_packets(now, tun, batch, fx);
   finish(now, fx);
 }
 
 void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
-  if (exit_) exit_->on_exit_packets(batch);
+  if (exit_) exit_->on_exit_packets(now, batch);
   finish(now, fx);
 }
 

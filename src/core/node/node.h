@@ -48,6 +48,13 @@ class Node {
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
 
+  // ---- a relay's operator.  Draining: nothing new is taken, and every caller is told to leave; closed: nothing is left.
+  void set_service(Now now, peers::Service service, Effects& fx);
+  peers::Resources& resources() { return resources_; }
+  const peers::Resources& resources() const { return resources_; }
+  // A client that ends: leases and circuits are given back, so that nobody keeps them for it.
+  void say_goodbye(Now now, Effects& fx);
+
   // For tests of other nodes: a control frame in a session of ours, whatever it says.
   void send_frame(Now now, PeerRef session, Bytes frame, Effects& fx);
 
@@ -97,6 +104,8 @@ class Node {
   encryption::Tunnels tunnels_;
   MaskTable masks_;
   Egress egress_;
+  peers::Resources resources_;
+  peers::Service service_ = peers::Service::open;
   std::unique_ptr<ClientSide> client_;
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;

@@ -171,6 +171,12 @@ void TestWorld::hop(Host& client) {
   apply(client, fx);
 }
 
+void TestWorld::command(Host& h, const std::function<void(Node&, Effects&)>& f) {
+  Effects fx;
+  f(*h.node, fx);
+  apply(h, fx);
+}
+
 void TestWorld::send_from_program(Host& client, TunId tun, Bytes packet) {
   Packet p = pool_.copy_of(packet);
   Effects fx;

@@ -54,6 +54,7 @@ class TestWorld {
   void attach(Host& client, TunId tun, Slots slots = Slots::only_own);
   void detach(Host& client, TunId tun);
   void hop(Host& client);  // every group
+  void command(Host& h, const std::function<void(Node&, Effects&)>& f);
 
   Now now;
   Duration link = 20ms;                     // one way

@@ -57,6 +57,31 @@ CallerKey RelaySide::caller_of(PeerRef upstream) const {
   return it == upstreams_.end() ? CallerKey{} : it->second.caller;
 }
 
+// Lost ones are said again; who has gone by then is not there any more to be told.
+void RelaySide::say_goodbye(Now now) {
+  auto at = upstreams_.upper_bound(last_told_);
+  for (size_t n = 0; n < kGoodbyesAtOnce && at != upstreams_.end(); n++, ++at) {
+    s_.egress.frame(at->first, routing::write_error(ErrorCode::going_away, {0}));
+    last_told_ = at->first;
+  }
+  const bool round_over = at == upstreams_.end();
+  if (round_over) last_told_ = {};
+  goodbye_at_ = now.mono + (round_over ? kGoodbyeAgain : kGoodbyePause);
+}
+
+void RelaySide::service_changed(Now now) {
+  last_told_ = {};
+  goodbye_at_ = s_.service == peers::Service::draining ? now.mono : kNever;
+  if (s_.service == peers::Service::draining) say_goodbye(now);
+  if (s_.service != peers::Service::closed) return;
+  for (const auto& [peer, from] : upstreams_) legs_.close_all(peer);
+}
+
+void RelaySide::on_deadline(Now now) {
+  legs_.expire(now.mono);
+  if (now.mono >= goodbye_at_) say_goodbye(now);
+}
+
 void RelaySide::error(PeerRef upstream, ErrorCode code, LegNumber leg) {
   counters_.refused++;
   s_.egress.frame(upstream, routing::write_error(code, leg));
@@ -109,6 +134,7 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routi
                                           const routing::Element& element) {
   const auto from = upstreams_.find(upstream);
   if (from == upstreams_.end()) return Failure{ErrorCode::refused_endpoint};
+  if (s_.service != peers::Service::open) return Failure{ErrorCode::going_away};
   if (!from->second.handshakes.take(now.mono)) return Failure{ErrorCode::full};
   const size_t size = element.message.size() + encryption::kLengthFieldSize + element.early.size();
   if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram)
@@ -161,6 +187,7 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
     call(now, leg->next, packet.bytes(), {}, upstreams_.at(upstream).relays_before);
     return;
   }
+  if (!s_.resources.carry(now.mono, upstream, packet.size() + kCarriedHeaders)) return;
   routing::set_leg(packet.data(), {0});
   counters_.forwarded_down++;
   counters_.forwarded_bytes += packet.size();
@@ -177,6 +204,11 @@ void RelaySide::on_answer(Now now, const Endpoint& from, Packet packet) {
     return;
   }
   if (type == MessageType::response) legs_.answered(*leg);
+  if (type != MessageType::transport) {
+    s_.resources.carry_always(packet.size() + kCarriedHeaders);
+  } else if (!s_.resources.carry(now.mono, leg->upstream, packet.size() + kCarriedHeaders)) {
+    return;
+  }
   routing::set_leg(packet.data(), leg->number);
   counters_.forwarded_up++;
   counters_.forwarded_bytes += packet.size();

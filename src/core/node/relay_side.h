@@ -34,6 +34,10 @@ struct Upstream {
 };
 inline constexpr unsigned kMostRelaysBefore = 4;
 
+// Goodbyes of a relay that drains: so many at once, then the next; all again until everybody has left.
+inline constexpr size_t kGoodbyesAtOnce = 256;
+inline constexpr Duration kGoodbyePause = 10ms, kGoodbyeAgain = 2s;
+
 struct RelayCounters {
   uint64_t extended = 0, refused = 0;
   uint64_t forwarded_down = 0, forwarded_up = 0, forwarded_bytes = 0, dropped = 0;
@@ -62,8 +66,10 @@ class RelaySide {
   void on_answer(Now now, const Endpoint& from, Packet packet);
 
   void error(PeerRef upstream, routing::ErrorCode code, LegNumber leg);
-  Mono next_deadline() const { return legs_.next_deadline(); }
-  void on_deadline(Now now) { legs_.expire(now.mono); }
+  // Draining: tells all callers; closed: drops all legs.
+  void service_changed(Now now);
+  Mono next_deadline() const { return std::min(legs_.next_deadline(), goodbye_at_); }
+  void on_deadline(Now now);
   size_t legs() const { return legs_.size(); }
   const RelayCounters& counters() const { return counters_; }
   void check_invariants() const;
@@ -73,12 +79,15 @@ class RelaySide {
                                                         const routing::ExtendFrame&);
   Result<void, routing::ErrorCode> extend(Now now, PeerRef upstream, const routing::ExtendFrame&,
                                           const routing::Element&);
+  void say_goodbye(Now now);
   void call(Now now, const routing::NextHop& next, Bytes message, Bytes early, unsigned relays_before);
 
   Shared s_;
   routing::LegTable legs_;
   std::map<PeerRef, Upstream> upstreams_;
   RelayCounters counters_;
+  Mono goodbye_at_ = kNever;
+  PeerRef last_told_;
 };
 
 }  // namespace macrovpn::node

@@ -3,8 +3,13 @@
 #include "core/discovery/directory.h"
 #include "core/node/config.h"
 #include "core/node/egress.h"
+#include "core/peers/resources.h"
+#include "core/peers/service.h"
 
 namespace macrovpn::node {
+
+// What a datagram of ours has in front of WireGuard: UDP and IPv4.  The cap counts it.
+inline constexpr size_t kCarriedHeaders = 28;
 
 struct Shared {
   const NodeConfig& config;
@@ -15,6 +20,8 @@ struct Shared {
   encryption::Tunnels& tunnels;
   MaskTable& masks;
   Egress& egress;
+  peers::Resources& resources;      // of a relay: what it lends
+  const peers::Service& service;    // whether it serves just now
 };
 
 }  // namespace macrovpn::node

@@ -34,6 +34,34 @@ PayloadKind kind_of(Bytes p) {
   return PayloadKind::unknown;
 }
 
+const char* describe(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::none:
+      return "no error";
+    case ErrorCode::unknown_relay:
+      return "the relay does not know the next one";
+    case ErrorCode::refused_endpoint:
+      return "the relay refuses the next one's endpoint";
+    case ErrorCode::too_deep:
+      return "the circuit is longer than five hops";
+    case ErrorCode::full:
+      return "the relay is full";
+    case ErrorCode::index_in_use:
+      return "the session index is in use there";
+    case ErrorCode::early_refused:
+      return "the relay took no early data";
+    case ErrorCode::no_exit:
+      return "the relay is no exit";
+    case ErrorCode::no_such_lease:
+      return "the exit does not know the lease";
+    case ErrorCode::no_such_leg:
+      return "the relay does not know the leg";
+    case ErrorCode::going_away:
+      return "the relay is about to end";
+  }
+  return "unknown error";
+}
+
 std::optional<Frame> FrameReader::next() {
   if (rest_.empty() || rest_[0] == 0) return std::nullopt;
   Reader r(rest_);

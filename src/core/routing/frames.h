@@ -44,7 +44,9 @@ enum class ErrorCode : uint8_t {
   no_exit = 7,
   no_such_lease = 8,
   no_such_leg = 9,
+  going_away = 10,  // leg 0: the relay will end; leave it without haste
 };
+const char* describe(ErrorCode);  // for people
 
 struct Frame {
   FrameType type;

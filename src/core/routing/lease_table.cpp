@@ -161,6 +161,14 @@ void LeaseTable::release(Mono now, PeerRef session, const LeaseId& id) {
   set_death(id, lease, now);  // expire() reports it with the others
 }
 
+void LeaseTable::close_all(Mono now) {
+  std::vector<PeerRef> all;
+  for (const auto& [session, request] : pending_) all.push_back(session);
+  for (const auto& [session, id] : sessions_) all.push_back(session);
+  for (const PeerRef session : all) session_gone(now, session);
+  for (auto& [id, lease] : leases_) set_death(id, lease, now);
+}
+
 void LeaseTable::expire(Mono now, std::vector<LeaseNumber>& forgotten) {
   while (!dying_.empty() && dying_.begin()->first <= now) {
     const LeaseId id = dying_.begin()->second;

@@ -61,6 +61,8 @@ class LeaseTable {
   uint16_t mtu_of(LeaseNumber) const;
   void release(Mono now, PeerRef session, const LeaseId&);  // by its holder: forgotten at once
   void session_gone(Mono now, PeerRef session);
+  // All at once; expire() tells which.
+  void close_all(Mono now);
   void expire(Mono now, std::vector<LeaseNumber>& forgotten);
   Mono next_deadline() const { return dying_.empty() ? kNever : dying_.begin()->first; }
   size_t size() const { return leases_.size(); }
