@@ -1,8 +1,8 @@
 // Files that are always whole: the old contents or the new, whatever dies in between.
 //
-// Written beside the target as NAME.new, flushed, renamed over it, and the folder flushed.  A writer that was
-// killed leaves at most that one NAME.new behind, which the next one takes over; two writers at once wait for
-// each other.
+// Written beside the target under one name for all files of a folder, flushed, renamed over the target, and the folder flushed.  A
+// writer that was killed leaves at most that one file behind, which the next writer in the folder takes over, whatever it writes; two
+// writers at once wait for each other.
 #pragma once
 #include <sys/types.h>
 
@@ -22,6 +22,8 @@ Result<Created> create_file(const std::string& path, Bytes contents, FileMode = 
 
 // Fails if there is no such file, or it has more than `limit` bytes.
 Result<std::vector<uint8_t>> read_file(const std::string& path, size_t limit);
+// The same for a file that says what we do: one that another user owns (root may), or that everybody can write to, is refused.
+Result<std::vector<uint8_t>> read_own_file(const std::string& path, size_t limit);
 bool file_exists(const std::string& path);
 
 // What went wrong with a file and what to do, from errno.

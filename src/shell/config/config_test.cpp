@@ -53,7 +53,7 @@ TEST_F(Config, AFileIsReplacedWholeAndOursOnly) {
   struct stat s;
   ASSERT_EQ(stat(path("f").c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777, 0600u);
-  EXPECT_FALSE(file_exists(path("f.new")));
+  EXPECT_FALSE(file_exists(path(".macrovpn.new")));
 }
 
 TEST_F(Config, OfTwoThatMakeAFileOnlyOneDoes) {
@@ -79,7 +79,7 @@ TEST_F(Config, AWriterThatWasKilledLeavesTheOldOrTheNewFile) {
   }
   put("f", "after");
   EXPECT_EQ(text("f"), "after");
-  EXPECT_FALSE(file_exists(path("f.new")));
+  EXPECT_FALSE(file_exists(path(".macrovpn.new")));
 }
 
 // In a mount namespace of its own, on a file system of 64 KiB.
@@ -91,7 +91,7 @@ int write_to_a_full_disk(const std::string& dir) {
   if (r || r.error().message.find("disk is full; free some space") == std::string::npos) return 2;
   const auto left = read_file(dir + "/f", 100);
   if (!left || !equal(*left, as_bytes("old"))) return 3;
-  return file_exists(dir + "/f.new") ? 4 : 0;
+  return file_exists(dir + "/.macrovpn.new") ? 4 : 0;
 }
 
 TEST_F(Config, AFullDiskLeavesTheOldFileAndSaysWhatToDo) {

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <set>
@@ -93,6 +94,13 @@ Result<RelayInfo> DescriptorFolder::add(Bytes descriptor, Wall now) const {
 
 Result<void> DescriptorFolder::put_own(const PeerId& id, Bytes descriptor) const {
   return write_file(file_of(id), descriptor, FileMode::readable);
+}
+
+Wall DescriptorFolder::next_signing_time(const PeerId& id, Wall now) const {
+  const auto old = read(id);
+  if (!old) return now;
+  const auto known = discovery::verify_descriptor(*old, network_, now);
+  return known ? std::max(now, known->signed_at + std::chrono::seconds(1)) : now;
 }
 
 Result<std::vector<uint8_t>> DescriptorFolder::read(const PeerId& id) const {

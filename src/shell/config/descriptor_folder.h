@@ -36,6 +36,8 @@ class DescriptorFolder {
   Result<RelayInfo> add(Bytes descriptor, Wall now) const;
   // Stores a descriptor that this node signed.
   Result<void> put_own(const PeerId&, Bytes descriptor) const;
+  // When this node may sign the next one: now, but after the one that is there; of two with the same second the first would stay.
+  Wall next_signing_time(const PeerId&, Wall now) const;
   Result<std::vector<uint8_t>> read(const PeerId&) const;
   const std::string& path() const { return path_; }
 

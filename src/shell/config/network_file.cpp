@@ -192,7 +192,7 @@ Result<Network> parse_network_file(std::string_view text, const std::string& fil
 }
 
 Result<Network> read_network_file(const std::string& path) {
-  TRY(const std::vector<uint8_t> bytes, read_file(path, kMaxFile));
+  TRY(const std::vector<uint8_t> bytes, read_own_file(path, kMaxFile));
   return parse_network_file({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/peers/resources.h"
 #include "shell/config/atomic_file.h"
 
 namespace macrovpn::shell {
@@ -92,6 +93,30 @@ Complaint bandwidth(Bandwidth& out, const TomlValue& v) {
   return {};
 }
 
+Complaint amount(uint64_t& out, const TomlValue& v) {
+  std::string s;
+  if (auto c = text(s, v)) return c;
+  const auto parsed = s.empty() ? uint64_t{0} : parse_amount(s);
+  if (!parsed) return "must be like \"500 GB\" or \"64 MiB\", or \"\" for no limit";
+  out = *parsed;
+  return {};
+}
+
+Complaint memory(uint64_t& out, const TomlValue& v) {
+  if (auto c = amount(out, v)) return c;
+  if (out != 0 && out < peers::kLeastRelayMemory) return "must be at least \"64 MiB\", or \"\" for no limit";
+  return {};
+}
+
+Complaint hours(peers::Hours& out, const TomlValue& v) {
+  std::string s;
+  if (auto c = text(s, v)) return c;
+  const auto parsed = s.empty() ? peers::Hours{} : parse_hours(s);
+  if (!parsed) return "must be like \"22:00-07:00\", or \"\" for always";
+  out = *parsed;
+  return {};
+}
+
 Complaint mode(Settings& s, const TomlValue& v) {
   const auto* name = std::get_if<std::string>(&v);
   const auto parsed = name != nullptr ? controller::parse_mode(*name) : std::nullopt;
@@ -122,6 +147,10 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return number(s.as_number, v, 0, UINT32_MAX); }},
       {"relay.bandwidth", "", "what the relay offers, published, like \"100 Mbit/s\"",
        [](S& s, const V& v) { return bandwidth(s.bandwidth, v); }},
+      {"relay.circuits", int64_t{0}, "circuits that the relay carries at most; 0: as many as its memory allows",
+       [](S& s, const V& v) { return number(s.circuits, v, 0, 65'536); }},
+      {"relay.drain_seconds", int64_t{30}, "how long a relay that ends waits for its circuits to move, 0 to 600",
+       [](S& s, const V& v) { return number(s.drain_seconds, v, 0, 600); }},
       {"relay.endpoints", Texts{}, "where others reach the relay, published; none: where it listens",
        [](S& s, const V& v) { return endpoints(s.endpoints, v, kMaxRelayEndpoints); }},
       {"relay.exit", false, "whether the relay is an exit", [](S& s, const V& v) { return flag(s.exit, v); }},
@@ -130,9 +159,19 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return flag(s.exit_risk_accepted, v); }},
       {"relay.family_key", "", "file with the key that all your relays share",
        [](S& s, const V& v) { return text(s.family_key_file, v); }},
+      {"relay.hours", "", "when the relay serves, local time, like \"22:00-07:00\"; \"\": always",
+       [](S& s, const V& v) { return hours(s.hours, v); }},
       {"relay.listen", Texts{"0.0.0.0:51820"},
        "UDP addresses on which a relay listens; 0.0.0.0 takes IPv6 too",
        [](S& s, const V& v) { return endpoints(s.listen, v, kMaxListen); }},
+      {"relay.memory", "", "memory for the relay, like \"256 MiB\"; it limits the circuits; \"\": no limit",
+       [](S& s, const V& v) { return memory(s.memory, v); }},
+      {"relay.month_amount", "", "what the relay carries in a month, like \"500 GB\"; \"\": no limit",
+       [](S& s, const V& v) { return amount(s.month_amount, v); }},
+      {"relay.month_day", int64_t{1}, "the day on which that month starts, 1 to 28, at midnight UTC",
+       [](S& s, const V& v) { return number(s.month_day, v, 1, 28); }},
+      {"relay.rate", "", "what the relay carries at most, like \"20 Mbit/s\", both directions added; \"\": no limit",
+       [](S& s, const V& v) { return bandwidth(s.rate, v); }},
       {"relay.region", "", "the relay's country, published, like \"NO\"",
        [](S& s, const V& v) { return region(s.region, v); }},
   };
@@ -156,7 +195,7 @@ std::string unknown(const std::string& key) {
 
 Result<std::vector<TomlEntry>> read_entries(const std::string& file) {
   if (!file_exists(file)) return std::vector<TomlEntry>{};
-  TRY(const std::vector<uint8_t> bytes, read_file(file, kMaxFile));
+  TRY(const std::vector<uint8_t> bytes, read_own_file(file, kMaxFile));
   return read_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
 }
 
@@ -235,25 +274,6 @@ Result<void> set_setting(const std::string& overlay_file, const std::string& key
       "# Written by `macrovpn config set`; it wins over settings.toml, which is yours to edit.\n";
   for (const auto& [name, toml] : lines) out += name + " = " + toml + "\n";
   return write_file(overlay_file, as_bytes(out));
-}
-
-std::optional<Bandwidth> parse_bandwidth(std::string_view s) {
-  constexpr std::pair<std::string_view, uint64_t> units[] = {{"", 8},
-                                                             {"B/s", 8},
-                                                             {"kB/s", 8'000},
-                                                             {"MB/s", 8'000'000},
-                                                             {"GB/s", 8'000'000'000},
-                                                             {"kbit/s", 1'000},
-                                                             {"Mbit/s", 1'000'000},
-                                                             {"Gbit/s", 1'000'000'000}};
-  uint64_t n = 0;
-  const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
-  if (error != std::errc{} || n == 0 || n > 1'000'000'000'000) return std::nullopt;
-  const std::string unit = trimmed(s.substr(static_cast<size_t>(end - s.data())));
-  for (const auto& [name, bits] : units) {
-    if (unit == name && n <= UINT64_MAX / bits) return Bandwidth{n * bits / 8};
-  }
-  return std::nullopt;
 }
 
 std::optional<Region> parse_region(std::string_view s) {

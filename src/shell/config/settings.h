@@ -11,6 +11,7 @@
 #include "core/controller/state.h"
 #include "model/ip.h"
 #include "model/relay.h"
+#include "shell/config/quantities.h"
 #include "shell/config/toml_text.h"
 
 namespace macrovpn::shell {
@@ -36,6 +37,13 @@ struct Settings {
   bool exit = false;
   bool exit_risk_accepted = false;
   ExitKind exit_kind = ExitKind::automatic;
+  Bandwidth rate;             // what a relay carries at most; zero: no cap
+  uint64_t month_amount = 0;  // bytes; 0: no limit
+  unsigned month_day = 1;
+  peers::Hours hours;
+  size_t circuits = 0;  // 0: no limit
+  uint64_t memory = 0;  // bytes; 0: no limit
+  unsigned drain_seconds = 30;
   std::string network_file, descriptor_folder;  // empty: the usual place
 
   std::map<std::string, SettingValue> values;  // every key, as `config get` shows it
@@ -54,8 +62,6 @@ Result<Settings> load_settings(const std::string& user_file, const std::string& 
 // `text` is what was typed: lists are separated by commas.  Checked before anything is written.
 Result<void> set_setting(const std::string& overlay_file, const std::string& key, const std::string& text);
 
-// "100 Mbit/s", "12 MB/s" or a number of bytes per second.
-std::optional<Bandwidth> parse_bandwidth(std::string_view);
 std::optional<Region> parse_region(std::string_view);
 
 }  // namespace macrovpn::shell
