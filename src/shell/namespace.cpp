@@ -34,7 +34,7 @@ Failure<Error> refused(const std::string& why) {
       "or use the proxy mode");
 }
 
-Result<void> map_ids(uid_t uid, gid_t gid) {
+Result<void> write_maps(uid_t uid, gid_t gid) {
   // An unprivileged writer of gid_map must have given up setgroups(2) first (user_namespaces(7)).
   for (const auto& [path, text] :
        {std::pair<const char*, std::string>{"/proc/self/setgroups", "deny"},
@@ -45,6 +45,15 @@ Result<void> map_ids(uid_t uid, gid_t gid) {
   return {};
 }
 
+Result<void> map_ids(uid_t uid, gid_t gid) {
+  // Files in /proc of a process that may not be dumped belong to root.
+  const int dumpable = prctl(PR_GET_DUMPABLE);
+  prctl(PR_SET_DUMPABLE, 1);
+  const auto mapped = write_maps(uid, gid);
+  prctl(PR_SET_DUMPABLE, dumpable);
+  return mapped;
+}
+
 // Besides being needed, it is the proof that our capabilities work: AppArmor may let the namespace be made
 // and then refuse every use of it.
 bool bring_loopback_up() {
@@ -53,6 +62,13 @@ bool bring_loopback_up() {
   std::strcpy(r.ifr_name, "lo");
   r.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK;
   return s && ioctl(s.get(), SIOCSIFFLAGS, &r) == 0;
+}
+
+Result<void> settle_in(Mounts mounts) {
+  if (mounts == Mounts::own && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return refused(reason());
+  if (!bring_loopback_up()) return refused(reason());
+  return {};
 }
 
 void raise_ambient_capabilities() {
@@ -119,9 +135,26 @@ Result<void> enter_namespaces(Mounts mounts) {
   } else if (uid != 0 || unshare(flags) != 0) {
     return refused(reason());
   }
-  if (mounts == Mounts::own && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-    return refused(reason());
-  if (!bring_loopback_up()) return refused(reason());
+  return settle_in(mounts);
+}
+
+Result<Inside> fork_into_namespaces() {
+  Inside out{-1, geteuid(), getegid(), true};
+  const unsigned long flags = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | SIGCHLD;
+  out.pid = static_cast<pid_t>(syscall(SYS_clone, flags | CLONE_NEWUSER, nullptr, nullptr, nullptr, 0));
+  if (out.pid < 0 && out.uid == 0) {
+    out.user_namespace = false;
+    out.pid = static_cast<pid_t>(syscall(SYS_clone, flags, nullptr, nullptr, nullptr, 0));
+  }
+  if (out.pid < 0) return refused(reason());
+  return out;
+}
+
+Result<void> Inside::settle() const {
+  if (user_namespace) TRY_VOID(map_ids(uid, gid));
+  TRY_VOID(settle_in(Mounts::own));
+  // Refused where parts of the present one are masked: then processes of outside stay in sight.
+  static_cast<void>(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
   return {};
 }
 

@@ -28,6 +28,18 @@ enum class Mounts : uint8_t {
 // gets a network namespace alone.  The error says what to change when the system refuses.
 Result<void> enter_namespaces(Mounts);
 
+// Like fork(), but the child is the first process of a pid namespace too, with a /proc of its own where the system lets it have one
+// (a container that masks parts of /proc does not): it and those that it starts see no process of outside, and what they start ends
+// with it.  Its namespaces are those of enter_namespaces(Mounts::own), made by its first call, settle().
+struct Inside {
+  pid_t pid = -1;  // 0: we are the child
+  uid_t uid = 0;   // of the parent; a child is nobody before settle()
+  gid_t gid = 0;
+  bool user_namespace = true;
+  Result<void> settle() const;
+};
+Result<Inside> fork_into_namespaces();
+
 // Runs a program of the system (looked up in /usr/sbin, /usr/bin, /sbin, /bin: users often lack sbin) with
 // `input` as its standard input and our network capabilities, and waits.  Fails with what it wrote to
 // standard error.

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "shell/box/inside_network.h"
 #include "shell/box/privacy_mounts.h"
@@ -20,10 +21,19 @@ namespace {
 // The product's published defaults: the same inside every box, so that they tell nothing.
 constexpr std::string_view kResolvConf = "nameserver 10.10.0.1\nnameserver fd86:ea04:1115::1\n";
 
-Result<PacketDevice> prepare(const BoxOptions& o) {
-  TRY_VOID(enter_namespaces(Mounts::own));
+// The folder that we stand in may be one that is hidden now: from within it everything in it could still be reached.
+void stand_in_what_is_to_be_seen() {
+  std::error_code error;
+  const std::filesystem::path here = std::filesystem::current_path(error);
+  if (!error && chdir(here.c_str()) == 0) return;
+  static_cast<void>(chdir("/") == 0);
+}
+
+Result<PacketDevice> prepare(const Inside& inside, const BoxOptions& o) {
+  TRY_VOID(inside.settle());
   TRY(PacketDevice device, make_inside_network({o.mtu, o.device}));
   TRY_VOID(mount_privately(o.hidden_folders, kResolvConf));
+  stand_in_what_is_to_be_seen();
   return device;
 }
 
@@ -36,17 +46,55 @@ void report_errno(int channel, int error) {
   std::vector<char*> args;
   for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
   args.push_back(nullptr);
-  if (drop_capabilities()) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  // after the capabilities: a change of those clears it
-    execvp(args[0], args.data());      // the channel closes on success, which tells our parent
-  }
+  execvp(args[0], args.data());  // the channel closes on success, which tells our parent
   report_errno(channel, errno);
   _exit(127);
 }
 
-[[noreturn]] void be_the_box(int channel, const BoxOptions& o) {
+int status_of(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// The first process of the box: reaps, passes on the signals that were sent to us (one from a terminal reached the program
+// already), and takes all that is left with it when the program ends.
+[[noreturn]] void stand_beside(pid_t program, const sigset_t& signals) {
+  for (;;) {
+    siginfo_t s{};
+    if (sigwaitinfo(&signals, &s) < 0) continue;
+    const bool sent = s.si_code == SI_USER || s.si_code == SI_QUEUE || s.si_code == SI_TKILL;
+    if (s.si_signo != SIGCHLD && sent) kill(program, s.si_signo);
+    int status = 0;
+    for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;) {
+      if (ended == program) _exit(status_of(status));
+    }
+  }
+}
+
+[[noreturn]] void start_program(Fd channel, const std::vector<std::string>& argv) {
+  sigset_t signals, before;
+  sigemptyset(&signals);
+  for (const int s : {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}) sigaddset(&signals, s);
+  sigprocmask(SIG_BLOCK, &signals, &before);
+  prctl(PR_SET_DUMPABLE, 0);
+  const bool dropped = drop_capabilities();
+  prctl(PR_SET_PDEATHSIG, SIGTERM);  // after the capabilities: a change of those clears it
+  const pid_t program = dropped ? fork() : -1;
+  if (program < 0) {
+    report_errno(channel.get(), errno);
+    _exit(127);
+  }
+  if (program == 0) {
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    execute(channel.get(), argv);
+  }
+  channel.reset();
+  stand_beside(program, signals);
+}
+
+[[noreturn]] void be_the_box(const Inside& inside, Fd channel_end, const BoxOptions& o) {
+  const int channel = channel_end.get();
   {
-    auto device = prepare(o);
+    auto device = prepare(inside, o);
     if (!device) {
       report_error(channel, device.error());
       _exit(1);
@@ -56,7 +104,7 @@ void report_errno(int channel, int error) {
   }
   char go = 0;
   if (recv(channel, &go, 1, 0) != 1) _exit(1);  // our parent is gone or changed its mind
-  execute(channel, o.argv);
+  start_program(std::move(channel_end), o.argv);
 }
 
 void reap(pid_t pid) {
@@ -69,16 +117,13 @@ void reap(pid_t pid) {
 Result<Box> Box::create(const BoxOptions& o) {
   MV_ASSERT(!o.argv.empty());
   TRY(SocketPair channel, make_fd_channel());
-  const pid_t pid = fork();
-  if (pid < 0)
-    return fail(std::string("cannot start a process: ") + std::strerror(errno) +
-                "; close other programs and try again");
-  if (pid == 0) {
+  TRY(const Inside inside, fork_into_namespaces());
+  if (inside.pid == 0) {
     channel.a.reset();
-    be_the_box(channel.b.get(), o);
+    be_the_box(inside, std::move(channel.b), o);
   }
   channel.b.reset();
-  Box box(pid, std::move(channel.a));
+  Box box(inside.pid, std::move(channel.a));
   TRY_VOID(box.await_device());
   return box;
 }

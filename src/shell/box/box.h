@@ -7,7 +7,10 @@
 // nowhere.
 //
 // It keeps programs from leaking; it is no jail: a hostile program of the same user can ask other processes
-// of that user (over the session bus, or by ptrace) to talk for it.
+// of that user (over the session bus, or a terminal) to talk for it.  It sees no process of outside and can signal
+// none; ptrace and /proc/PID/root stop at the border of its user namespace.
+//
+// What the program leaves behind ends with it.
 //
 //   TRY(Box box, Box::create({...}));     made, the program waits
 //   ... give box.device() to the daemon ...
@@ -42,6 +45,7 @@ class Box {
   // Executes the program.  Fails if it cannot be executed; exec_errno() then says why.
   Result<void> start();
   int exec_errno() const { return exec_errno_; }
+  // Of the box's first process, which ends with the program's status (128 + N if signal N ended it) and passes signals on.
   pid_t pid() const { return pid_; }
 
  private:

@@ -59,6 +59,9 @@ Result<Client, NoDaemon> Client::connect(const std::string& path, Events events)
   if (!uid || (*uid != geteuid() && *uid != 0)) return connect_error(EACCES);
   const auto hello = c.call("hello", {{"version", kVersion}, {"events", events == Events::wanted}});
   if (!hello) return no_daemon(Why::incompatible, hello.error().message);
+  if (!hello->is_object() || hello->value("version", json()) != kVersion)
+    return no_daemon(Why::incompatible,
+                     "the daemon speaks another version of the control protocol; restart it after an update");
   return c;
 }
 

@@ -125,18 +125,22 @@ TEST_F(Control, PushesEventsToThoseWhoAsked) {
   EXPECT_TRUE(other->call("echo").ok()) << "nothing but answers came to the other";
 }
 
-TEST_F(Control, WantsHelloFirstAndTheRightVersion) {
-  const Fd s = raw();
-  EXPECT_EQ(code_of(ask(s, R"({"jsonrpc":"2.0","id":1,"method":"echo"})"
-                           "\n")),
-            static_cast<int>(Code::hello_first));
-  EXPECT_EQ(code_of(ask(s, R"({"jsonrpc":"2.0","id":1,"method":"hello","params":{"version":2}})"
-                           "\n")),
-            static_cast<int>(Code::wrong_version));
-  EXPECT_EQ(code_of(ask(s, R"({"jsonrpc":"2.0","id":1,"method":"hello"})"
-                           "\n")),
-            static_cast<int>(Code::invalid_params));
-  EXPECT_EQ(json::parse(ask(s, kHello))["result"]["version"], 1);
+TEST_F(Control, WantsHelloFirstAndTheRightVersionElseItHangsUp) {
+  const std::pair<const char*, Code> wrong[] = {
+      {R"({"jsonrpc":"2.0","id":1,"method":"echo"})", Code::hello_first},
+      {R"({"jsonrpc":"2.0","id":1,"method":"hello","params":{"version":2}})", Code::wrong_version},
+      {R"({"jsonrpc":"2.0","id":1,"method":"hello"})", Code::invalid_params},
+      {"POST / HTTP/1.1\r", Code::parse_error},
+      {"{}", Code::invalid_request}};
+  for (const auto& [line, code] : wrong) {
+    const Fd s = raw();
+    // The lines behind it are good ones, as in the body of a request of HTTP.
+    const std::string said = ask(s, std::string(line) + "\n" + kHello + R"({"jsonrpc":"2.0","id":2,"method":"echo"})" + "\n");
+    EXPECT_EQ(code_of(said), static_cast<int>(code)) << line;
+    char rest[1];
+    EXPECT_EQ(read(s.get(), rest, 1), 0) << "not hung up after " << line;
+  }
+  EXPECT_EQ(json::parse(ask(raw(), kHello))["result"]["version"], 1);
 }
 
 TEST_F(Control, RefusesWhatIsNoRequestAndGoesOn) {

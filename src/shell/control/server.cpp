@@ -160,13 +160,18 @@ void Server::answer(ConnectionId id, Client& c, const std::string& line) {
   if (!is_shallow(line))
     return send(id, c, error_of(nullptr, Code::parse_error, "the request is nested too deeply"));
   const json request = json::parse(line, nullptr, false);
-  if (request.is_discarded()) return send(id, c, error_of(nullptr, Code::parse_error, "this is no JSON"));
-  if (!is_request(request))
-    return send(
-        id, c,
-        error_of(nullptr, Code::invalid_request, "this is no JSON-RPC 2.0 request with named parameters"));
-  const json reply = dispatch(id, c, request);
-  if (request.contains("id") && clients_.contains(id)) send(id, c, reply);
+  if (request.is_discarded()) {
+    send(id, c, error_of(nullptr, Code::parse_error, "this is no JSON"));
+  } else if (!is_request(request)) {
+    send(id, c,
+         error_of(nullptr, Code::invalid_request, "this is no JSON-RPC 2.0 request with named parameters"));
+  } else {
+    const json reply = dispatch(id, c, request);
+    if (request.contains("id") && clients_.contains(id)) send(id, c, reply);
+  }
+  // Who does not begin with a good hello is no command of ours: perhaps a request of HTTP, made by a web page, with a line further
+  // down that would be a command.
+  if (clients_.contains(id) && !c.said_hello) close(id);
 }
 
 json Server::dispatch(ConnectionId from, Client& c, const json& request) {

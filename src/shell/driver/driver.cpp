@@ -89,6 +89,16 @@ void Driver::directory_changed() {
   node_.directory_changed(reactor_.now(), effects_);
 }
 
+void Driver::set_service(peers::Service service) {
+  node_.set_service(reactor_.now(), service, effects_);
+}
+
+void Driver::say_goodbye() {
+  on_event_ = {};
+  node_.say_goodbye(reactor_.now(), effects_);
+  flush();
+}
+
 void Driver::flush() {
   const Now now = reactor_.now();
   refresh_shield(now.mono);

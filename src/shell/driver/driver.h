@@ -37,6 +37,9 @@ class Driver {
   void detach(TunId tun);
   Result<void> hop(TunId tun);
   void directory_changed();
+  void set_service(peers::Service service);
+  // The last thing that a client sends; at once.
+  void say_goodbye();
 
   // Called for each event of the node, after its packets were sent.
   void on_event(std::function<void(const node::NodeEvent&)> f) { on_event_ = std::move(f); }
