@@ -62,6 +62,15 @@ TEST_F(App, AFreshInstallSaysThatThereIsNoNetwork) {
   EXPECT_EQ(json::parse(run("status --json").out).at("state"), "off");
 }
 
+TEST_F(App, PrintsTheNoticeOfAnExit) {
+  const Answer plain = run("relay notice --contact 'me <me@example.org>'");
+  EXPECT_EQ(plain.status, 0);
+  EXPECT_NE(plain.out.find("me <me@example.org>"), std::string::npos);
+  const Answer html = run("relay notice --html --contact 'me <me@example.org>'");
+  EXPECT_NE(html.out.find("me &lt;me@example.org&gt;"), std::string::npos) << "nothing that was typed becomes markup";
+  EXPECT_NE(html.out.find("<!doctype html>"), std::string::npos);
+}
+
 TEST_F(App, MakesANetworkThatAnotherJoins) {
   ASSERT_EQ(run("network init --lab --name 'our lab'").status, 0);
   EXPECT_EQ(run("network init --lab").status, 1) << "never overwritten";

@@ -95,8 +95,11 @@ Result<int> init(const Program& program, const InitOptions& o) {
                 "; move that file away first if you mean it");
   TRY(const Network network, network_from(o));
   shell::OsRng rng;
-  const crypto::SigningKey key = crypto::ed25519_generate(rng);
-  TRY_VOID(shell::store_new_signing_key(home.paths.network_key_file(), key));
+  // A key without its file: an earlier attempt ended in between.
+  const bool begun = shell::file_exists(home.paths.network_key_file());
+  TRY(const crypto::SigningKey key, begun ? shell::load_signing_key(home.paths.network_key_file())
+                                          : Result<crypto::SigningKey>(crypto::ed25519_generate(rng)));
+  if (!begun) TRY_VOID(shell::store_new_signing_key(home.paths.network_key_file(), key));
   const std::string text = shell::sign_network_file(network, key);
   TRY_VOID(shell::write_file(home.network_file(), as_bytes(text), shell::FileMode::readable));
   std::printf(

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "app/node_options.h"
+#include "app/operator_flags.h"
 #include "app/passphrase_prompt.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
@@ -16,6 +17,7 @@ constexpr const char* kExitRisk =
 
 struct RelayOptions {
   NodeFlags node;
+  OperatorFlags limits;
   std::vector<std::string> listen, endpoints;
   std::string region, bandwidth, family_key, exit_kind;
   uint32_t as_number = 0;
@@ -130,6 +132,7 @@ Result<int> run(const Program& program, const RelayOptions& f) {
   TRY_VOID(read_endpoints(f.endpoints, "--endpoint", s.endpoints));
   TRY_VOID(read_claims(f, s));
   TRY_VOID(read_exit_kind(f.exit_kind, s));
+  TRY_VOID(apply(f.limits, s));
   s.exit = s.exit || f.exit;
   TRY(const DaemonOptions options, relay_options(home, f.node));
   if (s.exit) {
@@ -149,7 +152,8 @@ void add_relay(CLI::App& app, Program& program) {
                           "opens connections to sites.\n") +
               kExitRisk +
               "\nExamples:\n  macrovpn relay --endpoint 203.0.113.5:51820 --bandwidth \"100 Mbit/s\"\n"
-              "  macrovpn relay --endpoint 203.0.113.5:51820 --exit");
+              "  macrovpn relay --endpoint 203.0.113.5:51820 --exit\n"
+              "  macrovpn relay --endpoint 203.0.113.5:51820 --rate \"20 Mbit/s\" --month \"500 GB\" --hours 22:00-07:00");
   auto f = std::make_shared<RelayOptions>();
   add_node_flags(*cmd, f->node);
   cmd->add_option("--listen", f->listen, "UDP address to listen on")->type_name("ADDRESS:PORT");
@@ -164,7 +168,12 @@ void add_relay(CLI::App& app, Program& program) {
   cmd->add_flag("--exit", f->exit, "be an exit; asks once");
   cmd->add_flag("--accept-exit-risk", f->accept_risk, "you have read what being an exit means");
   cmd->add_option("--exit-kind", f->exit_kind, "auto, rootless or kernel")->type_name("KIND");
-  cmd->callback([&program, f] { program.action = [&program, f] { return run(program, *f); }; });
+  add_operator_flags(*cmd, f->limits);
+  add_notice(*cmd, program);
+  cmd->callback([&program, f, cmd] {
+    if (cmd->got_subcommand("notice")) return;
+    program.action = [&program, f] { return run(program, *f); };
+  });
 }
 
 }  // namespace macrovpn::app

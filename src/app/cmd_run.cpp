@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "app/tunnel.h"
 #include "shell/box/supervisor.h"
@@ -31,13 +32,20 @@ Result<int> run(const Program& program, const RunFlags& f) {
   TRY(const shell::BoxOptions options, box_options(home, f));
   TRY(shell::Box box, shell::Box::create(options));
   shell::Attachment attachment(home.paths.control_socket(), f.group, box.device());
-  TRY_VOID(attach_or_start(attachment, [&] { return start_daemon_for(program, f.node, home); }));
+  bool started_daemon = false;
+  TRY_VOID(attach_or_start(attachment, [&] {
+    started_daemon = true;
+    return start_daemon_for(program, f.node, home);
+  }));
   if (f.wait_seconds != 0) {
     std::string cause;
     TRY(const bool connected, wait_until_connected(attachment.client(), f.wait_seconds, cause));
-    if (!connected)
+    if (!connected) {
+      // What was started for this program only is not left behind.
+      if (started_daemon) static_cast<void>(attachment.client().call("stop").ok());
       return fail("Not protected: " + cause +
                   "; the program was not started.  See `macrovpn status` and `macrovpn descriptor list`");
+    }
   }
   if (const auto started = box.start(); !started) {
     complain({f.program[0] + ": " + started.error().message}, kFailed);

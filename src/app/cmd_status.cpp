@@ -33,6 +33,19 @@ void print_circuit(const json& c) {
   std::printf("\n");
 }
 
+void print_service(const json& relay) {
+  const std::string service = relay.value("service", "open"), why = relay.value("why", "");
+  if (service != "open")
+    std::printf("           %s: %s\n", service.c_str(),
+                why == "hours"    ? "outside of its hours"
+                : why == "amount" ? "the month's amount is used up"
+                                  : "it was told to end");
+  const auto amount = [&](const char* key) { return shell::amount_text(relay.value(key, uint64_t{0})); };
+  const std::string limit = relay.contains("month_amount") ? " of " + amount("month_amount") : "";
+  std::printf("carried    %s today, %s%s this month, %s in all\n", amount("today_bytes").c_str(),
+              amount("month_bytes").c_str(), limit.c_str(), amount("total_bytes").c_str());
+}
+
 void print_status(const json& s) {
   std::printf("%s\n", words_for(s.value("state", ""), s.value("cause", "")).c_str());
   const json network = s.value("network", json::object());
@@ -51,6 +64,7 @@ void print_status(const json& s) {
                 r.value("id", "").substr(0, 8).c_str(), r.value("exit", false) ? ", an exit" : "",
                 r.value("sessions", 0), r.value("legs", 0), r.value("leases", 0),
                 r.value("bytes_relayed", 0ull));
+    print_service(r);
   }
   std::string refused;
   for (const auto& [reason, count] : s.value("drops", json::object()).items())

@@ -24,7 +24,7 @@ Result<void> NodeDaemon::serve() {
     return json{{"known", driver_->node().directory().relays().size()}, {"refused", refused}};
   });
   server_->on("stop", [this](Request&) -> Result<json> {
-    reactor_.after(100ms, [this] { reactor_.stop(); });  // the answer goes out first
+    reactor_.after(100ms, [this] { stop(); });  // the answer goes out first
     return json::object();
   });
   server_->on_disconnect([this](shell::control::ConnectionId id) {

@@ -1,5 +1,6 @@
 #include "app/node_daemon.h"
 
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/discovery/descriptor.h"
+#include "core/node/capacity.h"
 #include "crypto/warm_up.h"
 #include "shell/config/atomic_file.h"
 #include "shell/exit/kernel_exit.h"
@@ -25,6 +27,16 @@ void say(const std::string& line) {
   std::fprintf(stderr, "macrovpn: %s\n", line.c_str());
 }
 
+// Starting without them would draw new ones, which is what somebody who makes them unreadable could want.
+Result<std::vector<uint8_t>> saved_guards(const std::string& file) {
+  std::vector<uint8_t> saved;
+  if (!shell::file_exists(file)) return saved;
+  TRY(saved, shell::read_own_file(file, kMaxGuardsFile));
+  if (!peers::GuardSet::load(saved).ok())
+    return fail("the entry relays saved in " + file + " are damaged; move that file away to have new ones chosen");
+  return saved;
+}
+
 }  // namespace
 
 NodeDaemon::NodeDaemon(const DaemonOptions& options)
@@ -32,26 +44,27 @@ NodeDaemon::NodeDaemon(const DaemonOptions& options)
 
 NodeDaemon::~NodeDaemon() {
   server_.reset();
+  operator_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
   driver_.reset();
 }
 
-node::NodeConfig NodeDaemon::node_config() {
+Result<node::NodeConfig> NodeDaemon::node_config() {
   node::NodeConfig c;
   c.wireguard = options_.keys.wireguard;
   c.network = options_.network;
   if (options_.roles.relay == Roles::Relay::on) {
     c.identity = options_.keys.identity;
-    c.relay = node::RelayConfig{options_.roles.exit != ExitRole::none, exit_v6_, own_.networks};
+    c.relay = node::RelayConfig{options_.roles.exit != ExitRole::none, exit_v6_, own_.networks, {}};
+    c.relay->cap = options_.settings.rate;
+    node::limit_tables(c, options_.settings.circuits, options_.settings.memory);
     for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
   }
   if (options_.roles.client == Roles::Client::on) {
     c.client = node::ClientConfig{.hops = options_.hops, .pinned_path = options_.path};
     if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
     c.client->build = options_.hop_by_hop ? node::Build::hop_by_hop : node::Build::one_round_trip;
-    if (const auto saved = shell::read_file(options_.paths.state + kGuardsFile, kMaxGuardsFile); saved.ok()) {
-      c.client->saved_guards.assign(saved->begin(), saved->end());
-    }
+    TRY(c.client->saved_guards, saved_guards(options_.paths.state + kGuardsFile));
   }
   return c;
 }
@@ -98,7 +111,10 @@ Result<void> NodeDaemon::start() {
   own_ = shell::read_own_addresses();
   exit_v6_ = own_.has_global_v6;
   TRY_VOID(start_exit());
-  driver_ = std::make_unique<shell::Driver>(reactor_, node_config(), pool_, rng_);
+  // Other processes of this user, boxed ones above all, get at nothing of us by /proc or ptrace, and no core file holds our keys.
+  prctl(PR_SET_DUMPABLE, 0);
+  TRY(const node::NodeConfig config, node_config());
+  driver_ = std::make_unique<shell::Driver>(reactor_, config, pool_, rng_);
   TRY_VOID(open_sockets());
   if (exit_) {
     driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); },
@@ -110,6 +126,10 @@ Result<void> NodeDaemon::start() {
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
   TRY_VOID(serve());
   driver_->start();
+  if (options_.roles.relay == Roles::Relay::on) {
+    operator_ = std::make_unique<RelayOperator>(reactor_, *driver_, options_);
+    TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
+  }
   scan_descriptors();
   tick();
   return {};
@@ -123,7 +143,17 @@ void NodeDaemon::watch_signals() {
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signals_ = shell::Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-  reactor_.add(signals_.get(), EPOLLIN, [this](uint32_t) { reactor_.stop(); });
+  reactor_.add(signals_.get(), EPOLLIN, [this](uint32_t) { on_signal(); });
+}
+
+void NodeDaemon::on_signal() {
+  signalfd_siginfo s;
+  while (read(signals_.get(), &s, sizeof s) == sizeof s) stop();
+}
+
+void NodeDaemon::stop() {
+  if (!operator_ || operator_->stopping()) return reactor_.stop();
+  operator_->stop();
 }
 
 void NodeDaemon::tick() {
@@ -136,6 +166,7 @@ void NodeDaemon::tick() {
 
 void NodeDaemon::run() {
   reactor_.run();
+  driver_->say_goodbye();
 }
 
 void NodeDaemon::on_event(const node::NodeEvent& e) {
@@ -165,9 +196,13 @@ RelayInfo NodeDaemon::own_relay(const PublicKey& prekey) const {
   r.id = discovery::peer_id_of(r.identity);
   r.wireguard = options_.keys.wireguard.pub;
   r.endpoints = options_.public_endpoints;
-  r.flags.set(RelayFlag::guard);
-  r.flags.set(RelayFlag::middle);
-  if (options_.roles.exit != ExitRole::none) {
+  // Without flags nobody builds through it; it stays known, so that circuits that are there live on.
+  const bool serves = !operator_ || operator_->service() == peers::Service::open;
+  if (serves) {
+    r.flags.set(RelayFlag::guard);
+    r.flags.set(RelayFlag::middle);
+  }
+  if (serves && options_.roles.exit != ExitRole::none) {
     r.flags.set(RelayFlag::exit);
     r.flags.set(RelayFlag::exit_v4);
     if (exit_v6_) r.flags.set(RelayFlag::exit_v6);
@@ -185,7 +220,7 @@ void NodeDaemon::publish(const PublicKey& prekey) {
   republish_at_ = reactor_.now().mono + kRepublishEvery;
   const RelayInfo own = own_relay(prekey);
   const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity,
-                                                reactor_.now().wall, options_.claims.family);
+                                                folder_.next_signing_time(own.id, reactor_.now().wall), options_.claims.family);
   if (const auto put = folder_.put_own(own.id, bytes); !put.ok()) {
     say("the own descriptor could not be published: " + put.error().message);
   }

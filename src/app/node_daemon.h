@@ -6,7 +6,7 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
-#include "app/daemon.h"
+#include "app/relay_operator.h"
 #include "shell/clock.h"
 #include "shell/config/descriptor_folder.h"
 #include "shell/control/server.h"
@@ -34,10 +34,12 @@ class NodeDaemon {
   };
 
   // node_daemon.cpp
-  node::NodeConfig node_config();
+  Result<node::NodeConfig> node_config();
   Result<void> open_sockets();
   Result<void> start_exit();
   void watch_signals();
+  void on_signal();
+  void stop();  // a relay drains first; if it does already, at once
   void on_event(const node::NodeEvent& e);
   void publish(const PublicKey& prekey);
   void scan_descriptors();
@@ -64,6 +66,7 @@ class NodeDaemon {
   shell::DescriptorFolder folder_;
   std::unique_ptr<shell::Driver> driver_;
   std::unique_ptr<shell::ExitBackend> exit_;
+  std::unique_ptr<RelayOperator> operator_;  // of a relay
   std::unique_ptr<shell::control::Server> server_;
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "shell/clock.h"
+#include "shell/config/descriptor_folder.h"
 
 namespace macrovpn::app {
 namespace {
@@ -12,6 +13,16 @@ Result<PeerId> parse_relay_id(const std::string& text) {
   const auto id = bytes ? to_array<20>(*bytes) : std::nullopt;
   if (!id) return fail("--path needs relay ids of 40 hexadecimal digits; see `macrovpn descriptor list`");
   return PeerId{*id};
+}
+
+Result<void> check_known(const PeerId& id, const DaemonOptions& o) {
+  const shell::DescriptorFolder folder(o.descriptor_folder, o.network.id);
+  const auto bytes = folder.read(id);
+  const std::string name = "the relay " + to_hex(id.bytes).substr(0, 8) + "... of --path ";
+  if (!bytes) return fail(name + "is not known here; learn it with `macrovpn descriptor add FILE`");
+  const auto relay = discovery::verify_descriptor(*bytes, o.network.id, shell::read_clocks().wall);
+  if (!relay) return fail(name + "cannot be used: " + relay.error().message);
+  return {};
 }
 
 }  // namespace
@@ -57,6 +68,7 @@ Result<DaemonOptions> node_options(const Home& home, const NodeFlags& f) {
   TRY(o.keys, shell::load_or_create_keys(home.paths.key_file(), rng, shell::read_clocks().wall));
   for (const std::string& text : f.path) {
     TRY(const PeerId id, parse_relay_id(text));
+    TRY_VOID(check_known(id, o));
     o.path.push_back(id);
   }
   if (o.path.size() > 5) return fail("--path takes at most 5 relays");

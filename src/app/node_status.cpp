@@ -74,6 +74,7 @@ json NodeDaemon::relay_json() const {
            {"circuits_refused", counters.refused},
            {"packets_relayed", counters.forwarded_down + counters.forwarded_up},
            {"bytes_relayed", counters.forwarded_bytes}};
+  if (operator_) out.update(operator_->json());
   if (exit_) {
     json denied = json::object();
     for (size_t i = 0; i < static_cast<size_t>(routing::ExitVerdict::kCount); i++) {
@@ -101,6 +102,7 @@ json NodeDaemon::status() const {
            {"devices", json::array()}};
   if (n.client() != nullptr) {
     for (const auto& [id, c] : n.client()->circuits()) out["circuits"].push_back(circuit_json(c));
+    if (n.state() != controller::State::connected && !n.client()->trouble().empty()) out["cause"] = n.client()->trouble();
     out["leases"] = {{"moved", moves_.moved}, {"lost", moves_.lost}, {"last_move_ms", ms(moves_.last_took)}};
   }
   for (const auto& [group, a] : groups_) {
