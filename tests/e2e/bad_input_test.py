@@ -135,6 +135,11 @@ def a_file_of_another_user_or_open_to_all_is_refused_and_left_alone():
                 os.chmod(client / name, file_mode)
             for words in (["config", "get"], ["config", "set", "client.mode", "private"], ["daemon"], ["key", "show"]):
                 refused(client, *words, says=["belongs to another user", "--state"])
+        # Nothing but the folder is another's: whoever owns it can put there what they like.
+        empty = client.parent / "empty"
+        empty.mkdir()
+        os.chown(empty, int(STRANGER), int(STRANGER))
+        refused(empty, "key", "show", says=["empty belongs to another user", "--state"])
         # The folder is ours, a file in it is not.
         stranger = ["/usr/bin/setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "--"]
         os.chown(client / "settings.toml", 4321, 4321)
