@@ -3,7 +3,7 @@
 // The rate cap is a bucket over everything that is carried for others, both directions added up.  What exceeds it is dropped, not
 // delayed: a queue here would hide from both ends that the way is full.  Rules:
 //   - a packet counts once, at the size it has on the side nearer to the client, with all headers;
-//   - handshakes and control frames are counted and never dropped;
+//   - handshakes, and control frames to the relay itself, are never dropped;
 //   - in the emptier half of the bucket a circuit gets no more than its share of the rate, so that one that sends as fast as it
 //     can takes nothing from those that send little;
 //   - small packets (acknowledgements, pings, speech) may borrow a quarter of the bucket.
