@@ -67,7 +67,8 @@ void print_status(const json& s) {
     print_service(r);
   }
   std::string refused;
-  for (const auto& [reason, count] : s.value("drops", json::object()).items())
+  const json drops = s.value("drops", json::object());  // outlives items()
+  for (const auto& [reason, count] : drops.items())
     refused += (refused.empty() ? "" : ", ") + std::to_string(count.get<uint64_t>()) + " " + reason;
   if (!refused.empty()) std::printf("refused    %s\n", refused.c_str());
 }
