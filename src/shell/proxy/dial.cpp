@@ -12,13 +12,8 @@
 namespace macrovpn::shell {
 namespace {
 
-// Errors of ICMP are wanted in full while connecting: a policy's refusal looks like an unreachable host as an
-// errno.
-void report_icmp(int socket, IpFamily f, int on) {
-  set_option(socket, f == IpFamily::v4 ? SOL_IP : SOL_IPV6, f == IpFamily::v4 ? IP_RECVERR : IPV6_RECVERR,
-             on);
-}
-
+// The kernel keeps what ICMP said of a failed connect in the error queue: as an errno, a policy's refusal
+// looks like an unreachable host.
 IcmpReport read_icmp(int socket) {
   alignas(cmsghdr) char control[512];
   char data[64];
@@ -119,7 +114,6 @@ bool Dial::start_attempt(const IpAddress& address) {
   Fd s = open_outbound(outbound_, slot_, address.family(), SOCK_STREAM);
   const SocketAddress to({address, target_.port});
   if (s) prepare(s.get());
-  if (s) report_icmp(s.get(), address.family(), 1);
   if (!s || (connect(s.get(), to.data(), to.size) != 0 && errno != EINPROGRESS)) {
     worst_ = std::max(worst_, outcome_of(errno, {}));
     return false;
@@ -140,7 +134,6 @@ void Dial::on_attempt(int fd) {
     worst_ = std::max(worst_, outcome_of(error, read_icmp(fd)));
     return try_next();
   }
-  for (const IpFamily f : {IpFamily::v4, IpFamily::v6}) report_icmp(fd, f, 0);
   end(Outcome::connected, std::move(socket));
 }
 
