@@ -227,8 +227,8 @@ TEST_F(ProxyTest, ResetsOthersBeforeReading) {
     _exit(recv(s.get(), &byte, 1, 0) == 1 ? 1 : 0);
   }
   int status = 0;
-  const bool ended = until([&] { return waitpid(pid, &status, WNOHANG) == pid; });
-  if (!ended) kill(pid, SIGKILL);
+  bool ended = false;
+  if (!until([&] { return ended = ended || waitpid(pid, &status, WNOHANG) == pid; })) kill(pid, SIGKILL);
   ASSERT_TRUE(ended);
   ASSERT_TRUE(until([&] { return context->counters.accepted == 1; }));
   EXPECT_EQ(WEXITSTATUS(status), 0) << "it got an answer";
