@@ -121,8 +121,9 @@ def another_user_is_not_served_even_where_the_folder_is_open():
                     "s = socket.socket(socket.AF_UNIX); s.settimeout(5)\n"
                     "try: s.connect(sys.argv[1])\n"
                     "except PermissionError: print('closed'); raise SystemExit\n"
-                    "s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"version\":1}}\\n')\n"
-                    "try: print('answer' if s.recv(4096) else 'hung up')\n"
+                    "try:\n"
+                    "    s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"version\":1}}\\n')\n"
+                    "    print('answer' if s.recv(4096) else 'hung up')\n"
                     "except ConnectionError: print('hung up')\n")
             ask = ["/usr/bin/setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", "/usr/bin/python3", "-c", talk, path]
             said = subprocess.run(ask, capture_output=True, text=True, timeout=20)
