@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 LONGEST = 900  # seconds that a suite may take if it says nothing itself
 # Suites that wait for most of their life, and for what.
-BESIDE = {"interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
+BESIDE = {"e2e/frozen": "programs are stopped for 200 s",
+          "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
 KINDS_OF_UNIT = ("unit", "lint")
 
 

@@ -154,6 +154,8 @@ int serve(HostSide host, shell::Attachment& attachment, bool as_json) {
 Result<int> run(const Program& program, const ProxyFlags& f) {
   TRY(const Home home, open_home_with(program, f.node));
   if (!has_network(home)) return complain({kNoNetworkYet}, kNoNetwork);
+  if (computer_is_up() && geteuid() != 0)
+    return fail("the whole computer is behind `macrovpn up`: programs need no proxy.  `macrovpn run` gives one a circuit of its own");
   raise_descriptor_limit();
   TRY(HostSide host, make_host_side(program, f, home));
   TRY(const shell::PacketDevice device, move_inside(home, f));

@@ -28,10 +28,11 @@ Result<shell::BoxOptions> box_options(const Home& home, const RunFlags& f) {
 Result<int> run(const Program& program, const RunFlags& f) {
   if (f.program.empty()) return complain({"say which program to run: macrovpn run -- PROGRAM"}, kUsage);
   TRY(const Home home, open_home_with(program, f.node));
-  if (!has_network(home)) return complain({kNoNetworkYet}, kNoNetwork);
+  TRY_VOID(check_flags_while_up(f.node));
+  if (!has_network(home) && !computer_is_up()) return complain({kNoNetworkYet}, kNoNetwork);
   TRY(const shell::BoxOptions options, box_options(home, f));
   TRY(shell::Box box, shell::Box::create(options));
-  shell::Attachment attachment(home.paths.control_socket(), f.group, box.device());
+  shell::Attachment attachment(daemon_socket(home), f.group, box.device());
   bool started_daemon = false;
   TRY_VOID(attach_or_start(attachment, [&] {
     started_daemon = true;

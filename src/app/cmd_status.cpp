@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/system_status.h"
 #include "core/controller/state.h"
 #include "shell/control/client.h"
 
@@ -58,6 +59,7 @@ void print_status(const json& s) {
   for (const json& d : s.value("devices", json::array()))
     std::printf("programs   group %s: %llu bytes out, %llu in\n", d.value("group", "").c_str(),
                 d.value("bytes_out", 0ull), d.value("bytes_in", 0ull));
+  print_kill_switch(s);
   if (s.contains("relay")) {
     const json& r = s["relay"];
     std::printf("relay      %s%s: %d sessions, %d legs, %d leases, %llu bytes carried\n",
@@ -75,11 +77,13 @@ void print_status(const json& s) {
 
 int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {
   if (e.why != NoDaemon::Why::not_running) return complain(e.error, kFailed);
-  const std::string cause = has_network(home) ? "no daemon is running" : kNoNetworkYet;
+  json s{{"state", "off"}, {"cause", has_network(home) ? "no daemon is running" : kNoNetworkYet}};
+  add_kill_switch(s);
   if (as_json) {
-    print_json({{"state", "off"}, {"cause", cause}});
+    print_json(s);
   } else {
-    std::printf("%s\n", words_for("off", cause).c_str());
+    std::printf("%s\n", words_for(s["state"], s["cause"]).c_str());
+    print_kill_switch(s);
   }
   return has_network(home) ? kNoDaemon : kNoNetwork;
 }
@@ -88,7 +92,8 @@ Result<int> status(const Program& program, bool as_json) {
   TRY(const Home home, open_home(program));
   auto client = shell::control::Client::connect(home.paths.control_socket());
   if (!client) return no_daemon(home, client.error(), as_json);
-  TRY(const json s, client->call("status"));
+  TRY(json s, client->call("status"));
+  add_kill_switch(s);
   try {
     as_json ? print_json(s) : print_status(s);
   } catch (const json::exception&) {

@@ -29,6 +29,7 @@ void add_config(CLI::App&, Program&);
 void add_daemon(CLI::App&, Program&);
 void add_descriptor(CLI::App&, Program&);
 void add_doctor(CLI::App&, Program&);
+void add_down(CLI::App&, Program&);
 void add_hop(CLI::App&, Program&);
 void add_key(CLI::App&, Program&);
 void add_network(CLI::App&, Program&);
@@ -36,6 +37,7 @@ void add_proxy(CLI::App&, Program&);
 void add_relay(CLI::App&, Program&);
 void add_run(CLI::App&, Program&);
 void add_status(CLI::App&, Program&);
+void add_up(CLI::App&, Program&);
 void add_version(CLI::App&, Program&);
 
 // This user's folders and settings; the folders exist afterwards.

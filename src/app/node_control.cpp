@@ -17,6 +17,8 @@ Result<void> NodeDaemon::serve() {
     return json::object();
   });
   server_->on("hop", [this](Request& r) { return hop(r.params); });
+  server_->on("system.attach", [this](Request&) { return attach_system(); });
+  server_->on("system.detach", [this](Request&) -> Result<json> { return detach_system(); });
   server_->on("descriptor.reload", [this](Request&) -> Result<json> {
     scan_descriptors();
     json refused = json::array();
@@ -27,27 +29,31 @@ Result<void> NodeDaemon::serve() {
     reactor_.after(100ms, [this] { stop(); });  // the answer goes out first
     return json::object();
   });
-  server_->on_disconnect([this](shell::control::ConnectionId id) {
-    std::vector<std::string> own;
-    for (const auto& [group, a] : groups_) {
-      if (a.owner == id) own.push_back(group);
-    }
-    for (const std::string& group : own) let_go(group);
-  });
+  server_->on_disconnect([this](shell::control::ConnectionId id) { let_go_of(id); });
   return {};
 }
 
-Result<json> NodeDaemon::attach(Request& r) {
+void NodeDaemon::let_go_of(shell::control::ConnectionId owner) {
+  std::vector<std::string> own;
+  for (const auto& [group, a] : groups_) {
+    if (a.owner == owner) own.push_back(group);
+  }
+  for (const std::string& group : own) let_go(group);
+}
+
+Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
   if (options_.roles.client != Roles::Client::on) {
     return fail("this daemon only relays for others; start `macrovpn daemon` for programs of your own");
   }
-  const std::string group = r.params.at("group").get<std::string>();
+  const std::string group = prefix + r.params.at("group").get<std::string>();
   const auto state = from_hex(r.params.at("device").get<std::string>());
   shell::Fd fd = r.take_fd();
-  if (group.empty() || group.size() > 64) return fail("a group's name has 1 to 64 characters");
+  if (group == kSystemGroup) return fail("the group \"" + group + "\" is that of `macrovpn up`; choose another --group");
+  if (group.size() == prefix.size() || group.size() > 64 + prefix.size()) return fail("a group's name has 1 to 64 characters");
   if (!fd || !state) return fail("attach needs a packet device and its descriptor");
   TRY(auto device, shell::PacketDevice::decode(std::move(fd), *state));
   const auto kind = device.kind();
+  if (!prefix.empty() && !device.is_genuine()) return fail("attach needs a packet device, and this is none");
   if (const auto held = groups_.find(group); held != groups_.end() && held->second.owner != r.from) {
     return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
   }

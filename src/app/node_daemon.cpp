@@ -14,6 +14,7 @@
 #include "shell/config/atomic_file.h"
 #include "shell/exit/kernel_exit.h"
 #include "shell/exit/rootless_exit.h"
+#include "shell/system/names.h"
 
 namespace macrovpn::app {
 namespace {
@@ -45,6 +46,7 @@ NodeDaemon::NodeDaemon(const DaemonOptions& options)
 NodeDaemon::~NodeDaemon() {
   server_.reset();
   operator_.reset();
+  door_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
   driver_.reset();
 }
@@ -72,10 +74,11 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
 Result<void> NodeDaemon::open_sockets() {
   const Endpoint any{};
   const Endpoint listen = options_.listen.empty() ? any : options_.listen.front();
-  TRY(auto socket, shell::UdpSocket::open(listen));
+  const uint32_t mark = geteuid() == 0 ? shell::system::kMark : 0;
+  TRY(auto socket, shell::UdpSocket::open(listen, mark));
   driver_->add_socket(kListenSocket, std::move(socket));
   if (options_.roles.relay == Roles::Relay::on) {
-    TRY(auto egress, shell::UdpSocket::open({listen.address, 0}));
+    TRY(auto egress, shell::UdpSocket::open({listen.address, 0}, mark));
     driver_->add_socket(kEgressSocket, std::move(egress));
   }
   return {};
@@ -131,6 +134,7 @@ Result<void> NodeDaemon::start() {
     TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
   }
   scan_descriptors();
+  serve_system_again();
   tick();
   return {};
 }
@@ -160,6 +164,7 @@ void NodeDaemon::tick() {
   reactor_.after(shell::kRescanEvery, [this] {
     scan_descriptors();
     if (prekey_ && reactor_.now().mono >= republish_at_) publish(*prekey_);
+    look_after_system();
     tick();
   });
 }

@@ -2,7 +2,7 @@
 // control socket around one core Node.  Used by run_daemon() (daemon.h).
 //
 // Files: node_daemon.cpp (start, events, descriptors), node_control.cpp (what `macrovpn` commands ask),
-// node_status.cpp (what is shown).
+// node_status.cpp (what is shown), node_system.cpp (the device of `macrovpn up`).
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
@@ -14,6 +14,8 @@
 #include "shell/exit/exit_backend.h"
 
 namespace macrovpn::app {
+
+inline constexpr const char* kSystemGroup = "system";  // the whole computer's, made by `macrovpn up`
 
 class NodeDaemon {
  public:
@@ -48,9 +50,18 @@ class NodeDaemon {
 
   // node_control.cpp
   Result<void> serve();
-  Result<nlohmann::json> attach(shell::control::Request& r);
+  // `prefix`: in front of the group's name, so that users do not share names.
+  Result<nlohmann::json> attach(shell::control::Request& r, const std::string& prefix = {});
+  void let_go_of(shell::control::ConnectionId owner);
   Result<nlohmann::json> hop(const nlohmann::json& params);
   void let_go(const std::string& group);
+
+  // node_system.cpp
+  Result<nlohmann::json> attach_system();
+  void open_door();
+  nlohmann::json detach_system();
+  void serve_system_again();
+  void look_after_system();
 
   // node_status.cpp
   nlohmann::json status() const;
@@ -67,7 +78,7 @@ class NodeDaemon {
   std::unique_ptr<shell::Driver> driver_;
   std::unique_ptr<shell::ExitBackend> exit_;
   std::unique_ptr<RelayOperator> operator_;  // of a relay
-  std::unique_ptr<shell::control::Server> server_;
+  std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why
   std::optional<PublicKey> prekey_;

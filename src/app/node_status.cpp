@@ -98,6 +98,7 @@ json NodeDaemon::status() const {
            {"relays_known", n.directory().relays().size()},
            {"descriptors_refused", refused_.size()},
            {"uptime_ms", (reactor_.now().mono - started_) / 1ms},
+           {"system", groups_.contains(kSystemGroup)},
            {"circuits", json::array()},
            {"devices", json::array()}};
   if (n.client() != nullptr) {

@@ -8,6 +8,8 @@
 
 #include "app/start_daemon.h"
 #include "shell/clock.h"
+#include "shell/system/names.h"
+#include "shell/system/routes.h"
 
 namespace macrovpn::app {
 namespace {
@@ -56,7 +58,29 @@ unsigned inside_mtu(const Home& home, const NodeFlags& f) {
   return (kLink - kOuterHeaders - kTunnelOverhead * hops) / 16 * 16;
 }
 
+bool computer_is_up() {
+  return shell::system::device_exists();
+}
+
+std::string daemon_socket(const Home& home) {
+  return computer_is_up() ? std::string("@") + shell::system::kDoor : home.paths.control_socket();
+}
+
+Result<void> check_flags_while_up(const NodeFlags& f) {
+  const bool chosen =
+      f.hops != 0 || !f.mode.empty() || !f.path.empty() || !f.network.empty() || !f.descriptors.empty();
+  if (!computer_is_up() || !chosen) return {};
+  return fail(
+      "the whole computer is behind `macrovpn up`, whose daemon makes the circuits: leave out --mode, "
+      "--hops, --path, "
+      "--network and --descriptors, or end it with `sudo macrovpn down`");
+}
+
 Result<void> start_daemon_for(const Program& program, const NodeFlags& f, const Home& home) {
+  if (computer_is_up() && geteuid() != 0)
+    return fail(
+        "the whole computer is behind `macrovpn up`, but its daemon is not running: `sudo macrovpn up` "
+        "starts it again");
   TRY_VOID(start_daemon(daemon_arguments(program, f), home.paths.control_socket()));
   std::fprintf(stderr,
                "macrovpn: no daemon was running, so one was started in the background (`macrovpn daemon "

@@ -21,6 +21,15 @@ Result<std::optional<shell::PacketDevice::Kind>> chosen_device(const TunnelFlags
 // What fits a circuit of that many hops over IPv4.
 unsigned inside_mtu(const Home&, const NodeFlags&);
 
+// Whether the whole computer is behind `macrovpn up`.  Its daemon then serves programs of every user: a
+// daemon of the user's own could not work, as its datagrams would go through the tunnel and no exit sends to
+// relays.
+bool computer_is_up();
+// Where to attach: at that daemon's door, or at the user's own daemon.
+std::string daemon_socket(const Home&);
+// Circuits are that daemon's then, so that nothing about them can be chosen.
+Result<void> check_flags_while_up(const NodeFlags&);
+
 // Starts this user's daemon with the same settings, and says so on standard error.
 Result<void> start_daemon_for(const Program&, const NodeFlags&, const Home&);
 // Attaches to the daemon that runs, or to one that `start` starts.

@@ -20,6 +20,7 @@
 namespace macrovpn::shell {
 namespace {
 
+constexpr size_t kMostOutput = 1 << 20;
 constexpr unsigned kToolCapabilities[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN};
 
 std::string reason() {
@@ -88,18 +89,21 @@ Fd memory_file(std::string_view contents) {
   return f;
 }
 
-std::string contents_of(const Fd& f) {
-  char text[512];
-  const ssize_t n = pread(f.get(), text, sizeof text, 0);
-  std::string s(text, n > 0 ? static_cast<size_t>(n) : 0);
+std::string contents_of(const Fd& f, size_t limit) {
+  std::string s(limit, '\0');
+  const ssize_t n = pread(f.get(), s.data(), s.size(), 0);
+  s.resize(n > 0 ? static_cast<size_t>(n) : 0);
   while (!s.empty() && s.back() == '\n') s.pop_back();
   return s;
 }
 
-[[noreturn]] void exec_tool(const std::vector<std::string>& argv, int input, int errors) {
+struct ToolFiles {
+  Fd in = memory_file(""), out = memory_file(""), errors = memory_file("");
+};
+
+[[noreturn]] void exec_tool(const std::vector<std::string>& argv, const ToolFiles& f) {
   raise_ambient_capabilities();
-  const Fd null(open("/dev/null", O_WRONLY));
-  if (dup2(input, 0) < 0 || dup2(null.get(), 1) < 0 || dup2(errors, 2) < 0) _exit(126);
+  if (dup2(f.in.get(), 0) < 0 || dup2(f.out.get(), 1) < 0 || dup2(f.errors.get(), 2) < 0) _exit(126);
   std::vector<char*> args;
   for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
   args.push_back(nullptr);
@@ -116,6 +120,20 @@ int wait_for(pid_t pid) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return status;
+}
+
+Result<void> run_with(const std::vector<std::string>& argv, const ToolFiles& f) {
+  MV_ASSERT(!argv.empty());
+  if (!f.in || !f.out || !f.errors)
+    return fail("cannot run " + argv[0] + ": the system is out of memory or descriptors");
+  const pid_t pid = fork();
+  if (pid < 0) return fail("cannot run " + argv[0] + ": " + reason());
+  if (pid == 0) exec_tool(argv, f);
+  const int status = wait_for(pid);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    return fail("the program '" + argv[0] + "' is not installed: install iproute2 and nftables");
+  return fail("'" + argv[0] + "' failed: " + contents_of(f.errors, 512));
 }
 
 void close_all_but(int keep) {
@@ -159,19 +177,15 @@ Result<void> Inside::settle() const {
 }
 
 Result<void> run_tool(const std::vector<std::string>& argv, std::string_view input) {
-  MV_ASSERT(!argv.empty());
-  const Fd in = memory_file(input), errors = memory_file("");
-  if (!in || !errors) return fail("cannot run " + argv[0] + ": the system is out of memory or descriptors");
-  const pid_t pid = fork();
-  if (pid < 0) return fail("cannot run " + argv[0] + ": " + reason());
-  if (pid == 0) exec_tool(argv, in.get(), errors.get());
-  const int status = wait_for(pid);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-    return fail("the program '" + argv[0] + "' is not installed: install iproute2 and nftables");
-  return fail("'" + argv[0] + "' failed: " + contents_of(errors));
+  ToolFiles f;
+  f.in = memory_file(input);
+  return run_with(argv, f);
 }
-
+Result<std::string> ask_tool(const std::vector<std::string>& argv) {
+  const ToolFiles f;
+  TRY_VOID(run_with(argv, f));
+  return contents_of(f.out, kMostOutput);
+}
 Result<void> run_ip(std::string_view batch) {
   return run_tool({"ip", "-batch", "-"}, batch);
 }

@@ -44,6 +44,8 @@ Result<Inside> fork_into_namespaces();
 // `input` as its standard input and our network capabilities, and waits.  Fails with what it wrote to
 // standard error.
 Result<void> run_tool(const std::vector<std::string>& argv, std::string_view input);
+// The same without input; gives what it wrote to standard output, at most 1 MiB of it.
+Result<std::string> ask_tool(const std::vector<std::string>& argv);
 Result<void> run_ip(std::string_view batch);  // lines for `ip -batch -`: "link set tun0 up"
 Result<void> run_ip6(
     std::string_view batch);  // the same for `ip -6`, where no address tells the family: "rule add ..."

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -102,6 +103,16 @@ Result<PacketDevice> PacketDevice::decode(Fd fd, Bytes state) {
   State s{static_cast<Kind>(state[0]), {}};
   std::copy(state.begin() + 1, state.end(), s.ethernet.begin());
   return PacketDevice(std::move(fd), s);
+}
+
+bool PacketDevice::is_genuine() const {
+  if (state_.kind == Kind::tun) {
+    ifreq r{};
+    return ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI);
+  }
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return getsockopt(fd_.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_PACKET;
 }
 
 // Offloads come here later: a virtio-net header (IFF_VNET_HDR, PACKET_VNET_HDR) in front of the packet.

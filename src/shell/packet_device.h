@@ -35,6 +35,8 @@ class PacketDevice {
   static Result<PacketDevice> create(const std::string& name, std::optional<Kind> wanted = std::nullopt);
   static Result<PacketDevice> decode(Fd fd, Bytes state);
   ByteArray<kStateSize> encode() const;
+  // Whether the descriptor is what it is said to be; for one that another user gave us.
+  bool is_genuine() const;
 
   int fd() const { return fd_.get(); }  // for the reactor: EPOLLIN
   Kind kind() const { return state_.kind; }

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "shell/control/socket_name.h"
+
 namespace macrovpn::shell::control {
 namespace {
 
@@ -35,15 +37,13 @@ Failure<NoDaemon> connect_error(int error) {
 }
 
 Result<Fd, NoDaemon> open_socket(const std::string& path) {
-  sockaddr_un a{};
-  a.sun_family = AF_UNIX;
-  if (path.size() >= sizeof a.sun_path) return connect_error(ENAMETOOLONG);
-  std::memcpy(a.sun_path, path.data(), path.size());
+  const auto at = SocketName::of(path);
+  if (!at) return connect_error(ENAMETOOLONG);
   Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval timeout{std::chrono::duration_cast<std::chrono::seconds>(kAnswerTimeout).count(), 0};
   if (!s || setsockopt(s.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
       setsockopt(s.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
-      ::connect(s.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0) {
+      ::connect(s.get(), at->address(), at->size) != 0) {
     return connect_error(errno);
   }
   return s;

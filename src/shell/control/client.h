@@ -19,7 +19,7 @@ struct NoDaemon {
 
 class Client {
  public:
-  // Connects, checks that the daemon is ours (or root's) and says hello.
+  // `socket_path`: of the file, or "@NAME" for a door (Server::listen_to_all).  Connects, checks that the daemon is ours (or root's) and says hello.
   enum class Events : uint8_t { none, wanted };
   static Result<Client, NoDaemon> connect(const std::string& socket_path, Events = Events::none);
 

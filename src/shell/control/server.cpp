@@ -10,6 +10,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "shell/control/socket_name.h"
+
 namespace macrovpn::shell::control {
 namespace {
 
@@ -56,15 +58,6 @@ bool is_shallow(std::string_view line) {
   return true;
 }
 
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un a{};
-  a.sun_family = AF_UNIX;
-  if (path.size() >= sizeof a.sun_path)
-    return fail("the name of the control socket is too long; choose a shorter folder");
-  std::memcpy(a.sun_path, path.data(), path.size());
-  return a;
-}
-
 Result<Fd> take_lock(const std::string& path) {
   Fd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) return fail("cannot make " + path + ": " + std::strerror(errno) + "; check who owns the folder");
@@ -76,11 +69,11 @@ Result<Fd> take_lock(const std::string& path) {
 }
 
 Result<Fd> bind_socket(const std::string& path) {
-  TRY(const sockaddr_un a, address_of(path));
+  TRY(const SocketName at, SocketName::of(path));
   Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   unlink(path.c_str());  // we hold the lock: whoever made it is dead
   const mode_t mask = umask(0177);
-  const bool bound = s && bind(s.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0;
+  const bool bound = s && bind(s.get(), at.address(), at.size) == 0;
   const int error = errno;
   umask(mask);
   if (!bound || ::listen(s.get(), kMaxConnections) != 0)
@@ -96,6 +89,17 @@ Result<std::unique_ptr<Server>> Server::listen(Reactor& reactor, const std::stri
   return std::unique_ptr<Server>(new Server(reactor, std::move(socket), std::move(lock), path));
 }
 
+Result<std::unique_ptr<Server>> Server::listen_to_all(Reactor& reactor, const std::string& name) {
+  TRY(const SocketName at, SocketName::of("@" + name));
+  Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!s || bind(s.get(), at.address(), at.size) != 0 || ::listen(s.get(), kMaxConnections) != 0)
+    return fail(std::string("programs of other users cannot be let in: ") + std::strerror(errno));
+  std::unique_ptr<Server> server(new Server(reactor, std::move(s), {}, {}));
+  server->admits_ = Admits::everybody;
+  server->next_id_ = kFirstOfDoor;
+  return server;
+}
+
 Server::Server(Reactor& reactor, Fd socket, Fd lock, std::string path)
     : reactor_(reactor), socket_(std::move(socket)), lock_(std::move(lock)), path_(std::move(path)) {
   reactor_.add(socket_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
@@ -104,7 +108,7 @@ Server::Server(Reactor& reactor, Fd socket, Fd lock, std::string path)
 Server::~Server() {
   for (const auto& [id, client] : clients_) reactor_.remove(client->connection.fd());
   reactor_.remove(socket_.get());
-  unlink(path_.c_str());
+  if (!path_.empty()) unlink(path_.c_str());
 }
 
 void Server::on(const std::string& method, Handler handler) {
@@ -122,7 +126,7 @@ void Server::accept_all() {
 void Server::admit(Fd fd) {
   auto client = std::make_unique<Client>(std::move(fd));
   const auto uid = client->connection.peer_uid();
-  if (!uid || (*uid != geteuid() && *uid != 0)) return;
+  if (!uid || (admits_ == Admits::us_and_root && *uid != geteuid() && *uid != 0)) return;
   const ConnectionId id{next_id_++};
   reactor_.add(client->connection.fd(), EPOLLIN, [this, id](uint32_t events) { on_ready(id, events); });
   clients_.emplace(id, std::move(client));

@@ -36,6 +36,9 @@ class Server {
   using Handler = std::function<Result<nlohmann::json>(Request&)>;
 
   static Result<std::unique_ptr<Server>> listen(Reactor&, const std::string& socket_path);
+  // A door for every user of this computer, under a name of the network namespace (unix(7), abstract sockets): a box has
+  // another one, so that nothing in it finds the door.  Its handlers must ask Connection::peer_uid().
+  static Result<std::unique_ptr<Server>> listen_to_all(Reactor&, const std::string& name);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -55,6 +58,7 @@ class Server {
     bool said_hello = false, wants_events = false;
   };
   Server(Reactor& reactor, Fd socket, Fd lock, std::string path);
+  static constexpr uint64_t kFirstOfDoor = uint64_t{1} << 32;  // so that no two servers give the same ConnectionId
   void accept_all();
   void admit(Fd fd);
   void on_ready(ConnectionId, uint32_t events);
@@ -72,6 +76,7 @@ class Server {
   std::function<void(ConnectionId)> disconnected_;
   std::map<ConnectionId, std::unique_ptr<Client>> clients_;
   uint64_t next_id_ = 1;
+  enum class Admits : uint8_t { us_and_root, everybody } admits_ = Admits::us_and_root;
 };
 
 }  // namespace macrovpn::shell::control

@@ -67,11 +67,14 @@ Result<void> UdpSocket::create() {
   set(fd(), SOL_SOCKET, SO_SNDBUF, kBuffer);
   set(fd(), SOL_SOCKET, SO_RCVBUFFORCE, kBuffer);  // root's; else the system's net.core.rmem_max bounds it
   set(fd(), SOL_SOCKET, SO_SNDBUFFORCE, kBuffer);
+  // Refused to who has no rights over the network; nobody routes by it then.
+  if (mark_ != 0) set(fd(), SOL_SOCKET, SO_MARK, static_cast<int>(mark_));
   return {};
 }
 
 Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
   UdpSocket s;
+  s.mark_ = mark_;
   TRY_VOID(s.create());
   sockaddr_storage here, there;
   socklen_t n = sizeof here;
@@ -88,8 +91,9 @@ Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
   return s;
 }
 
-Result<UdpSocket> UdpSocket::open(const Endpoint& local) {
+Result<UdpSocket> UdpSocket::open(const Endpoint& local, uint32_t mark) {
   UdpSocket s;
+  s.mark_ = mark;
   TRY_VOID(s.create());
   sockaddr_storage a;
   const socklen_t n = to_sockaddr(local, s.stack_, a);

@@ -17,8 +17,8 @@ class UdpSocket {
  public:
   enum class Stack : uint8_t { both, v4_only };
   // Port 0: any.  The unspecified address of either family listens on both families where the system has
-  // IPv6.
-  static Result<UdpSocket> open(const Endpoint& local);
+  // IPv6.  mark: for routing rules and the kill switch of `macrovpn up` (SO_MARK); 0: none.
+  static Result<UdpSocket> open(const Endpoint& local, uint32_t mark = 0);
 
   // A second socket on this one's address and port that takes what `remote` sends (shield.h).
   Result<UdpSocket> connected_twin(const Endpoint& remote) const;
@@ -39,6 +39,7 @@ class UdpSocket {
   Fd fd_;
   Stack stack_ = Stack::both;
   uint16_t port_ = 0;
+  uint32_t mark_ = 0;
 };
 
 // The addresses of this host, and the networks it is on.

@@ -1,7 +1,8 @@
 """macronet: a lab network of Macro VPN nodes in netlab: relays, exits, a client behind a home NAT, a web and a name server."""
 
 from .build import program
+from .computer import Computer, computer, summary
 from .watch import Parties
 from .world import Node, World
 
-__all__ = ["Node", "Parties", "World", "program"]
+__all__ = ["Computer", "computer", "summary", "Node", "Parties", "World", "program"]

@@ -59,7 +59,7 @@ class World:
     """
 
     def __init__(self, lab, relays=6, exits=2, delay_ms=0, exit_v6=True, exit_kind="rootless", client_v6=True,
-                 ordinary_relays=True, **link):
+                 ordinary_relays=True, ordinary_client=True, **link):
         self.lab, self._exit_kind = lab, exit_kind
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="macronet-"))
         self.descriptors = self.shared / "descriptors"
@@ -68,7 +68,7 @@ class World:
         self.web_host = lab.host("web", WEB_ADDRESSES)
         self.dns_host = lab.host("dns", ["192.0.2.53"])
         self.home = lab.nat("home", wan=[HOME_ADDRESS] + (["2001:db8:99::10"] if client_v6 else []), lan6="2001:db8:1::1/64" if client_v6 else None, **half, **link)
-        self.client = Node(lab.host("client", behind="home"))
+        self.client = Node(lab.host("client", behind="home"), ordinary_client)
         self.relays = [Node(lab.host(f"relay{i + 1}", self._addresses(i, exit_v6 or i < relays - exits), **half, **link), ordinary_relays)
                        for i in range(relays)]
         self.exits = self.relays[-exits:] if exits else []

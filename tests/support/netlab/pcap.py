@@ -21,6 +21,7 @@ class Packet:
     payload: bytes    # what the snap length left of what follows the transport header
     ttl: int          # or hop limit; 0 when not IP
     tos: int = 0      # DSCP and ECN; or traffic class
+    mac: str = ""     # whose frame it is
 
 
 def read(path):
@@ -52,7 +53,7 @@ def parse(time, frame, length):
         tos = int.from_bytes(frame[14:16], "big") >> 4 & 0xff
         return dataclasses.replace(packet, tos=tos) if tos else packet
     name = "arp" if kind == 0x0806 else f"0x{kind:04x}"
-    return Packet(time, frame[6:12].hex(":"), frame[:6].hex(":"), name, 0, 0, length, frame[14:], 0)
+    return Packet(time, frame[6:12].hex(":"), frame[:6].hex(":"), name, 0, 0, length, frame[14:], 0, mac=frame[6:12].hex(":"))
 
 
 def _skip_extensions(frame):
@@ -76,4 +77,4 @@ def _transport(time, frame, length, src, dst, protocol, at, ttl):
         payload = frame[data:]
     elif at is not None:
         payload = frame[at:]
-    return Packet(time, src, dst, name, sport, dport, length, payload, ttl)
+    return Packet(time, src, dst, name, sport, dport, length, payload, ttl, mac=frame[6:12].hex(":"))

@@ -1,0 +1,74 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "app/command.h"
+#include "shell/control/client.h"
+#include "shell/namespace.h"
+#include "shell/system/system_vpn.h"
+
+namespace macrovpn::app {
+namespace {
+
+// The device is gone already, and with it the work of the daemon; one that does not answer is left alone.
+void end_daemon(const Home& home) {
+  auto client = shell::control::Client::connect(home.paths.control_socket());
+  if (!client) return;
+  const auto detached = client->call("system.detach");
+  if (!detached || detached->value("needed", true)) return;
+  if (!client->call("stop")) return;
+  std::printf("stopped    the daemon\n");
+  // Its lock is free once it has ended; an `up` right after this finds no half of it.
+  const shell::Fd lock(
+      open((home.paths.control_socket() + ".lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  for (int i = 0; i < 500 && lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0; i++) usleep(10'000);
+}
+
+Result<size_t> remove_at_boot(const Program& program, const Home& home) {
+  TRY(const auto gone, shell::system::remove_at_boot(home.paths));
+  for (const std::string& file : gone) std::printf("removed    %s\n", file.c_str());
+  if (!gone.empty() && !program.state_folder && std::filesystem::exists("/run/systemd/system"))
+    TRY_VOID(shell::run_tool({"systemctl", "disable", "macrovpn-kill-switch.service"}, ""));
+  return gone.size();
+}
+
+Result<int> down(const Program& program, bool at_boot) {
+  if (geteuid() != 0)
+    return complain(
+        {"`macrovpn down` changes the network of the whole computer, so it needs root: `sudo macrovpn down`"},
+        kFailed);
+  TRY(const Home home, open_home(program));
+  const auto removed = shell::system::take_down(home.paths);
+  for (const std::string& line : removed.lines) std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+  size_t files = 0;
+  if (at_boot) {
+    TRY(files, remove_at_boot(program, home));
+  }
+  if (!removed.outcome)
+    return fail(removed.outcome.error().message + "; what is left stays blocked.  Run `macrovpn down` again");
+  end_daemon(home);
+  if (removed.lines.empty() && files == 0) std::printf("Nothing was up.\n");
+  return kDone;
+}
+
+}  // namespace
+
+void add_down(CLI::App& app, Program& program) {
+  auto* cmd = app.add_subcommand("down", "end `macrovpn up`: the computer uses its network directly again");
+  cmd->footer(
+      "Says what it removed, line by line.  Works without a daemon, and may be run twice.  A kill switch "
+      "that was "
+      "installed with\n`up --at-boot` comes back at the next start unless --at-boot is given here too.");
+  auto at_boot = std::make_shared<bool>(false);
+  cmd->add_flag("--at-boot", *at_boot, "remove also what `up --at-boot` has installed");
+  cmd->callback(
+      [&program, at_boot] { program.action = [&program, at_boot] { return down(program, *at_boot); }; });
+}
+
+}  // namespace macrovpn::app

@@ -1,0 +1,48 @@
+#include "app/system_status.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/controller/state.h"
+#include "shell/system/kill_switch.h"
+#include "shell/system/routes.h"
+
+namespace macrovpn::app {
+
+using nlohmann::json;
+
+void add_kill_switch(json& s) {
+  if (geteuid() != 0) {  // an ordinary user may not ask for rules; the device says it too
+    if (shell::system::device_exists()) s["kill_switch"] = {{"loaded", true}};
+    return;
+  }
+  const auto look = shell::system::look_at_kill_switch();
+  if (!look || !look->loaded) return;
+  json blocked = json::array();
+  for (const auto& b : look->blocked) blocked.push_back({{"what", b.what}, {"packets", b.packets}});
+  s["kill_switch"] = {{"loaded", true}, {"blocked", blocked}};
+  if (s.value("system", false)) return;
+  s["state"] = controller::id_of(controller::State::blocked);
+  s["words"] = controller::word_of(controller::State::blocked);
+  s["cause"] = s.contains("uptime_ms")
+                   ? "the daemon does not serve the whole computer; `macrovpn up` makes it, `macrovpn down` "
+                     "opens the network"
+                   : "no daemon is running; `macrovpn up` starts one, `macrovpn down` opens the network";
+}
+
+void print_kill_switch(const json& s) {
+  const json k = s.value("kill_switch", json());
+  if (!k.is_object()) return;
+  if (!k.contains("blocked")) {
+    std::printf(
+        "computer   all of it goes through the VPN of `macrovpn up`; as root, `macrovpn status` says more\n");
+    return;
+  }
+  std::printf("computer   the kill switch lets out nothing but the tunnel\n");
+  for (const json& b : k["blocked"])
+    std::printf("blocked    %llu packets: %s\n", b.value("packets", 0ull), b.value("what", "").c_str());
+}
+
+}  // namespace macrovpn::app

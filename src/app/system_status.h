@@ -1,0 +1,13 @@
+// What `macrovpn status` adds about the kill switch of `macrovpn up`: from the kernel, so that it is told
+// also when no daemon runs.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+namespace macrovpn::app {
+
+// `status`: a daemon's answer, or {"state": "off", ...} without one.  Where the kill switch is loaded and
+// nobody serves the whole computer, the state becomes "blocked".
+void add_kill_switch(nlohmann::json& status);
+void print_kill_switch(const nlohmann::json& status);
+
+}  // namespace macrovpn::app

@@ -1,0 +1,147 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "shell/system/kill_switch.h"
+#include "shell/system/resolv_conf.h"
+
+namespace macrovpn::shell::system {
+namespace {
+
+namespace fs = std::filesystem;
+using Gave = ResolvConf::Gave;
+
+std::string text_of(const fs::path& p) {
+  std::ifstream in(p);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+class Names : public ::testing::Test {
+ protected:
+  Names() {
+    char name[] = "/tmp/system-test-XXXXXX";
+    folder_ = mkdtemp(name);
+    path_ = folder_ / "resolv.conf";
+  }
+  ~Names() override { fs::remove_all(folder_); }
+  ResolvConf names() const { return {path_.string(), (folder_ / "kept").string()}; }
+  void write(const std::string& text) const { std::ofstream(path_) << text; }
+
+  fs::path folder_, path_;
+};
+
+TEST_F(Names, AreRestoredByteForByteWithTheirMode) {
+  write("nameserver 192.0.2.53\n\n# no newline at the end");
+  chmod(path_.c_str(), 0640);
+  ASSERT_TRUE(names().take().ok());
+  EXPECT_EQ(text_of(path_), ResolvConf::our_contents());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(text_of(path_), "nameserver 192.0.2.53\n\n# no newline at the end");
+  struct stat s;
+  ASSERT_EQ(stat(path_.c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 07777, 0640u);
+  EXPECT_EQ(names().give_back().value(), Gave::nothing);
+}
+
+TEST_F(Names, KeepALinkALinkAndWhatItLeadsToUntouched) {
+  std::ofstream(folder_ / "of-a-resolver") << "nameserver 127.0.0.53\n";
+  fs::create_symlink("of-a-resolver", path_);
+  ASSERT_TRUE(names().take().ok());
+  EXPECT_FALSE(fs::is_symlink(path_));
+  EXPECT_EQ(text_of(folder_ / "of-a-resolver"), "nameserver 127.0.0.53\n");
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(fs::read_symlink(path_), "of-a-resolver");
+}
+
+TEST_F(Names, KeepADanglingLinkAndAMissingFile) {
+  fs::create_symlink("nowhere", path_);
+  ASSERT_TRUE(names().take().ok());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(fs::read_symlink(path_), "nowhere");
+  fs::remove(path_);
+  ASSERT_TRUE(names().take().ok());
+  EXPECT_TRUE(fs::exists(path_));
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_FALSE(fs::exists(fs::symlink_status(path_)));
+}
+
+TEST_F(Names, TakenTwiceKeepTheOriginal) {
+  write("original");
+  ASSERT_TRUE(names().take().ok());
+  ASSERT_TRUE(names().take().ok());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(text_of(path_), "original");
+}
+
+// A file that is a mount of its own is written in place; a crash can cut that off at any byte.
+TEST_F(Names, SurviveAWriteThatWasCutOff) {
+  const std::string ours = ResolvConf::our_contents();
+  for (size_t n = 0; n <= ours.size(); n++) {
+    write("original");
+    ASSERT_TRUE(names().take().ok());
+    write(ours.substr(0, n));
+    ASSERT_TRUE(names().take().ok());
+    EXPECT_EQ(text_of(path_), ours);
+    write(ours.substr(0, n));
+    ASSERT_EQ(names().give_back().value(), Gave::restored);
+    EXPECT_EQ(text_of(path_), "original");
+  }
+  // And the way back.
+  for (size_t n = 0; n < 8; n++) {
+    write("original");
+    ASSERT_TRUE(names().take().ok());
+    write(std::string("original").substr(0, n));
+    ASSERT_EQ(names().give_back().value(), Gave::restored);
+    EXPECT_EQ(text_of(path_), "original");
+  }
+}
+
+TEST_F(Names, OfAnotherProgramAreWhatIsRestored) {
+  write("original");
+  ASSERT_TRUE(names().take().ok());
+  write("from a DHCP client");
+  ASSERT_TRUE(names().take().ok());
+  EXPECT_EQ(text_of(path_), ResolvConf::our_contents());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(text_of(path_), "from a DHCP client");
+
+  ASSERT_TRUE(names().take().ok());
+  write("from another DHCP client");
+  ASSERT_EQ(names().give_back().value(), Gave::left_to_others);
+  EXPECT_EQ(text_of(path_), "from another DHCP client");
+}
+
+TEST_F(Names, StayAsTheyAreIfTheOriginalCannotBeKept) {
+  write("original");
+  const ResolvConf nowhere_to_keep(path_.string(), (folder_ / "no" / "folder").string());
+  EXPECT_FALSE(ResolvConf(nowhere_to_keep).take().ok());
+  EXPECT_EQ(text_of(path_), "original");
+}
+
+TEST(KillSwitch, ThePackagedRulesAreTheOnesThatUpLoads) {
+  EXPECT_EQ(text_of(fs::path(MACROVPN_PACKAGING) / "kill-switch.nft"), kill_switch_rules());
+}
+
+TEST(KillSwitch, ExemptsNoAddressButLinkLocalAndInsideOnes) {
+  const std::string rules = kill_switch_rules();
+  EXPECT_EQ(rules.find('$'), std::string::npos);
+  std::istringstream lines(rules);
+  for (std::string line; std::getline(lines, line);) {
+    const bool accepts = line.find("accept") != std::string::npos && line.find("policy") == std::string::npos;
+    const bool by_address = line.find("daddr") != std::string::npos;
+    if (!accepts || !by_address) continue;
+    EXPECT_TRUE(line.find("daddr { fe80::/10, ff02::/16 }") != std::string::npos ||
+                line.find("daddr ff02::1:2 ") != std::string::npos ||
+                line.find("iifname \"macrovpn0\"") != std::string::npos)
+        << line;
+  }
+}
+
+}  // namespace
+}  // namespace macrovpn::shell::system

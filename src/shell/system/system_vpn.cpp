@@ -1,0 +1,167 @@
+#include "shell/system/system_vpn.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "shell/config/atomic_file.h"
+#include "shell/namespace.h"
+#include "shell/system/kill_switch.h"
+#include "shell/system/names.h"
+#include "shell/system/resolv_conf.h"
+#include "shell/system/routes.h"
+
+namespace macrovpn::shell::system {
+namespace {
+
+using nlohmann::json;
+constexpr const char* kResolvConf = "/etc/resolv.conf";
+// With a strict rp_filter the kernel asks whether answers would go back the way a packet came; so it may look
+// at the mark.
+constexpr const char* kMarkSetting = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+
+std::string wanted_file(const Paths& p) {
+  return p.state + "/system-up";
+}
+std::string kept_names(const Paths& p) {
+  return p.state + "/system-resolv.conf";
+}
+std::string rules_file(const Paths& p) {
+  return p.config + "/kill-switch.nft";
+}
+std::string unit_file(const Paths& p) {
+  return p.config + "/macrovpn-kill-switch.service";
+}
+
+std::string first_word(const std::string& path) {
+  std::ifstream in(path);
+  std::string word;
+  in >> word;
+  return word;
+}
+
+Result<void> remember(const Paths& p) {
+  if (file_exists(wanted_file(p))) return {};
+  const std::string text = json{{"src_valid_mark", first_word(kMarkSetting)}}.dump();
+  return write_file(wanted_file(p), as_bytes(text));
+}
+
+Result<bool> restore_settings(const Paths& p) {
+  if (!file_exists(wanted_file(p))) return false;
+  TRY(const auto bytes, read_file(wanted_file(p), 4096));
+  const json j = json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  const std::string before = j.is_object() ? j.value("src_valid_mark", "") : "";
+  const bool changed = before == "0" && first_word(kMarkSetting) == "1";
+  if (changed) TRY_VOID(write_setting(kMarkSetting, before));
+  unlink(wanted_file(p).c_str());
+  return changed;
+}
+
+std::string unit_text(const Paths& p) {
+  return "# Loads Macro VPN's kill switch before there is a network.\n"
+         "[Unit]\nDescription=Macro VPN kill "
+         "switch\nDefaultDependencies=no\nAfter=systemd-modules-load.service local-fs.target\n"
+         "Before=network-pre.target\nWants=network-pre.target\nConflicts=shutdown.target\n\n"
+         "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f \"" +
+         rules_file(p) + "\"\n\n[Install]\nWantedBy=sysinit.target\n";
+}
+
+class Undoing {
+ public:
+  explicit Undoing(Removed& r) : r_(r) {}
+  void step(const Result<bool>& done, const char* line) {
+    if (!done) return failed(done.failure());
+    if (*done) r_.lines.push_back(line);
+  }
+  void failed(const Failure<Error>& f) {
+    if (r_.outcome) r_.outcome = f;
+  }
+
+ private:
+  Removed& r_;
+};
+
+}  // namespace
+
+Result<void> bring_up(const Paths& p, unsigned mtu) {
+  TRY_VOID(remember(p));
+  TRY_VOID(load_kill_switch());
+  if (first_word(kMarkSetting) == "0") TRY_VOID(write_setting(kMarkSetting, "1"));
+  TRY_VOID(make_device(mtu));
+  TRY_VOID(add_rules());
+  return keep_names(p);
+}
+
+bool is_wanted(const Paths& p) {
+  return file_exists(wanted_file(p));
+}
+
+Result<void> keep_names(const Paths& p) {
+  return ResolvConf(kResolvConf, kept_names(p)).take();
+}
+
+Removed take_down(const Paths& p) {
+  Removed r;
+  Undoing undo(r);
+  // First, so that a daemon does not write resolv.conf once more.
+  undo.step(restore_settings(p), "restored   net.ipv4.conf.all.src_valid_mark");
+  const auto names = ResolvConf(kResolvConf, kept_names(p)).give_back();
+  if (!names)
+    undo.failed(names.failure());
+  else if (*names == ResolvConf::Gave::restored)
+    r.lines.push_back("restored   /etc/resolv.conf as it was");
+  else if (*names == ResolvConf::Gave::left_to_others)
+    r.lines.push_back("left       /etc/resolv.conf, which another program has written meanwhile");
+  undo.step(remove_rules(), "removed    the routing rules and their table");
+  undo.step(remove_device(), "removed    the device macrovpn0");
+  // If anything above is still there, what it would let out stays shut in.
+  if (r.outcome)
+    undo.step(unload_kill_switch(), "removed    the kill switch: programs use the network directly again");
+  return r;
+}
+
+std::vector<std::string> resolvers_to_know() {
+  struct Resolver {
+    const char *socket, *words;
+  };
+  constexpr Resolver kResolvers[] = {
+      {"/run/nscd/socket",
+       "nscd answers programs here: it may still know names from before; what it asks goes through the "
+       "tunnel"},
+      {"/run/systemd/resolve/io.systemd.Resolve",
+       "systemd-resolved answers programs here: what it asks the servers of your network is blocked.  If "
+       "names fail, "
+       "take `resolve` out of the line hosts: in /etc/nsswitch.conf"},
+      {"/run/avahi-daemon/socket",
+       "avahi is here: names ending in .local are blocked, as is the rest of your LAN"},
+  };
+  std::vector<std::string> out;
+  for (const Resolver& r : kResolvers) {
+    if (file_exists(r.socket)) out.push_back(r.words);
+  }
+  return out;
+}
+
+Result<BootFiles> install_at_boot(const Paths& p) {
+  const std::string rules = kill_switch_rules(), unit = unit_text(p);
+  TRY_VOID(write_file(rules_file(p), as_bytes(rules), FileMode::readable));
+  TRY_VOID(write_file(unit_file(p), as_bytes(unit), FileMode::readable));
+  return BootFiles{rules_file(p), unit_file(p)};
+}
+
+Result<std::vector<std::string>> remove_at_boot(const Paths& p) {
+  std::vector<std::string> gone;
+  for (const std::string& file : {unit_file(p), rules_file(p)}) {
+    if (unlink(file.c_str()) == 0)
+      gone.push_back(file);
+    else if (errno != ENOENT)
+      return file_error("cannot remove " + file, errno);
+  }
+  return gone;
+}
+
+}  // namespace macrovpn::shell::system

@@ -1,0 +1,47 @@
+// The whole computer behind the VPN: what `macrovpn up` makes and `macrovpn down` takes away.
+//
+//   1 kill switch      kill_switch.h    from here on nothing leaves but our daemon's datagrams
+//   2 device, routes   routes.h
+//   3 names            resolv_conf.h
+//   then the daemon opens the device; its sockets carry the mark.
+//
+// All of it is the kernel's and the file system's, so no process has to live for it to hold, and each step is
+// harmless when it was done before: `up` after a crash completes what is there.  `down` goes the same way
+// back, the kill switch last.  It looks for each thing by its name, and needs no daemon and no memory but for
+// two files of the state folder: what resolv.conf and the kernel's settings were.
+//
+// One per network namespace.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "shell/config/paths.h"
+
+namespace macrovpn::shell::system {
+
+// `mtu`: of the device.
+Result<void> bring_up(const Paths&, unsigned mtu);
+// True from bring_up() on until take_down(): a daemon that starts then serves the device.
+bool is_wanted(const Paths&);
+// Writes resolv.conf again if somebody else did meanwhile.
+Result<void> keep_names(const Paths&);
+// What was removed, a line each; none if nothing was there.  Goes on after a failure and tells the first one.
+struct Removed {
+  std::vector<std::string> lines;
+  Result<void> outcome;
+};
+Removed take_down(const Paths&);
+
+// Programs of the host that resolve names for others, and what to know about each; empty if there are none.
+std::vector<std::string> resolvers_to_know();
+
+// Rules for `nft -f` and a systemd unit that loads them before there is a network; the names of the files.
+struct BootFiles {
+  std::string rules, unit;
+};
+Result<BootFiles> install_at_boot(const Paths&);
+// The names of those that were removed.
+Result<std::vector<std::string>> remove_at_boot(const Paths&);
+
+}  // namespace macrovpn::shell::system
