@@ -72,30 +72,30 @@ def attempts(web4, web6, entry, own, lan_server):
 
 def main():
     web4, web6, name, entry, own, lan_server = sys.argv[1:]
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    ended = []  # and no Event: a second signal, while the first one sets it, would wait for itself
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     counts, pages = {}, {"pages": 0, "pages by name": 0, "pages over IPv6": 0}
 
     def fetch(what, url):
-        while not stop.is_set():
+        while not ended:
             # curl waits for the system's resolver longer than it was told to.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 got = subprocess.run(["curl", "-sS", "-o", "/dev/null", "--max-time", "2", url], stderr=subprocess.DEVNULL, check=False,
                                      timeout=3)
                 pages[what] += got.returncode == 0
-            stop.wait(EVERY)
+            time.sleep(EVERY)
 
     fetchers = [threading.Thread(target=fetch, args=(what, url)) for what, url in
                 (("pages", f"http://{web4}/"), ("pages by name", f"http://{name}/"), ("pages over IPv6", f"http://[{web6}]/"))]
     for thread in fetchers:
         thread.start()
     print("ready", flush=True)
-    while not stop.is_set():
+    while not ended:
         for what, attempt in attempts(web4, web6, entry, own, lan_server).items():
             counts[what] = counts.get(what, 0) + 1
             with contextlib.suppress(OSError):
                 attempt()
-        stop.wait(EVERY)
+        time.sleep(EVERY)
     for thread in fetchers:
         thread.join()
     print(json.dumps({**pages, "attempts": sum(counts.values()), "at": time.time()}), flush=True)
