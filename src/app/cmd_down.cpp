@@ -1,5 +1,3 @@
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/start_daemon.h"
 #include "shell/control/client.h"
 #include "shell/namespace.h"
 #include "shell/system/system_vpn.h"
@@ -21,12 +20,7 @@ void end_daemon(const Home& home) {
   if (!client) return;
   const auto detached = client->call("system.detach");
   if (!detached || detached->value("needed", true)) return;
-  if (!client->call("stop")) return;
-  std::printf("stopped    the daemon\n");
-  // Its lock is free once it has ended; an `up` right after this finds no half of it.
-  const shell::Fd lock(
-      open((home.paths.control_socket() + ".lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  for (int i = 0; i < 500 && lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0; i++) usleep(10'000);
+  if (stop_daemon(*client, home.paths.control_socket())) std::printf("stopped    the daemon\n");
 }
 
 Result<size_t> remove_at_boot(const Program& program, const Home& home) {

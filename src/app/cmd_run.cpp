@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/start_daemon.h"
 #include "app/tunnel.h"
 #include "shell/box/supervisor.h"
 
@@ -43,7 +44,7 @@ Result<int> run(const Program& program, const RunFlags& f) {
     TRY(const bool connected, wait_until_connected(attachment.client(), f.wait_seconds, cause));
     if (!connected) {
       // What was started for this program only is not left behind.
-      if (started_daemon) static_cast<void>(attachment.client().call("stop").ok());
+      if (started_daemon) stop_daemon(attachment.client(), home.paths.control_socket());
       return fail("Not protected: " + cause +
                   "; the program was not started.  See `macrovpn status` and `macrovpn descriptor list`");
     }

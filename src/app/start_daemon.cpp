@@ -1,9 +1,12 @@
 #include "app/start_daemon.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <nlohmann/json.hpp>
 
 #include "shell/clock.h"
 #include "shell/control/client.h"
@@ -53,6 +56,13 @@ Result<void> start_daemon(const std::vector<std::string>& arguments, const std::
     usleep(5'000);
   }
   return fail("the daemon does not answer; try `macrovpn daemon` in another terminal to see why");
+}
+
+bool stop_daemon(shell::control::Client& client, const std::string& control_socket) {
+  if (!client.call("stop")) return false;
+  const Fd lock(open((control_socket + ".lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  for (int i = 0; i < 500 && lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0; i++) usleep(10'000);
+  return true;
 }
 
 }  // namespace macrovpn::app

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "shell/control/client.h"
 
 namespace macrovpn::app {
 
@@ -13,5 +14,9 @@ inline constexpr Duration kDaemonStartTimeout = std::chrono::seconds(5);
 // `arguments` follow "macrovpn".  Returns once its control socket answers; if it ends before, its complaint
 // is the error. It has a session of its own, so that neither ^C nor the end of the terminal reaches it.
 Result<void> start_daemon(const std::vector<std::string>& arguments, const std::string& control_socket);
+
+// Ends the daemon behind a client and waits until its lock is free, so that who comes next meets no half of it.  False: it
+// refused.
+bool stop_daemon(shell::control::Client&, const std::string& control_socket);
 
 }  // namespace macrovpn::app
