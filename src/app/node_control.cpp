@@ -58,7 +58,9 @@ Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
     return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
   }
   let_go(group);
-  const auto slots = r.params.value("groups", false) ? node::Slots::many : node::Slots::only_own;
+  // A guest has one circuit: with groups of its own it could have as many as the daemon can build.
+  const bool many = prefix.empty() && r.params.value("groups", false);
+  const auto slots = many ? node::Slots::many : node::Slots::only_own;
   TRY(const TunId tun, driver_->attach(std::move(device), slots));
   groups_[group] = {tun, r.from, kind};
   return json{{"mtu", node::mtu_for(options_.hops, IpFamily::v4)}};
