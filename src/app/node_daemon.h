@@ -59,6 +59,7 @@ class NodeDaemon {
   // node_system.cpp
   Result<nlohmann::json> attach_system();
   void open_door();
+  void close_door();
   nlohmann::json detach_system();
   void serve_system_again();
   void look_after_system();

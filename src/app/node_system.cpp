@@ -57,9 +57,19 @@ void NodeDaemon::open_door() {
   door_->on_disconnect([this](shell::control::ConnectionId id) { let_go_of(id); });
 }
 
+// Guests first: nobody tells of the connections that end with a server.
+void NodeDaemon::close_door() {
+  std::vector<std::string> guests;
+  for (const auto& [group, a] : groups_) {
+    if (shell::control::Server::came_through_a_door(a.owner)) guests.push_back(group);
+  }
+  for (const std::string& group : guests) let_go(group);
+  door_.reset();
+}
+
 json NodeDaemon::detach_system() {
   let_go(kSystemGroup);
-  reactor_.after(Duration::zero(), [this] { door_.reset(); });
+  close_door();
   return {{"needed", !groups_.empty() || options_.roles.relay == Roles::Relay::on}};
 }
 

@@ -266,6 +266,9 @@ def run_works_beside_it_and_for_an_ordinary_user_through_its_daemon():
             said = host.run(["/usr/bin/python3", "-c", DOOR, method], check=False).stdout
             check("does not know" in said, f"{method} through the door: {said}")
         check("this is none" in host.run(["/usr/bin/python3", "-c", DOOR, "attach"], check=False).stdout, "a pipe was taken for a device")
+        said = machine.down().stdout
+        check("stopped    the daemon" in said, f"the daemon goes on for a guest: {said}")
+        machine.up()
         machine.kill_daemon()
         dead = user.command(*fetch, check=False)
         check(dead.returncode == 125 and "sudo macrovpn up" in dead.stderr, dead.stderr)

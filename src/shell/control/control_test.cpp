@@ -13,6 +13,7 @@
 
 #include "shell/control/client.h"
 #include "shell/control/server.h"
+#include "shell/control/socket_name.h"
 
 namespace macrovpn::shell::control {
 namespace {
@@ -241,6 +242,27 @@ TEST_F(Control, TheSocketIsForItsOwnerOnly) {
   struct stat s;
   ASSERT_EQ(stat(socket_.c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777, 0600u);
+}
+
+// What one door's connection has attached is never taken for another's.
+TEST(Door, NumbersItsConnectionsOnFromThoseOfTheDoorBefore) {
+  const std::string name = "mv-door-" + std::to_string(getpid());
+  std::vector<ConnectionId> seen;
+  for (int n = 0; n < 2; n++) {
+    Reactor reactor;
+    auto door = Server::listen_to_all(reactor, name);
+    ASSERT_TRUE(door.ok());
+    (*door)->on_disconnect([&](ConnectionId id) { seen.push_back(id); });
+    const Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto at = SocketName::of("@" + name);
+    ASSERT_EQ(connect(s.get(), at->address(), at->size), 0);
+    shutdown(s.get(), SHUT_WR);
+    for (int round = 0; round < 100 && seen.size() == static_cast<size_t>(n); round++) reactor.run_once(20ms);
+  }
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_NE(seen[0], seen[1]);
+  EXPECT_TRUE(Server::came_through_a_door(seen[0]) && Server::came_through_a_door(seen[1]));
+  EXPECT_FALSE(Server::came_through_a_door(ConnectionId{0}));
 }
 
 TEST(ControlClient, SaysWhenNobodyIsThere) {

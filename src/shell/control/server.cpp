@@ -96,7 +96,6 @@ Result<std::unique_ptr<Server>> Server::listen_to_all(Reactor& reactor, const st
     return fail(std::string("programs of other users cannot be let in: ") + std::strerror(errno));
   std::unique_ptr<Server> server(new Server(reactor, std::move(s), {}, {}));
   server->admits_ = Admits::everybody;
-  server->next_id_ = kFirstOfDoor;
   return server;
 }
 
@@ -127,7 +126,7 @@ void Server::admit(Fd fd) {
   auto client = std::make_unique<Client>(std::move(fd));
   const auto uid = client->connection.peer_uid();
   if (!uid || (admits_ == Admits::us_and_root && *uid != geteuid() && *uid != 0)) return;
-  const ConnectionId id{next_id_++};
+  const ConnectionId id{admits_ == Admits::everybody ? next_of_doors_++ : next_id_++};
   reactor_.add(client->connection.fd(), EPOLLIN, [this, id](uint32_t events) { on_ready(id, events); });
   clients_.emplace(id, std::move(client));
 }

@@ -9,6 +9,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,6 +40,8 @@ class Server {
   // A door for every user of this computer, under a name of the network namespace (unix(7), abstract sockets): a box has
   // another one, so that nothing in it finds the door.  Its handlers must ask Connection::peer_uid().
   static Result<std::unique_ptr<Server>> listen_to_all(Reactor&, const std::string& name);
+  // No two servers give the same ConnectionId, nor do two doors of which one came after the other.
+  static bool came_through_a_door(ConnectionId id) { return id.value >= kFirstOfDoor; }
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -58,7 +61,8 @@ class Server {
     bool said_hello = false, wants_events = false;
   };
   Server(Reactor& reactor, Fd socket, Fd lock, std::string path);
-  static constexpr uint64_t kFirstOfDoor = uint64_t{1} << 32;  // so that no two servers give the same ConnectionId
+  static constexpr uint64_t kFirstOfDoor = uint64_t{1} << 32;
+  inline static std::atomic<uint64_t> next_of_doors_ = kFirstOfDoor;
   void accept_all();
   void admit(Fd fd);
   void on_ready(ConnectionId, uint32_t events);
@@ -75,7 +79,7 @@ class Server {
   std::map<std::string, Handler> handlers_;
   std::function<void(ConnectionId)> disconnected_;
   std::map<ConnectionId, std::unique_ptr<Client>> clients_;
-  uint64_t next_id_ = 1;
+  uint64_t next_id_ = 1;  // of who comes to a socket of our own
   enum class Admits : uint8_t { us_and_root, everybody } admits_ = Admits::us_and_root;
 };
 
