@@ -136,7 +136,7 @@ Result<void> ResolvConf::take() {
   TRY(const Found now, look(path_));
   TRY(const auto kept, read_kept(kept_));
   const std::string ours = our_contents();
-  if (now.kind == Found::Kind::file && now.contents == ours && kept) return {};
+  if (now.kind == Found::Kind::file && now.contents == ours) return {};
   // Half of ours, from a write that was cut off, is nothing to keep.
   if (!kept || !starts_as(now, ours)) TRY_VOID(keep(kept_, now));
   return put(path_, {Found::Kind::file, ours, 0644, 0, 0});
@@ -144,8 +144,11 @@ Result<void> ResolvConf::take() {
 
 Result<ResolvConf::Gave> ResolvConf::give_back() {
   TRY(const auto kept, read_kept(kept_));
-  if (!kept) return Gave::nothing;
   TRY(const Found now, look(path_));
+  if (!kept) {
+    const bool ours = now.kind == Found::Kind::file && now.contents == our_contents();
+    return ours ? Gave::original_unknown : Gave::nothing;
+  }
   const bool is_ours = starts_as(now, our_contents());
   const bool half_restored = kept->kind == Found::Kind::file && starts_as(now, kept->contents);
   if (is_ours || half_restored) {

@@ -20,9 +20,14 @@ class ResolvConf {
   ResolvConf(std::string path, std::string kept) : path_(std::move(path)), kept_(std::move(kept)) {}
 
   static std::string our_contents();
-  // Harmless when it is ours already.
+  // Harmless when it is ours already; ours is never kept as the original.
   Result<void> take();
-  enum class Gave : uint8_t { nothing, restored, left_to_others };
+  enum class Gave : uint8_t {
+    nothing,
+    restored,
+    left_to_others,
+    original_unknown  // ours is there, but nothing was kept
+  };
   Result<Gave> give_back();
 
  private:
