@@ -78,7 +78,7 @@ void print_status(const json& s) {
 int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {
   if (e.why != NoDaemon::Why::not_running) return complain(e.error, kFailed);
   json s{{"state", "off"}, {"cause", has_network(home) ? "no daemon is running" : kNoNetworkYet}};
-  add_kill_switch(s);
+  add_kill_switch(s, home.paths);
   if (as_json) {
     print_json(s);
   } else {
@@ -93,7 +93,7 @@ Result<int> status(const Program& program, bool as_json) {
   auto client = shell::control::Client::connect(home.paths.control_socket());
   if (!client) return no_daemon(home, client.error(), as_json);
   TRY(json s, client->call("status"));
-  add_kill_switch(s);
+  add_kill_switch(s, home.paths);
   try {
     as_json ? print_json(s) : print_status(s);
   } catch (const json::exception&) {

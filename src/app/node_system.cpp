@@ -81,8 +81,11 @@ void NodeDaemon::serve_system_again() {
 }
 
 void NodeDaemon::look_after_system() {
-  if (!groups_.contains(kSystemGroup) || !shell::system::is_wanted(options_.paths)) return;
-  if (const auto kept = shell::system::keep_names(options_.paths); !kept) say_of_system(kept.error());
+  if (!groups_.contains(kSystemGroup)) return;
+  const auto looked = shell::system::look_after(options_.paths);
+  if (!looked) return say_of_system(looked.error());
+  if (looked->kill_switch_was_gone)
+    say_of_system(Error{"another firewall removed the kill switch; it is loaded again"});
 }
 
 }  // namespace macrovpn::app

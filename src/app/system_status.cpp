@@ -8,18 +8,38 @@
 #include "core/controller/state.h"
 #include "shell/system/kill_switch.h"
 #include "shell/system/routes.h"
+#include "shell/system/system_vpn.h"
 
 namespace macrovpn::app {
 
 using nlohmann::json;
 
-void add_kill_switch(json& s) {
+namespace {
+
+// For root.  Null on a computer that is not to be up.
+json missing_kill_switch(const shell::Paths& paths) {
+  if (!shell::system::is_wanted(paths)) return {};
+  const char* const why =
+      shell::system::was_restarted(paths)
+          ? "the computer was restarted while up, and is not protected; names do not resolve: `macrovpn up` or "
+            "`macrovpn down`"
+          : "the kill switch is missing: another firewall removed it; `macrovpn up` loads it again";
+  return {{"loaded", false}, {"missing", why}};
+}
+
+}  // namespace
+
+void add_kill_switch(json& s, const shell::Paths& paths) {
   if (geteuid() != 0) {  // an ordinary user may not ask for rules; the device says it too
     if (shell::system::device_exists()) s["kill_switch"] = {{"loaded", true}};
     return;
   }
   const auto look = shell::system::look_at_kill_switch();
-  if (!look || !look->loaded) return;
+  if (!look) return;
+  if (!look->loaded) {
+    if (json missing = missing_kill_switch(paths); !missing.is_null()) s["kill_switch"] = std::move(missing);
+    return;
+  }
   json blocked = json::array();
   for (const auto& b : look->blocked) blocked.push_back({{"what", b.what}, {"packets", b.packets}});
   s["kill_switch"] = {{"loaded", true}, {"blocked", blocked}};
@@ -35,6 +55,10 @@ void add_kill_switch(json& s) {
 void print_kill_switch(const json& s) {
   const json k = s.value("kill_switch", json());
   if (!k.is_object()) return;
+  if (k.contains("missing")) {
+    std::printf("computer   %s\n", k.value("missing", "").c_str());
+    return;
+  }
   if (!k.contains("blocked")) {
     std::printf(
         "computer   all of it goes through the VPN of `macrovpn up`; as root, `macrovpn status` says more\n");

@@ -3,11 +3,13 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
+#include "shell/config/paths.h"
+
 namespace macrovpn::app {
 
 // `status`: a daemon's answer, or {"state": "off", ...} without one.  Where the kill switch is loaded and
-// nobody serves the whole computer, the state becomes "blocked".
-void add_kill_switch(nlohmann::json& status);
+// nobody serves the whole computer, the state becomes "blocked".  Where it should be loaded and is not: why.
+void add_kill_switch(nlohmann::json& status, const shell::Paths&);
 void print_kill_switch(const nlohmann::json& status);
 
 }  // namespace macrovpn::app

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """`macrovpn up` and `down`: what they make, what is left, and what they say."""
 
+import fcntl
 import pathlib
 import time
 
@@ -133,6 +134,41 @@ def names_come_back_when_a_dhcp_client_writes_resolv_conf():
         check(machine.page(), "no names")
         machine.down()
         check("192.168.1.1" in machine.resolv_conf(), f"the latest was not restored: {machine.resolv_conf()}")
+
+
+def a_flush_by_another_firewall_is_healed_and_status_tells_what_is_missing():
+    with computer() as machine:
+        before = machine.resolv_conf()
+        process = machine.node.start("up", "--foreground")
+        machine.wait_for_state("connected")
+        machine.host.nft("flush ruleset")
+        deadline = time.monotonic() + 5
+        while "macrovpn" not in machine.host.run(["/usr/sbin/nft", "list", "tables"]).stdout:
+            check(time.monotonic() < deadline, "5 s after a flush the kill switch is not there")
+            time.sleep(0.1)
+        process.wait_for_output("another firewall removed the kill switch; it is loaded again")
+        check(machine.status()["kill_switch"]["loaded"] and machine.page(), machine.status())
+        process.kill9()
+        machine.host.nft("flush ruleset")
+        said = machine.node.command("status", check=False).stdout
+        check("the kill switch is missing" in said, said)
+        machine.host.ip("link", "del", "macrovpn0")  # as after a restart of the computer
+        said = machine.node.command("status", check=False).stdout
+        check("was restarted while up" in said and "names do not resolve" in said, said)
+        check("resolv.conf" in machine.down().stdout and machine.resolv_conf() == before and traces(machine) == "", traces(machine))
+        check("restarted" not in machine.node.command("status", check=False).stdout, "it says so after `down` too")
+
+
+def down_waits_while_the_daemon_writes():
+    with computer() as machine:
+        before = machine.resolv_conf()
+        machine.up()
+        with open(pathlib.Path(machine.node.state) / "system-lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            down = machine.node.start("down")
+            time.sleep(1)
+            check(down.running and "10.10.0.1" in machine.resolv_conf(), f"it did not wait: {down.output()}")
+        check(down.wait() == 0 and machine.resolv_conf() == before and traces(machine) == "", down.output())
 
 
 def a_strict_rp_filter_lets_the_tunnel_work():
@@ -298,6 +334,8 @@ raise SystemExit(netlab.run_tests([
     an_ordinary_user_is_told_what_to_do,
     the_rules_for_the_start_of_the_computer_load_into_a_fresh_network,
     names_come_back_when_a_dhcp_client_writes_resolv_conf,
+    a_flush_by_another_firewall_is_healed_and_status_tells_what_is_missing,
+    down_waits_while_the_daemon_writes,
     a_strict_rp_filter_lets_the_tunnel_work,
     uninvited_packets_do_not_come_in,
     nobody_connects_out_of_the_tunnel,

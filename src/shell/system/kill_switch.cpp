@@ -1,8 +1,18 @@
 #include "shell/system/kill_switch.h"
 
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "core/routing/address_rewrite.h"
+#include "shell/fd.h"
 #include "shell/namespace.h"
 #include "shell/system/names.h"
 
@@ -102,6 +112,15 @@ void replace_all(std::string& text, std::string_view what, const std::string& by
     text.replace(at, what.size(), by);
 }
 
+// A question of nfnetlink for one table: linux/netfilter/nf_tables.h.
+struct TableQuestion {
+  nlmsghdr header{};
+  nfgenmsg family{};
+  nlattr attribute{};
+  char name[16]{};
+};
+static_assert(sizeof(TableQuestion) == 40);
+
 bool is_missing(const Error& e) {
   return e.message.find("No such file or directory") != std::string::npos;
 }
@@ -139,6 +158,29 @@ Result<bool> unload_kill_switch() {
   }
   TRY_VOID(run_nft(rules));
   return before.loaded;
+}
+
+Result<bool> kill_switch_is_loaded() {
+  TableQuestion q;
+  q.header.nlmsg_len = offsetof(TableQuestion, name) + NLA_ALIGN(std::strlen(kTable) + 1);
+  q.header.nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+  q.header.nlmsg_flags = NLM_F_REQUEST;
+  q.family.nfgen_family = NFPROTO_INET;
+  q.attribute = {static_cast<uint16_t>(sizeof q.attribute + std::strlen(kTable) + 1), NFTA_TABLE_NAME};
+  std::strncpy(q.name, kTable, sizeof q.name - 1);
+  const Fd s(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+  struct {
+    nlmsghdr header;
+    nlmsgerr error;
+    char more[4096];
+  } answer{};
+  // The kernel answers before send() returns.
+  if (!s || send(s.get(), &q, q.header.nlmsg_len, 0) < 0 ||
+      recv(s.get(), &answer, sizeof answer, MSG_DONTWAIT) < static_cast<ssize_t>(sizeof answer.header))
+    return fail(std::string("the kernel does not tell of its firewall: ") + std::strerror(errno));
+  if (answer.header.nlmsg_type != NLMSG_ERROR) return true;
+  if (answer.error.error == -ENOENT) return false;
+  return fail(std::string("the kernel does not tell of its firewall: ") + std::strerror(-answer.error.error));
 }
 
 Result<KillSwitchState> look_at_kill_switch() {

@@ -37,6 +37,9 @@ Result<void> load_kill_switch();
 // True if there was one.
 Result<bool> unload_kill_switch();
 
+// Without a process of its own, as the daemon asks every few seconds.  Needs root.
+Result<bool> kill_switch_is_loaded();
+
 struct Blocked {
   std::string what;  // "names", in words for a person
   uint64_t packets = 0;

@@ -8,6 +8,7 @@
 
 #include "shell/system/kill_switch.h"
 #include "shell/system/resolv_conf.h"
+#include "shell/system/system_vpn.h"
 
 namespace macrovpn::shell::system {
 namespace {
@@ -117,6 +118,17 @@ TEST_F(Names, OfAnotherProgramAreWhatIsRestored) {
   EXPECT_EQ(text_of(path_), "from another DHCP client");
 }
 
+TEST_F(Names, OfOursAreNeverKeptAsTheOriginal) {
+  write(ResolvConf::our_contents());
+  ASSERT_TRUE(names().take().ok());
+  EXPECT_FALSE(fs::exists(folder_ / "kept"));
+  EXPECT_EQ(names().give_back().value(), Gave::original_unknown);
+  write("from a DHCP client");
+  ASSERT_TRUE(names().take().ok());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(text_of(path_), "from a DHCP client");
+}
+
 TEST_F(Names, StayAsTheyAreIfTheOriginalCannotBeKept) {
   write("original");
   const ResolvConf nowhere_to_keep(path_.string(), (folder_ / "no" / "folder").string());
@@ -126,6 +138,18 @@ TEST_F(Names, StayAsTheyAreIfTheOriginalCannotBeKept) {
 
 TEST(KillSwitch, ThePackagedRulesAreTheOnesThatUpLoads) {
   EXPECT_EQ(text_of(fs::path(MACROVPN_PACKAGING) / "kill-switch.nft"), kill_switch_rules());
+}
+
+// nftables.service begins with `flush ruleset`.
+TEST(KillSwitch, AtBootComesAfterOtherFirewallsAndBeforeTheNetwork) {
+  char name[] = "/tmp/system-test-XXXXXX";
+  const std::string folder = mkdtemp(name);
+  const auto files = install_at_boot(Paths{folder, folder, folder, folder});
+  ASSERT_TRUE(files.ok());
+  const std::string unit = text_of(files->unit);
+  EXPECT_NE(unit.find("\nAfter=nftables.service netfilter-persistent.service ufw.service\n"), std::string::npos);
+  EXPECT_NE(unit.find("\nBefore=network-pre.target\n"), std::string::npos);
+  fs::remove_all(folder);
 }
 
 TEST(KillSwitch, ExemptsNoAddressButLinkLocalAndInsideOnes) {

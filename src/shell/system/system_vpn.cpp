@@ -1,5 +1,7 @@
 #include "shell/system/system_vpn.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shell/config/atomic_file.h"
+#include "shell/fd.h"
 #include "shell/namespace.h"
 #include "shell/system/kill_switch.h"
 #include "shell/system/names.h"
@@ -65,10 +68,31 @@ std::string unit_text(const Paths& p) {
   return "# Loads Macro VPN's kill switch before there is a network.\n"
          "[Unit]\nDescription=Macro VPN kill "
          "switch\nDefaultDependencies=no\nAfter=systemd-modules-load.service local-fs.target\n"
+         "# Those may flush the whole ruleset.\n"
+         "After=nftables.service netfilter-persistent.service ufw.service\n"
          "Before=network-pre.target\nWants=network-pre.target\nConflicts=shutdown.target\n\n"
          "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f \"" +
          rules_file(p) + "\"\n\n[Install]\nWantedBy=sysinit.target\n";
 }
+
+// One process at a time changes the computer.  Without it a daemon that is held up between looking and writing
+// could write ours after `down` has restored what was there.
+class Turn {
+ public:
+  explicit Turn(const Paths& p)
+      : file_(open((p.state + "/system-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) {}
+  bool try_it() const { return !file_ || flock(file_.get(), LOCK_EX | LOCK_NB) == 0; }
+  Result<void> wait() const {
+    for (int n = 0; n < 500; n++) {
+      if (try_it()) return {};
+      usleep(10'000);
+    }
+    return fail("another macrovpn is changing the network and does not get on; end it, then do this again");
+  }
+
+ private:
+  Fd file_;  // none without a folder: then nothing is up
+};
 
 class Undoing {
  public:
@@ -88,25 +112,46 @@ class Undoing {
 }  // namespace
 
 Result<void> bring_up(const Paths& p, unsigned mtu) {
+  const Turn turn(p);
+  TRY_VOID(turn.wait());
   TRY_VOID(remember(p));
   TRY_VOID(load_kill_switch());
   if (first_word(kMarkSetting) == "0") TRY_VOID(write_setting(kMarkSetting, "1"));
   TRY_VOID(make_device(mtu));
   TRY_VOID(add_rules());
-  return keep_names(p);
+  return ResolvConf(kResolvConf, kept_names(p)).take();
 }
 
 bool is_wanted(const Paths& p) {
   return file_exists(wanted_file(p));
 }
 
-Result<void> keep_names(const Paths& p) {
-  return ResolvConf(kResolvConf, kept_names(p)).take();
+bool was_restarted(const Paths& p) {
+  return is_wanted(p) && !device_exists();
+}
+
+Result<LookedAfter> look_after(const Paths& p) {
+  const Turn turn(p);
+  if (!turn.try_it() || !is_wanted(p)) return LookedAfter{};
+  LookedAfter done;
+  const auto loaded = kill_switch_is_loaded();
+  if (loaded && !*loaded) {
+    TRY_VOID(load_kill_switch());
+    done.kill_switch_was_gone = true;
+  }
+  TRY_VOID(ResolvConf(kResolvConf, kept_names(p)).take());
+  if (!loaded) return loaded.failure();
+  return done;
 }
 
 Removed take_down(const Paths& p) {
   Removed r;
   Undoing undo(r);
+  const Turn turn(p);
+  if (const auto ours = turn.wait(); !ours) {
+    undo.failed(ours.failure());
+    return r;
+  }
   // First, so that a daemon does not write resolv.conf once more.
   undo.step(restore_settings(p), "restored   net.ipv4.conf.all.src_valid_mark");
   const auto names = ResolvConf(kResolvConf, kept_names(p)).give_back();
@@ -114,6 +159,10 @@ Removed take_down(const Paths& p) {
     undo.failed(names.failure());
   else if (*names == ResolvConf::Gave::restored)
     r.lines.push_back("restored   /etc/resolv.conf as it was");
+  else if (*names == ResolvConf::Gave::original_unknown)
+    r.lines.push_back(
+        "left       /etc/resolv.conf, as nothing tells what it was before; write it by hand, or start your "
+        "network again");
   else if (*names == ResolvConf::Gave::left_to_others)
     r.lines.push_back("left       /etc/resolv.conf, which another program has written meanwhile");
   undo.step(remove_rules(), "removed    the routing rules and their table");

@@ -24,8 +24,14 @@ namespace macrovpn::shell::system {
 Result<void> bring_up(const Paths&, unsigned mtu);
 // True from bring_up() on until take_down(): a daemon that starts then serves the device.
 bool is_wanted(const Paths&);
-// Writes resolv.conf again if somebody else did meanwhile.
-Result<void> keep_names(const Paths&);
+// For the daemon, every few seconds: writes resolv.conf, and loads the kill switch, again if somebody else did
+// away with them meanwhile.  Does nothing while `up` or `down` work, and nothing after `down`.
+struct LookedAfter {
+  bool kill_switch_was_gone = false;  // and is loaded again
+};
+Result<LookedAfter> look_after(const Paths&);
+// True on a computer that was restarted while up: only resolv.conf is still ours.
+bool was_restarted(const Paths&);
 // What was removed, a line each; none if nothing was there.  Goes on after a failure and tells the first one.
 struct Removed {
   std::vector<std::string> lines;
