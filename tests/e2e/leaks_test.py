@@ -45,7 +45,8 @@ class Shared:
 
 def take_out(machine, words):
     if "nft" in words:
-        machine.host.nft("delete table inet macrovpn\ndelete table arp macrovpn\n")
+        # An empty one in its place: a missing one is loaded again by the daemon.
+        machine.host.nft("delete table inet macrovpn\ndelete table arp macrovpn\nadd table inet macrovpn\n")
     if "routes" in words:
         for family in ("-4", "-6"):
             # As other VPNs do it: what main knows more exactly than its default route wins.
