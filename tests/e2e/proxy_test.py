@@ -20,7 +20,7 @@ from macronet.world import WEB_ADDRESSES, WEB_NAME
 from netlab import check
 
 V4, V6 = WEB_ADDRESSES
-NOBODYS = "198.51.100.250"
+NOBODYS = "198.51.100.250"  # the Internet's router says so two times, then once a second
 NOBODY = 12345  # a user that is not ours
 
 # what it is, host, port, SOCKS reply, HTTP status of CONNECT
@@ -117,7 +117,7 @@ def bare_sockets_get_the_reply_codes_of_the_standard():
     _, proxy = shared_proxy()
     before = len(proxy.world.dns.queries())
     for what, host, port, code, _http in CASES:
-        for at in (proxy.at, proxy.at6):
+        for at in (proxy.at, proxy.at6) if host != NOBODYS else (proxy.at,):
             with proxy.socks(at=at) as s:
                 got = s.ask(socks.CONNECT, host, port)[0]
                 check(got == code, f"{what}: {got}, not {code}")
@@ -138,7 +138,7 @@ def bare_sockets_get_the_reply_codes_of_the_standard():
     with connection:
         connection.sendall(b"\x05\x01\x01")  # only GSSAPI
         check(socks.receive(connection, 2) == b"\x05\xff", "a method that we do not know")
-    return f"{2 * len(CASES)} cases"
+    return f"{len(CASES)} cases"
 
 
 def http_connect_gets_the_status_of_each_case():
@@ -157,7 +157,7 @@ def curl_passes_the_cases_by_socks_and_by_http():
     for what, host, port, code, status in CASES:
         url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         if host == NOBODYS:
-            continue  # the Internet's router answers for it a few times, then once a second
+            continue
         for way in (f"socks5h://{proxy.v4}", f"socks5h://{proxy.v6}"):
             got = proxy.curl(way, url)
             if code == socks.SUCCEEDED:
