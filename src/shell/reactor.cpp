@@ -9,18 +9,29 @@ namespace macrovpn::shell {
 
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)), now_(read_clocks()) { MV_ASSERT(epoll_.get() >= 0); }
 
+namespace {
+
+// What epoll keeps for us: the descriptor, and which of those that had this number.
+uint64_t tag_of(int fd, uint32_t generation) {
+  return uint64_t{generation} << 32 | static_cast<uint32_t>(fd);
+}
+
+}  // namespace
+
 void Reactor::add(int fd, uint32_t events, Handler handler) {
+  const uint32_t generation = ++generations_;
   epoll_event e{};
   e.events = events;
-  e.data.fd = fd;
+  e.data.u64 = tag_of(fd, generation);
   MV_ASSERT(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &e) == 0);
-  entries_[fd] = std::make_shared<Entry>(std::move(handler));
+  entries_[fd] = std::make_shared<Entry>(std::move(handler), generation);
 }
 
 void Reactor::modify(int fd, uint32_t events) {
+  MV_ASSERT(entries_.contains(fd));
   epoll_event e{};
   e.events = events;
-  e.data.fd = fd;
+  e.data.u64 = tag_of(fd, entries_.at(fd)->generation);
   MV_ASSERT(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &e) == 0);
 }
 
@@ -58,8 +69,11 @@ void Reactor::run_once(Duration longest_wait) {
   MV_ASSERT(n >= 0 || errno == EINTR);
   refresh_clock();
   for (int i = 0; i < n; i++) {
-    const auto it = entries_.find(events[i].data.fd);
-    if (it == entries_.end()) continue;  // removed by an earlier handler of this round
+    const uint64_t tag = events[i].data.u64;
+    const int fd = static_cast<int>(tag & UINT32_MAX);
+    const auto it = entries_.find(fd);
+    // Removed by an earlier handler of this round, and perhaps closed and its number given to another.
+    if (it == entries_.end() || tag != tag_of(fd, it->second->generation)) continue;
     const std::shared_ptr<Entry> keep = it->second;
     keep->handler(events[i].events);
   }

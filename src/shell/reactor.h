@@ -43,6 +43,7 @@ class Reactor {
  private:
   struct Entry {
     Handler handler;
+    uint32_t generation;  // numbers of descriptors are used again at once
   };
   void refresh_clock();
   void fire_timers();
@@ -51,6 +52,7 @@ class Reactor {
   std::unordered_map<int, std::shared_ptr<Entry>> entries_;
   std::map<TimerId, std::function<void()>> timers_;
   uint64_t next_timer_ = 1;
+  uint32_t generations_ = 0;
   std::function<void()> after_round_;
   Mono wake_at_ = kNever;
   Now now_;

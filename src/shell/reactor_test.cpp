@@ -1,5 +1,6 @@
 #include "shell/reactor.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -33,6 +34,33 @@ TEST(Reactor, ACancelledTimerDoesNotFire) {
   r.cancel(id);
   r.run_once(1ms);
   EXPECT_FALSE(fired);
+}
+
+// As when a program ends: its device goes, a new connection comes and gets the device's number, all in one round.
+TEST(Reactor, AnEventOfAClosedDescriptorDoesNotReachTheNextOneOfItsNumber) {
+  Reactor r;
+  int first[2], second[2], fresh[2] = {-1, -1};
+  ASSERT_EQ(pipe2(first, O_CLOEXEC | O_NONBLOCK), 0);
+  ASSERT_EQ(pipe2(second, O_CLOEXEC | O_NONBLOCK), 0);
+  bool reached = false;
+  r.add(first[0], EPOLLIN, [&](uint32_t) {
+    r.remove(first[0]);
+    r.remove(second[0]);
+    close(second[0]);
+    ASSERT_EQ(pipe2(fresh, O_CLOEXEC | O_NONBLOCK), 0);
+    ASSERT_EQ(fresh[0], second[0]);
+    r.add(fresh[0], EPOLLIN, [&](uint32_t) { reached = true; });
+  });
+  r.add(second[0], EPOLLIN, [](uint32_t) {});
+  ASSERT_EQ(write(first[1], "x", 1), 1);  // ready in this order
+  ASSERT_EQ(write(second[1], "x", 1), 1);
+  r.run_once(10ms);
+  EXPECT_GE(fresh[0], 0);
+  EXPECT_FALSE(reached);
+  ASSERT_EQ(write(fresh[1], "x", 1), 1);
+  r.run_once(10ms);
+  EXPECT_TRUE(reached);
+  for (const int fd : {first[0], first[1], second[1], fresh[0], fresh[1]}) close(fd);
 }
 
 }  // namespace
