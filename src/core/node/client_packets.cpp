@@ -1,4 +1,6 @@
 // Packets between a group's TUN and its circuit.
+#include <algorithm>
+
 #include "core/node/client_side.h"
 #include "core/routing/address_rewrite.h"
 #include "core/routing/ip_reply.h"
@@ -7,6 +9,16 @@ namespace macrovpn::node {
 namespace {
 
 constexpr Duration kIdle = 100s;
+
+// An exit is nobody's friend.  It may answer, and it may not open a connection to what a program listens on.  Nor may it
+// name another group's local address: the kernel's reset would leave through that group's exit and tell both exits that
+// the groups are one client's.
+bool is_for_a_program(Bytes packet) {
+  const auto h = routing::parse_ip(packet);
+  if (!h || h->destination != routing::InsideAddresses::get().client(h->destination.family())) return false;
+  const bool opens = (h->tcp_flags & (routing::kTcpSyn | routing::kTcpAck)) == routing::kTcpSyn;
+  return h->protocol != routing::IpProtocol::tcp || !opens;
+}
 
 }  // namespace
 
@@ -150,6 +162,7 @@ void ClientSide::on_ip(Now now, PeerRef peer, Packet packet, Effects& fx) {
     return;  // only from the exit
   c->live.received(now.mono);
   c->rx_bytes += packet.size();
+  if (!is_for_a_program(packet.bytes())) return;
   const GroupId id = c->group;
   if (Group* g = find_group(id)) {
     g->last_packet = now.mono;
@@ -173,6 +186,8 @@ void ClientSide::check_invariants() const {
     MV_ASSERT(g.active.value == 0 || circuits_.contains(g.active));
     MV_ASSERT(g.replacement.value == 0 || circuits_.contains(g.replacement));
   }
+  MV_ASSERT(slots_in_use_ == static_cast<size_t>(std::count_if(
+                                 groups_.begin(), groups_.end(), [](const auto& g) { return g.first.slot != 0; })));
   for (const auto& [id, c] : circuits_) MV_ASSERT(c.pings.size() <= kMaxPings);
 }
 

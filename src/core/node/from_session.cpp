@@ -113,8 +113,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       if (const auto leg = routing::read_close(f.body)) relay_->on_close(peer, *leg);
       return;
     case FrameType::ping:
-      if (const auto p = routing::read_ping(f.body))
-        egress_.frame(peer, routing::write_ping(FrameType::pong, *p));
+      if (const auto p = routing::read_ping(f.body)) answer_ping(now, peer, *p);
       return;
     case FrameType::lease: {
       const auto info = tunnels_.info(peer);
@@ -128,6 +127,17 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
     default:
       counters_.bad_payload++;
   }
+}
+
+// Small ones tell whether a circuit lives and are only counted; one that measures an MTU is a packet like others.
+void Node::answer_ping(Now now, PeerRef peer, const routing::PingFrame& p) {
+  const auto pong = routing::write_ping(FrameType::pong, p);
+  if (pong.size() <= peers::Resources::kSmall) {
+    resources_.carry_always(pong.size());
+  } else if (!resources_.carry(now.mono, peer, pong.size())) {
+    return;
+  }
+  egress_.frame(peer, pong);
 }
 
 void Node::answer_bind(Now now, PeerRef peer, Bytes body) {

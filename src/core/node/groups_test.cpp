@@ -86,6 +86,70 @@ TEST_F(Groups, AnAnswerComesBackToTheSlotThatAsked) {
   EXPECT_EQ(routing::internet_checksum(Bytes(client->tun[0]).first(20)), 0);
 }
 
+std::vector<uint8_t> tcp_packet(const std::string& from, const IpAddress& to, uint8_t flags) {
+  PacketPool pool;
+  Packet p = pool.take();
+  const MutBytes t = routing::start_ip(*IpAddress::parse(from), to, routing::IpProtocol::tcp, 20, p);
+  t[12] = 5 << 4;
+  t[13] = flags;
+  routing::finish_ip(p);
+  return {p.bytes().begin(), p.bytes().end()};
+}
+
+// The kernel would answer with a reset from that group's address, through that group's exit: both exits then know that
+// the groups are one client's.
+TEST_F(Groups, AHostileExitCannotNameAnotherGroup) {
+  connect(Slots::many);
+  client->tun.clear();
+  const auto sessions = exit().node->tunnels().peers();
+  ASSERT_EQ(sessions.size(), 1u);
+  const auto whisper = [&](const std::vector<uint8_t>& packet) {
+    net.send_frame(exit(), sessions[0], packet);  // as it stands: no rewriting by an honest exit
+    net.run_for(1s);
+    const size_t came = client->tun.size();
+    client->tun.clear();
+    return came;
+  };
+  using routing::kTcpAck, routing::kTcpSyn;
+  const IpAddress own = address_of_slot(0, IpFamily::v4);
+  EXPECT_EQ(whisper(tcp_packet(kSite, own, kTcpAck)), 1u);  // so the whisper is heard
+  for (const char* other : {"10.10.128.1", "10.10.0.1", "10.10.0.3", "127.0.0.1", "192.168.1.1"})
+    EXPECT_EQ(whisper(tcp_packet(kSite, *IpAddress::parse(other), kTcpAck)), 0u) << other;
+  for (const char* other : {"fd86:ea04:1115::1:1", "fd86:ea04:1115::1", "fe80::1", "ff02::1"})
+    EXPECT_EQ(whisper(tcp_packet("2001:db8::1", *IpAddress::parse(other), kTcpAck)), 0u) << other;
+  EXPECT_EQ(groups(), 1u);
+}
+
+TEST_F(Groups, AHostileExitCannotConnectToWhatAProgramListensOn) {
+  connect(Slots::only_own);
+  client->tun.clear();
+  const auto sessions = exit().node->tunnels().peers();
+  ASSERT_EQ(sessions.size(), 1u);
+  const IpAddress own = address_of_slot(0, IpFamily::v4);
+  using routing::kTcpAck, routing::kTcpSyn;
+  net.send_frame(exit(), sessions[0], tcp_packet(kSite, own, kTcpSyn));
+  net.run_for(1s);
+  EXPECT_EQ(client->tun.size(), 0u);
+  net.send_frame(exit(), sessions[0], tcp_packet(kSite, own, kTcpSyn | kTcpAck));
+  net.run_for(1s);
+  EXPECT_EQ(client->tun.size(), 1u);
+}
+
+TEST_F(Groups, AllSlotsHaveCircuitsThroughOneGuard) {
+  connect(Slots::many);
+  for (uint16_t slot = 1; slot <= kMaxSlotGroups; slot++) send(slot);
+  const auto all_ready = [&] {
+    for (uint16_t slot = 1; slot <= kMaxSlotGroups; slot++) {
+      if (!ready(slot)) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(net.run_until(all_ready, 3min));
+  net.hop(*client);
+  EXPECT_TRUE(net.run_until([&] { return net.count<LeaseMoved>(*client) > kMaxSlotGroups; }, 3min));
+  EXPECT_EQ(net.count<LeaseLost>(*client), 0u);
+}
+
 TEST_F(Groups, AProgramInABoxCannotMakeGroups) {
   connect(Slots::only_own);
   send(1);

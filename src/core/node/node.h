@@ -88,6 +88,7 @@ class Node {
   void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
   void on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx);
   void on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
+  void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
   void answer_bind(Now now, PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
   // node.cpp

@@ -127,6 +127,7 @@ void RelaySide::call(Now now, const routing::NextHop& next, Bytes message, Bytes
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   s_.masks.note_endpoint(next.endpoint, next.called_mask);
   s_.masks.note_endpoint(next.endpoint, next.pair_mask);
+  s_.resources.carry_always(p.size() + kCarriedHeaders);
   s_.egress.datagram(kEgressSocket, next.endpoint, next.called_mask, std::move(p));
 }
 

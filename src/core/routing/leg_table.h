@@ -29,7 +29,7 @@ namespace macrovpn::routing {
 
 struct LegLimits {
   size_t total = 65'536;
-  size_t per_upstream = 128;
+  size_t per_upstream = 512;   // a client has all its circuits in one session: two for each group, for a moment
   size_t per_source = 1'024;   // per IPv4 address or IPv6 /64
   size_t per_relay = 16'384;  // per relay before us: it carries many clients
 };

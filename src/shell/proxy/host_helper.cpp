@@ -9,7 +9,8 @@ namespace macrovpn::shell {
 namespace {
 
 constexpr uint8_t kMakeSocket = 'S', kStartDaemon = 'D';
-constexpr time_t kPatienceSeconds = 10;  // more than a daemon may take to start
+// Far more than a daemon may take to start: an answer that comes too late would pass for that to the next question.
+constexpr time_t kPatienceSeconds = 60;
 
 Result<Fd> make_udp_socket(Bytes address) {
   const auto v4 = to_array<4>(address);
