@@ -1,7 +1,8 @@
 // A client, two relays and an exit against each other, with the input as their wire and their clock.  Each
 // step of the script delivers, loses, repeats, delays or bends a datagram, lets time pass, or gives a
 // command.  Whatever happens: no invariant breaks, the exit's network gets no packet that the client's
-// program did not send, and the program none that the exit's network did not send.
+// program did not send, and the program none that neither the exit's network nor the exit itself sent it: an exit names
+// no other group.
 #include <deque>
 #include <set>
 
@@ -23,11 +24,12 @@ class World {
     network_.diversity_v4 = 28;
     network_.extra_global = {*IpPrefix::parse("192.0.2.0/24")};
     const uint8_t options = script_.u8();
+    if ((options & 8) != 0) slots_ = Slots::many;
     for (size_t i = 0; i < kNodes; i++) configure(i, options);
     for (size_t i = 0; i < kNodes; i++) start(i);
     publish();
     command(
-        [&](Node& n, Effects& fx) { static_cast<void>(n.attach(now_, TunId{1}, Slots::only_own, fx).ok()); });
+        [&](Node& n, Effects& fx) { static_cast<void>(n.attach(now_, TunId{1}, slots_, fx).ok()); });
   }
 
   void run() {
@@ -135,6 +137,7 @@ class World {
     for (const TunPacket& t : fx.tun_packets) {
       // An answer of the exit's network, or a Packet Too Big of the client's own.
       const Bytes p = t.packet.bytes();
+      MV_ASSERT(p.size() >= 20 && slot_of_address(IpAddress::v4(load_be32(&p[16]))).has_value());
       MV_ASSERT(from == kClient && (answered_.contains(body(p)) || (p.size() > 20 && p[9] == 1)));
     }
     for (const NodeEvent& e : fx.events) {
@@ -186,7 +189,8 @@ class World {
   void from_program() {
     Packet p = pool_.take();
     const size_t size = 8 + 8 + script_.u8() * 6;
-    const MutBytes udp = routing::start_ip(*IpAddress::parse("10.10.0.2"), *IpAddress::parse("192.0.2.200"),
+    const uint16_t slot = slots_ == Slots::many ? script_.u8() % 4 : 0;
+    const MutBytes udp = routing::start_ip(address_of_slot(slot, IpFamily::v4), *IpAddress::parse("192.0.2.200"),
                                            routing::IpProtocol::udp, size, p);
     store_be16(&udp[4], static_cast<uint16_t>(size));
     store_le64(&udp[8], ++count_);
@@ -219,6 +223,23 @@ class World {
     Effects fx;
     hosts_[kClient].node->send_frame(now_, hops[which / 16 % hops.size()].peer, f, fx);
     apply(kClient, fx);
+  }
+  // An exit that makes up packets: only what names the inside address may come through.
+  void whisper() {
+    const auto peers = hosts_[kExit].node->tunnels().peers();
+    if (peers.empty()) return;
+    const uint8_t which = script_.u8();
+    const IpAddress inside = address_of_slot(0, IpFamily::v4);
+    const IpAddress to = (which & 1) != 0 ? inside : IpAddress::v4(0x0a0a8000u + which / 2);
+    Packet p = pool_.take();
+    const MutBytes udp = routing::start_ip(*IpAddress::parse("192.0.2.200"), to, routing::IpProtocol::udp, 16, p);
+    store_be16(&udp[4], 16);
+    store_le64(&udp[8], ++count_);
+    routing::finish_ip(p);
+    if (to == inside) answered_.insert(body(p.bytes()));
+    Effects fx;
+    hosts_[kExit].node->send_frame(now_, peers[which / 16 % peers.size()], p.bytes(), fx);
+    apply(kExit, fx);
   }
   // The same from a relay to whoever calls it.
   void frame_down() {
@@ -278,13 +299,13 @@ class World {
       case 9:
         return frame_down();
       case 10:
-        return noise();
+        return which % 2 == 0 ? noise() : whisper();
       case 11:
         return command([&](Node& n, Effects& fx) { static_cast<void>(n.hop(now_, TunId{0}, fx).ok()); });
       case 12:
         return command([&](Node& n, Effects& fx) {
           n.detach(now_, TunId{1}, fx);
-          static_cast<void>(n.attach(now_, TunId{1}, Slots::only_own, fx).ok());
+          static_cast<void>(n.attach(now_, TunId{1}, slots_, fx).ok());
         });
       case 13:
         if (which % 4 == 1) start(1 + which / 4 % 3);  // a relay dies and comes again
@@ -304,6 +325,7 @@ class World {
   Now now_{Mono(std::chrono::hours(1)), wall_from_unix(1'790'000'000)};
   std::array<Host, kNodes> hosts_;
   std::deque<Flight> flights_;
+  Slots slots_ = Slots::only_own;
   std::set<std::vector<uint8_t>> sent_, answered_;
   std::vector<uint8_t> last_out_;
   uint64_t count_ = 0;
