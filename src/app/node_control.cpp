@@ -53,7 +53,6 @@ Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
   if (!fd || !state) return fail("attach needs a packet device and its descriptor");
   TRY(auto device, shell::PacketDevice::decode(std::move(fd), *state));
   const auto kind = device.kind();
-  if (!prefix.empty() && !device.is_genuine()) return fail("attach needs a packet device, and this is none");
   if (const auto held = groups_.find(group); held != groups_.end() && held->second.owner != r.from) {
     return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
   }

@@ -99,10 +99,13 @@ ByteArray<PacketDevice::kStateSize> PacketDevice::encode() const {
 
 Result<PacketDevice> PacketDevice::decode(Fd fd, Bytes state) {
   if (!fd || state.size() != kStateSize || state[0] < 1 || state[0] > 2)
-    return fail("the helper process passed no network device");
+    return fail("a packet device must come with a descriptor and with what it is, and this came without");
   State s{static_cast<Kind>(state[0]), {}};
   std::copy(state.begin() + 1, state.end(), s.ethernet.begin());
-  return PacketDevice(std::move(fd), s);
+  PacketDevice device(std::move(fd), s);
+  // Of a file or a pipe, say, epoll would tell us too late or never.
+  if (!device.is_genuine()) return fail("a packet device must be a TUN device or a packet socket, and this is none");
+  return device;
 }
 
 bool PacketDevice::is_genuine() const {
@@ -110,17 +113,30 @@ bool PacketDevice::is_genuine() const {
     ifreq r{};
     return ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI);
   }
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  return getsockopt(fd_.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_PACKET;
+  const auto is = [&](int option, int wanted) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return getsockopt(fd_.get(), SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
+  };
+  return is(SO_DOMAIN, AF_PACKET) && is(SO_TYPE, SOCK_RAW);
 }
 
 // Offloads come here later: a virtio-net header (IFF_VNET_HDR, PACKET_VNET_HDR) in front of the packet.
+//
+// O_NONBLOCK belongs to all copies of a descriptor, so whoever passed it to us can take that away and have us wait
+// in read() for ever.  Each read says itself that it does not wait; for a TUN that needs Linux 6.4.
 ssize_t PacketDevice::read_one(uint8_t* at, size_t space) {
-  if (state_.kind == Kind::tun) return read(fd_.get(), at, space);
+  if (state_.kind == Kind::tun) {
+    const iovec io{at, space};
+    const ssize_t n = preadv2(fd_.get(), &io, 1, -1, RWF_NOWAIT);
+    return n < 0 && errno == EOPNOTSUPP ? read(fd_.get(), at, space) : n;
+  }
   uint8_t ethernet[ETHER_HDR_LEN];
   iovec io[2] = {{ethernet, sizeof ethernet}, {at, space}};
-  const ssize_t n = readv(fd_.get(), io, 2);
+  msghdr m{};
+  m.msg_iov = io;
+  m.msg_iovlen = 2;
+  const ssize_t n = recvmsg(fd_.get(), &m, MSG_DONTWAIT);
   return n < 0 ? n : std::max<ssize_t>(n - ETHER_HDR_LEN, 0);
 }
 
@@ -146,8 +162,11 @@ bool PacketDevice::write_packet(Bytes packet) {
   uint8_t ethernet[ETHER_HDR_LEN];
   std::copy(state_.ethernet.begin(), state_.ethernet.end(), ethernet);
   store_be16(ethernet + 12, at[0] >> 4 == 4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
-  const iovec io[2] = {{ethernet, sizeof ethernet}, {at, packet.size()}};
-  return writev(fd_.get(), io, 2) > 0;
+  iovec io[2] = {{ethernet, sizeof ethernet}, {at, packet.size()}};
+  msghdr m{};
+  m.msg_iov = io;
+  m.msg_iovlen = 2;
+  return sendmsg(fd_.get(), &m, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
 }
 
 size_t PacketDevice::write_packets(std::span<Packet> packets) {

@@ -33,23 +33,24 @@ class PacketDevice {
   // Makes device `name` in the namespace of the calling process, still down: configure_link (tun.h) brings it
   // up. Without `wanted`, a TUN if that can be had, else a veth pair `name` and `name`p.
   static Result<PacketDevice> create(const std::string& name, std::optional<Kind> wanted = std::nullopt);
+  // Fails if the descriptor is not what it is said to be: another process gave it to us.
   static Result<PacketDevice> decode(Fd fd, Bytes state);
   ByteArray<kStateSize> encode() const;
-  // Whether the descriptor is what it is said to be; for one that another user gave us.
-  bool is_genuine() const;
 
   int fd() const { return fd_.get(); }  // for the reactor: EPOLLIN
   Kind kind() const { return state_.kind; }
   explicit operator bool() const { return static_cast<bool>(fd_); }
 
   enum class Status : uint8_t { ok, gone };  // gone: the namespace or the device is no more
-  // Appends up to `max` packets to `out`; stops when there are no more.  Only IPv4 and IPv6.
+  // Appends up to `max` packets to `out`; stops when there are no more.  Only IPv4 and IPv6.  Neither reading nor
+  // writing waits.
   Status read_packets(PacketPool& pool, std::vector<Packet>& out, size_t max);
   // Returns how many were taken; the others met a full or closed device and are lost, as on any link.
   size_t write_packets(std::span<Packet> packets);
   bool write_packet(Bytes packet);
 
  private:
+  bool is_genuine() const;
   ssize_t read_one(uint8_t* at, size_t space);
 
   Fd fd_;

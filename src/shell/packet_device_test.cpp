@@ -1,8 +1,11 @@
 #include "shell/packet_device.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "shell/namespace.h"
 #include "shell/tun.h"
@@ -57,6 +60,39 @@ TEST_P(PacketDevices, CarriesPacketsBetweenANamespaceAndUs) {
   EXPECT_EQ(out[0].data()[20], 0);  // echo reply
   EXPECT_TRUE(equal(out[0].bytes().subspan(16, 4), Bytes(kPing4).subspan(12, 4)));
   EXPECT_FALSE(device->write_packet(as_bytes("neither version 4 nor 6")));
+}
+
+// Who passed it still has a copy, and may take O_NONBLOCK from both.
+TEST_P(PacketDevices, IsReadWithoutWaitingWhateverItsSenderSays) {
+  auto helper = Helper::start([](int channel) { return answer_pings(channel, GetParam()); });
+  ASSERT_TRUE(helper);
+  auto report = await_report(helper->channel());
+  if (!report) GTEST_SKIP() << report.error().message;
+  auto device = PacketDevice::decode(std::move(report->fds.at(0)), report->body);
+  ASSERT_TRUE(device);
+  ASSERT_EQ(fcntl(device->fd(), F_SETFL, fcntl(device->fd(), F_GETFL) & ~O_NONBLOCK), 0);
+  uint8_t none[64];
+  const iovec io{none, sizeof none};
+  if (preadv2(device->fd(), &io, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
+    GTEST_SKIP() << "this kernel's TUN knows no RWF_NOWAIT";
+  alarm(10);  // ends the test program, if it waits
+  PacketPool pool;
+  std::vector<Packet> out;
+  EXPECT_EQ(device->read_packets(pool, out, 8), PacketDevice::Status::ok);
+  alarm(0);
+}
+
+TEST_P(PacketDevices, RefuseADescriptorThatIsNone) {
+  ByteArray<PacketDevice::kStateSize> state{static_cast<uint8_t>(GetParam())};
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const Fd far(ends[1]);
+  EXPECT_FALSE(PacketDevice::decode(Fd(ends[0]), state)) << "a pipe";
+  EXPECT_FALSE(PacketDevice::decode(Fd(memfd_create("file", MFD_CLOEXEC)), state)) << "a file";
+  EXPECT_FALSE(PacketDevice::decode(Fd(open("/dev/null", O_RDWR | O_CLOEXEC)), state)) << "a device of another kind";
+  EXPECT_FALSE(PacketDevice::decode(Fd(open("/", O_RDONLY | O_CLOEXEC)), state)) << "a folder";
+  EXPECT_FALSE(PacketDevice::decode(Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), state)) << "a socket";
+  EXPECT_FALSE(PacketDevice::decode(Fd(), state)) << "nothing";
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, PacketDevices,

@@ -9,6 +9,7 @@
 #include "core/node/node.h"
 #include "core/routing/ip_reply.h"
 #include "crypto/x25519.h"
+#include "key_memory.h"
 
 namespace macrovpn::node {
 namespace {
@@ -84,7 +85,7 @@ class World {
     }
   }
   void start(size_t i) {
-    hosts_[i].node = std::make_unique<Node>(hosts_[i].config, pool_, rng_);
+    hosts_[i].node = std::make_unique<Node>(hosts_[i].config, pool_, rngs_[i]);
     Effects fx;
     hosts_[i].node->start(now_, fx);
     apply(i, fx);
@@ -319,7 +320,7 @@ class World {
   }
 
   Reader script_;
-  SeededRng rng_{1};
+  std::array<RepeatingRng, kNodes> rngs_{RepeatingRng(1), RepeatingRng(2), RepeatingRng(3), RepeatingRng(4)};
   PacketPool pool_;
   Network network_;
   Now now_{Mono(std::chrono::hours(1)), wall_from_unix(1'790'000'000)};

@@ -12,9 +12,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   int ends[2];
   MV_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) == 0);
   const shell::Fd far(ends[1]);
-  auto device = shell::PacketDevice::decode(shell::Fd(ends[0]), input.first(state));
-  if (!device.ok()) return 0;
-  MV_ASSERT(equal(device->encode(), input.first(state)));
+  shell::Fd near(ends[0]);
+  MV_ASSERT(!shell::PacketDevice::decode(shell::Fd(dup(near.get())), input.first(state)).ok());  // a socket is none
+  if (state != shell::PacketDevice::kStateSize) return 0;
+  shell::PacketDevice::State s{input[0] % 2 == 1 ? shell::PacketDevice::Kind::tun : shell::PacketDevice::Kind::veth, {}};
+  std::copy_n(input.begin() + 1, s.ethernet.size(), s.ethernet.begin());
+  shell::PacketDevice passed(std::move(near), s), *device = &passed;
   const Bytes rest = input.subspan(state);
   static_cast<void>(send(far.get(), rest.data(), rest.size(), MSG_NOSIGNAL));
   static PacketPool pool;

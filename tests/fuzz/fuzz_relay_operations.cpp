@@ -7,6 +7,7 @@
 
 #include "core/node/node.h"
 #include "crypto/x25519.h"
+#include "key_memory.h"
 
 namespace macrovpn::node {
 namespace {
@@ -260,7 +261,7 @@ class World {
   }
 
   Reader script_;
-  SeededRng rng_{1};
+  RepeatingRng rng_{1};
   PacketPool pool_;
   Network network_;
   Now now_{Mono(std::chrono::hours(1)), wall_from_unix(1'790'000'000)};

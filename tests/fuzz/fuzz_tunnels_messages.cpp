@@ -3,6 +3,7 @@
 // may be accepted as data.
 #include "core/encryption/tunnels.h"
 #include "crypto/x25519.h"
+#include "key_memory.h"
 
 namespace macrovpn::encryption {
 namespace {
@@ -125,7 +126,7 @@ class World {
   }
 
   Reader script_;
-  SeededRng rng_{1};
+  RepeatingRng rng_{1};
   PacketPool pool_;
   Now now_{Mono(std::chrono::hours(1)), wall_from_unix(1'750'000'000)};
   Route client_at_ = Route::udp(kListenSocket, *Endpoint::parse("192.0.2.1:1"), kPlain);
