@@ -50,7 +50,8 @@ Result<FdMessage> recv_fds(int socket) {
   do n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return FdMessage{};
-  if (n <= 0) return fail("the other process closed the channel");
+  if (n < 0) return fail("the other process closed the channel");
+  // Before anything is judged: what is not owned stays open for ever.
   for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(&m, h)) {
     if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -60,6 +61,7 @@ Result<FdMessage> recv_fds(int socket) {
       out.fds.emplace_back(fd);
     }
   }
+  if (n == 0) return fail("the other process closed the channel");  // or sent nothing, perhaps with descriptors
   if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
     return fail("a message between two processes of ours was cut short");
   out.body.resize(static_cast<size_t>(n));

@@ -118,6 +118,31 @@ TEST(FdPassing, ADescriptorArrivesWithItsBody) {
   EXPECT_FALSE(recv_fds(pair->b.get()));
 }
 
+// A message without a body may have descriptors all the same.
+TEST(FdPassing, DescriptorsOfAMessageThatIsRefusedAreClosed) {
+  auto pair = make_fd_channel();
+  ASSERT_TRUE(pair);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const Fd in(ends[0]);
+  Fd out(ends[1]);
+  msghdr m{};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  m.msg_control = control;
+  m.msg_controllen = sizeof control;
+  cmsghdr* h = CMSG_FIRSTHDR(&m);
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = out.get();
+  std::memcpy(CMSG_DATA(h), &fd, sizeof fd);
+  ASSERT_EQ(sendmsg(pair->a.get(), &m, 0), 0);
+  EXPECT_FALSE(recv_fds(pair->b.get()));
+  out.reset();
+  pollfd p{in.get(), POLLIN, 0};
+  EXPECT_EQ(poll(&p, 1, 0), 1) << "somebody still holds the other end";
+}
+
 TEST(RunTool, SaysWhatFailed) {
   EXPECT_TRUE(run_tool({"true"}, ""));
   EXPECT_NE(run_tool({"no-such-program"}, "").error().message.find("not installed"), std::string::npos);

@@ -221,7 +221,28 @@ void control() {
   put("fuzz_control_socket", "hello",
       std::string(1, 1) + call + "\"hello\",\"params\":{\"version\":1,\"events\":true}}\n" + call +
           "\"x\"}\n");
+  put("fuzz_control_socket", "attach",
+      std::string(1, '\xc0') + call + "\"attach\",\"params\":{\"device\":\"01000000000000000000000000\"}}\n" + call +
+          "\"attach\",\"params\":{\"device\":\"zz\"}}\n");
   put("fuzz_control_socket", "broken", std::string(1, 4) + "{\n[]\n{\"jsonrpc\":\"2.0\",\"id\":{}}\n\n\"\n");
+}
+
+// What `macrovpn up` and the relay keep, and read of the system.
+void system_files() {
+  const auto with = [](char kind, const std::string& text) { return std::string(1, kind) + text; };
+  put("fuzz_system_files", "name-servers",
+      with(0, "# comment\nsearch lan\nnameserver 192.0.2.53\nnameserver 2001:db8::53\noptions edns0\n"));
+  for (const auto& [kind, hex] : {std::pair{"nothing", ""}, {"file", "6e616d65736572766572"}, {"link", "2f746d70"}})
+    put("fuzz_system_files", std::string("kept-") + kind,
+        with(1, std::string("{\"contents\":\"") + hex + "\",\"group\":0,\"kind\":\"" + kind +
+                    "\",\"mode\":420,\"owner\":0}"));
+  put("fuzz_system_files", "original", with(2, "nameserver 192.0.2.53\n"));
+  put("fuzz_system_files", "traffic",
+      with(3, "macrovpn traffic 1\nday 20416\nmonth 20400\nday_bytes 5\nmonth_bytes 70\ntotal_bytes 900\n"));
+  for (const char* text : {"22:00-07:00", "500 GB", "64 MiB", "100 Mbit/s"})
+    put("fuzz_system_files", std::string("quantity-") + text[0] + text[1], with(4, text));
+  put("fuzz_system_files", "nft",
+      with(5, "{\"nftables\":[{\"metainfo\":{}},{\"counter\":{\"name\":\"ipv4\",\"packets\":3,\"bytes\":200}}]}"));
 }
 
 // Scripts: see the step() of each target.
@@ -240,6 +261,14 @@ void scripts() {
       Buffer{0, 15, 15, 29, 15, 6, 20, 15, 5, 100, 15, 77, 15, 5, 100, 15, 6, 20, 15, 7, 15});
   put("fuzz_nodes", "frames", Buffer{0,  15, 15, 8, 40, 8, 1,  2, 3, 4, 5, 6, 7, 8, 15, 8,
                                      72, 4,  0,  0, 0,  0, 15, 9, 5, 4, 8, 0, 0, 0, 15});
+  // how, how many descriptors, length 2, body
+  put("fuzz_passed_descriptors", "report", Buffer{2, 1, 3, 0, 'R', 1, 2, 2, 0, 4, 0, 'E', 'n', 'o', '!'});
+  put("fuzz_passed_descriptors", "one", Buffer{1, 1, 1, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0});
+  put("fuzz_passed_descriptors", "device", Buffer{3, 65, 13, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  // Two questions in pieces; answers by UDP, by TCP after a cut one, and none.
+  put("fuzz_dns_service", "udp", Buffer{1, 5, 9, 20, 3, 0, 3, 4, 3, 1, 2, 3});
+  put("fuzz_dns_service", "tcp", Buffer{1, 7, 3, 1, 5, 0, 5, 0, 5, 1, 4, 0, 2, 9, 9});
+  put("fuzz_dns_service", "raw", Buffer{0, 4, 0, 12, 0, 1, 1, 3, 14, 6, 7, 3, 2, 22});
   put("fuzz_relay_operations", "lease",
       Buffer{1, 0, 0, 1, 1, 50, 2, 0, 3, 0, 0, 0, 2, 0, 6, 100, 3, 0, 1, 0, 7, 0, 6, 255, 6, 255});
   put("fuzz_relay_operations", "extend", Buffer{1, 0, 0,  1, 0x12, 255, 0, 1, 3, 0x12, 255, 4,    0, 2, 0, 4,
@@ -260,6 +289,7 @@ int main(int argc, char** argv) {
   dns();
   files();
   control();
+  system_files();
   scripts();
   return 0;
 }

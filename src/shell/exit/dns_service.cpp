@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "core/routing/dns_stream.h"
 #include "shell/exit/host_networks.h"
 #include "shell/exit/socket_address.h"
 
@@ -18,21 +19,6 @@ namespace {
 
 constexpr Duration kConnectionIdle = 20s;
 constexpr size_t kAskedPerConnection = 16;
-
-std::vector<uint8_t> framed(Bytes message) {
-  std::vector<uint8_t> out(2 + message.size());
-  store_be16(out.data(), static_cast<uint16_t>(message.size()));
-  std::copy(message.begin(), message.end(), out.begin() + 2);
-  return out;
-}
-
-// The first whole message of a TCP stream.
-std::optional<Bytes> first_message(Bytes stream) {
-  if (stream.size() < 2) return std::nullopt;
-  const size_t size = load_be16(stream.data());
-  if (stream.size() < 2 + size) return std::nullopt;
-  return stream.subspan(2, size);
-}
 
 // Writes from the front of `unsent`; false if the connection is broken.
 bool send_some(int socket, std::vector<uint8_t>& unsent) {
@@ -98,7 +84,7 @@ void DnsService::reply(const DnsEffects::Reply& r) {
     return context_.out.push_udp(who.server, who.client, r.message, context_.mtu_of(who.lease));
   const auto c = connections_.find(who.connection);
   if (c == connections_.end()) return;
-  const auto bytes = framed(r.message);
+  const auto bytes = routing::frame_dns(r.message);
   c->second.asked--;
   c->second.unsent.insert(c->second.unsent.end(), bytes.begin(), bytes.end());
   watch(c->second);
@@ -110,7 +96,7 @@ bool DnsService::open_upstream(const DnsEffects::Ask& a) {
       open_socket(family_of(a.upstream.address), udp ? SOCK_DGRAM : SOCK_STREAM), a.transport, {}, {}};
   const SocketAddress to(a.upstream);
   if (!up.socket || (connect(up.socket.get(), to.data(), to.size) != 0 && errno != EINPROGRESS)) return false;
-  up.unsent = udp ? std::vector<uint8_t>() : framed(a.message);
+  up.unsent = udp ? std::vector<uint8_t>() : routing::frame_dns(a.message);
   if (udp && send(up.socket.get(), a.message.data(), a.message.size(), MSG_NOSIGNAL) < 0) return false;
   context_.reactor.add(up.socket.get(), udp ? EPOLLIN : EPOLLIN | EPOLLOUT,
                        [this, id = a.id](uint32_t events) { on_upstream(id, events); });
@@ -152,8 +138,8 @@ bool DnsService::on_upstream_tcp(DnsAskId id, Upstream& up) {
   if (n == 0) return false;
   if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
   up.received.insert(up.received.end(), buffer_.begin(), buffer_.begin() + n);
-  const auto message = first_message(up.received);
-  if (!message) return up.received.size() < 65537;
+  const auto message = routing::first_framed_dns(up.received);
+  if (!message) return up.received.size() < routing::kDnsLargestFramed;
   DnsEffects effects;
   resolver_.on_answer(context_.now(), id, *message, effects);
   process(std::move(effects));
@@ -201,7 +187,7 @@ void DnsService::on_connection(uint64_t id, uint32_t events) {
 void DnsService::take_messages(uint64_t id) {
   for (auto it = connections_.find(id); it != connections_.end(); it = connections_.find(id)) {
     Connection& c = it->second;
-    const auto message = c.asked < kAskedPerConnection ? first_message(c.received) : std::nullopt;
+    const auto message = c.asked < kAskedPerConnection ? routing::first_framed_dns(c.received) : std::nullopt;
     if (!message) return watch(c);
     const std::vector<uint8_t> query(message->begin(), message->end());
     c.received.erase(c.received.begin(), c.received.begin() + static_cast<ptrdiff_t>(2 + query.size()));

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "core/routing/dns_stream.h"
 #include "shell/exit/socket_address.h"
 
 namespace macrovpn::shell {
@@ -68,8 +69,7 @@ void NameLookup::on_udp() {
   if (retry_) outbound_.reactor.cancel(*retry_);
   retry_.reset();
   by_tcp_ = true;
-  const auto message = encode_question(question_);
-  Writer(unsent_).be16(static_cast<uint16_t>(message.size())).bytes(message);
+  unsent_ = routing::frame_dns(encode_question(question_));
   if (!open(SOCK_STREAM, EPOLLIN | EPOLLOUT)) end({false, Outcome::name_failed, {}});
 }
 
@@ -90,8 +90,9 @@ void NameLookup::on_tcp(uint32_t events) {
 }
 
 void NameLookup::take_tcp_answer() {
-  if (received_.size() < 2 || received_.size() < 2u + load_be16(received_.data())) return;
-  auto answer = read_answer(Bytes(received_).subspan(2, load_be16(received_.data())), question_);
+  const auto message = routing::first_framed_dns(received_);
+  if (!message) return;
+  auto answer = read_answer(*message, question_);
   end(answer ? std::move(*answer) : NameAnswer{false, Outcome::name_failed, {}});
 }
 

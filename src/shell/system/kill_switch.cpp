@@ -14,6 +14,7 @@
 #include "core/routing/address_rewrite.h"
 #include "shell/fd.h"
 #include "shell/namespace.h"
+#include "shell/system/json_value.h"
 #include "shell/system/names.h"
 
 namespace macrovpn::shell::system {
@@ -189,14 +190,19 @@ Result<KillSwitchState> look_at_kill_switch() {
     if (is_missing(said.error())) return KillSwitchState{};
     return said.failure();
   }
-  const auto listing = nlohmann::json::parse(*said, nullptr, false);
-  if (listing.is_discarded() || !listing.contains("nftables"))
-    return fail("`nft` answered in a way that we do not understand");
+  return read_kill_switch_listing(*said);
+}
+
+Result<KillSwitchState> read_kill_switch_listing(std::string_view text) {
+  const auto listing = nlohmann::json::parse(text, nullptr, false);
+  const auto* items = member(listing, "nftables");
+  if (items == nullptr || !items->is_array()) return fail("`nft` answered in a way that we do not understand");
   KillSwitchState state{true, {}};
   for (const Counter& c : kCounters) {
-    for (const auto& item : listing["nftables"]) {
-      if (!item.contains("counter") || item["counter"].value("name", "") != c.name) continue;
-      const uint64_t packets = item["counter"].value("packets", uint64_t{0});
+    for (const auto& item : *items) {
+      const auto* counter = member(item, "counter");
+      if (counter == nullptr || text_in(*counter, "name") != c.name) continue;
+      const uint64_t packets = count_in(*counter, "packets").value_or(0);
       if (packets != 0) state.blocked.push_back({c.words, packets});
     }
   }

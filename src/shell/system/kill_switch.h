@@ -25,6 +25,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -50,5 +51,7 @@ struct KillSwitchState {
 };
 // Needs root.
 Result<KillSwitchState> look_at_kill_switch();
+// What `nft -j list table` says of our table.
+Result<KillSwitchState> read_kill_switch_listing(std::string_view json);
 
 }  // namespace macrovpn::shell::system

@@ -13,6 +13,7 @@
 #include "core/routing/address_rewrite.h"
 #include "shell/config/atomic_file.h"
 #include "shell/fd.h"
+#include "shell/system/json_value.h"
 
 namespace macrovpn::shell::system {
 namespace {
@@ -28,6 +29,14 @@ struct Found {
   uid_t owner = 0;
   gid_t group = 0;
 };
+
+constexpr const char* kKinds[] = {"nothing", "file", "link"};
+std::optional<Found::Kind> kind_of(const std::string& name) {
+  for (size_t i = 0; i < std::size(kKinds); i++) {
+    if (name == kKinds[i]) return static_cast<Found::Kind>(i);
+  }
+  return std::nullopt;
+}
 
 Result<Found> look(const std::string& path) {
   struct stat s;
@@ -92,9 +101,8 @@ Result<void> put(const std::string& path, const Found& f) {
 }
 
 Result<void> keep(const std::string& file, const Found& f) {
-  const char* const kinds[] = {"nothing", "file", "link"};
   const std::string text = json{
-      {"kind", kinds[static_cast<size_t>(f.kind)]},
+      {"kind", kKinds[static_cast<size_t>(f.kind)]},
       {"contents", to_hex(as_bytes(f.contents))},
       {"mode", f.mode},
       {"owner", f.owner},
@@ -106,15 +114,14 @@ Result<std::optional<Found>> read_kept(const std::string& file) {
   if (!file_exists(file)) return std::optional<Found>();
   TRY(const auto bytes, read_file(file, 3 * kMostBytes));
   const json j = json::parse(bytes.begin(), bytes.end(), nullptr, false);
-  const auto contents = j.is_object() ? from_hex(j.value("contents", "-")) : std::nullopt;
-  if (!contents) return fail(file + " is damaged: write /etc/resolv.conf by hand, then delete this file");
-  Found f;
-  const std::string kind = j.value("kind", "");
-  f.kind = kind == "file" ? Found::Kind::file : kind == "link" ? Found::Kind::link : Found::Kind::nothing;
+  const auto kind = kind_of(text_in(j, "kind").value_or(""));
+  const auto contents = from_hex(text_in(j, "contents").value_or("-"));
+  const uint64_t mode = count_in(j, "mode").value_or(0644), owner = count_in(j, "owner").value_or(0),
+                 group = count_in(j, "group").value_or(0);
+  if (!kind || !contents || mode > 07777 || owner > UINT32_MAX || group > UINT32_MAX)
+    return fail(file + " is damaged: write /etc/resolv.conf by hand, then delete this file");
+  Found f{*kind, {}, static_cast<mode_t>(mode), static_cast<uid_t>(owner), static_cast<gid_t>(group)};
   f.contents.assign(contents->begin(), contents->end());
-  f.mode = j.value("mode", mode_t{0644});
-  f.owner = j.value("owner", uid_t{0});
-  f.group = j.value("group", gid_t{0});
   return std::optional(f);
 }
 

@@ -136,6 +136,33 @@ TEST_F(Names, StayAsTheyAreIfTheOriginalCannotBeKept) {
   EXPECT_EQ(text_of(path_), "original");
 }
 
+TEST_F(Names, AreLeftAloneIfWhatWasKeptIsDamaged) {
+  write("original");
+  ASSERT_TRUE(names().take().ok());
+  for (const char* kept :
+       {"", "[]", "{}", "{\"kind\":7,\"contents\":\"\"}", "{\"kind\":\"file\",\"contents\":[]}",
+        "{\"kind\":\"pipe\",\"contents\":\"\"}", "{\"kind\":\"file\",\"contents\":\"\",\"mode\":99999}"}) {
+    std::ofstream(folder_ / "kept") << kept;
+    const auto gave = names().give_back();
+    ASSERT_FALSE(gave.ok()) << kept;
+    EXPECT_NE(gave.error().message.find("damaged"), std::string::npos);
+    EXPECT_FALSE(names().take().ok()) << kept;
+    EXPECT_TRUE(fs::exists(path_)) << kept;
+  }
+}
+
+TEST(KillSwitch, ReadsWhatNftSaysOfItAndRefusesTheRest) {
+  const auto state = read_kill_switch_listing(
+      R"({"nftables":[{"metainfo":{}},{"counter":{"name":"ipv6","packets":3,"bytes":200}},
+          {"counter":{"name":"names","packets":0}},{"counter":{"name":"names","packets":"many"}},{"counter":7},8]})");
+  ASSERT_TRUE(state.ok());
+  EXPECT_TRUE(state->loaded);
+  ASSERT_EQ(state->blocked.size(), 1u);
+  EXPECT_EQ(state->blocked[0].packets, 3u);
+  for (const char* other : {"", "7", "{}", "{\"nftables\":{}}", "{\"nftables\":null}"})
+    EXPECT_FALSE(read_kill_switch_listing(other).ok()) << other;
+}
+
 TEST(KillSwitch, ThePackagedRulesAreTheOnesThatUpLoads) {
   EXPECT_EQ(text_of(fs::path(MACROVPN_PACKAGING) / "kill-switch.nft"), kill_switch_rules());
 }

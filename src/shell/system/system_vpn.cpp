@@ -13,6 +13,7 @@
 #include "shell/config/atomic_file.h"
 #include "shell/fd.h"
 #include "shell/namespace.h"
+#include "shell/system/json_value.h"
 #include "shell/system/kill_switch.h"
 #include "shell/system/names.h"
 #include "shell/system/resolv_conf.h"
@@ -57,7 +58,7 @@ Result<bool> restore_settings(const Paths& p) {
   if (!file_exists(wanted_file(p))) return false;
   TRY(const auto bytes, read_file(wanted_file(p), 4096));
   const json j = json::parse(bytes.begin(), bytes.end(), nullptr, false);
-  const std::string before = j.is_object() ? j.value("src_valid_mark", "") : "";
+  const std::string before = text_in(j, "src_valid_mark").value_or("");
   const bool changed = before == "0" && first_word(kMarkSetting) == "1";
   if (changed) TRY_VOID(write_setting(kMarkSetting, before));
   unlink(wanted_file(p).c_str());
