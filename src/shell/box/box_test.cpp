@@ -203,7 +203,8 @@ TEST_F(Supervisor, GivesTheDeviceToADaemonThatWasRestarted) {
       const Fd fd = r.take_fd();
       const auto state = from_hex(r.params.at("device").get<std::string>());
       if (!PacketDevice::decode(Fd(dup(fd.get())), *state)) return fail("no device");
-      std::ofstream(dir_ + "/" + mark) << r.params.at("group").get<std::string>();
+      // Once the answer has gone: who sees the mark may kill us.
+      reactor.after(Duration::zero(), [&] { std::ofstream(dir_ + "/" + mark) << "x"; });
       return nlohmann::json::object();
     });
     reactor.run();
