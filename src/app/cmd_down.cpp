@@ -7,12 +7,18 @@
 
 #include "app/command.h"
 #include "app/start_daemon.h"
+#include "app/system_status.h"
 #include "shell/control/client.h"
 #include "shell/namespace.h"
+#include "shell/system/boot_files.h"
 #include "shell/system/system_vpn.h"
 
 namespace macrovpn::app {
 namespace {
+
+struct DownFlags {
+  bool at_boot = false, after_restart = false;
+};
 
 // The device is gone already, and with it the work of the daemon; one that does not answer is left alone.
 void end_daemon(const Home& home) {
@@ -31,23 +37,35 @@ Result<size_t> remove_at_boot(const Program& program, const Home& home) {
   return gone.size();
 }
 
-Result<int> down(const Program& program, bool at_boot) {
+Result<size_t> remove_names_unit(const Program& program) {
+  if (program.state_folder) return size_t{0};
+  TRY(const bool gone, shell::system::remove_names_unit(shell::system::kSystemdFolder));
+  if (gone) std::printf("removed    what would give /etc/resolv.conf back after a restart\n");
+  return size_t{gone};
+}
+
+Result<int> down(const Program& program, const DownFlags& f) {
   if (geteuid() != 0)
     return complain(
         {"`macrovpn down` changes the network of the whole computer, so it needs root: `sudo macrovpn down`"},
         kFailed);
   TRY(const Home home, open_home(program));
+  if (f.after_restart) {
+    give_back_names_after_restart(home.paths);
+    return kDone;
+  }
   const auto removed = shell::system::take_down(home.paths);
   for (const std::string& line : removed.lines) std::printf("%s\n", line.c_str());
   std::fflush(stdout);
   size_t files = 0;
-  if (at_boot) {
+  if (f.at_boot) {
     TRY(files, remove_at_boot(program, home));
   }
   if (!removed.outcome)
     return fail(removed.outcome.error().message + "; what is left stays blocked.  Run `macrovpn down` again");
+  TRY(const size_t units, remove_names_unit(program));
   end_daemon(home);
-  if (removed.lines.empty() && files == 0) std::printf("Nothing was up.\n");
+  if (removed.lines.empty() && files + units == 0) std::printf("Nothing was up.\n");
   return kDone;
 }
 
@@ -59,10 +77,12 @@ void add_down(CLI::App& app, Program& program) {
       "Says what it removed, line by line.  Works without a daemon, and may be run twice.  A kill switch "
       "that was "
       "installed with\n`up --at-boot` comes back at the next start unless --at-boot is given here too.");
-  auto at_boot = std::make_shared<bool>(false);
-  cmd->add_flag("--at-boot", *at_boot, "remove also what `up --at-boot` has installed");
-  cmd->callback(
-      [&program, at_boot] { program.action = [&program, at_boot] { return down(program, *at_boot); }; });
+  auto f = std::make_shared<DownFlags>();
+  auto* at_boot = cmd->add_flag("--at-boot", f->at_boot, "remove also what `up --at-boot` has installed");
+  cmd->add_flag("--after-restart", f->after_restart,
+                "only give /etc/resolv.conf back, and only if the computer was restarted while up; for its start")
+      ->excludes(at_boot);
+  cmd->callback([&program, f] { program.action = [&program, f] { return down(program, *f); }; });
 }
 
 }  // namespace macrovpn::app

@@ -90,6 +90,7 @@ int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {
 
 Result<int> status(const Program& program, bool as_json) {
   TRY(const Home home, open_home(program));
+  give_back_names_after_restart(home.paths);
   auto client = shell::control::Client::connect(home.paths.control_socket());
   if (!client) return no_daemon(home, client.error(), as_json);
   TRY(json s, client->call("status"));

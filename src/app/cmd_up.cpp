@@ -7,6 +7,7 @@
 #include "core/node/config.h"
 #include "shell/control/client.h"
 #include "shell/namespace.h"
+#include "shell/system/boot_files.h"
 #include "shell/system/kill_switch.h"
 #include "shell/system/system_vpn.h"
 
@@ -58,16 +59,34 @@ Result<void> serve_in_background(const Program& program, const UpFlags& f, const
   return {};
 }
 
+// A folder of its own is a lab's, which is not to change how the computer starts.
+bool systemd_is_ours(const Program& program) {
+  return !program.state_folder && std::filesystem::exists("/run/systemd/system");
+}
+
 Result<void> install_at_boot(const Program& program, const Home& home) {
   TRY(const auto files, shell::system::install_at_boot(home.paths));
-  const bool systemd = std::filesystem::exists("/run/systemd/system");
-  if (systemd && !program.state_folder) TRY_VOID(shell::run_tool({"systemctl", "enable", files.unit}, ""));
+  const bool systemd = systemd_is_ours(program);
+  if (systemd) TRY_VOID(shell::run_tool({"systemctl", "enable", files.unit}, ""));
   std::printf(
       "From the next start of the computer on nothing leaves it before `macrovpn up`: %s\n",
-      systemd && !program.state_folder
+      systemd
           ? "its rules are loaded before the network."
           : ("let your system load the rules before the network (nft -f " + files.rules + ").").c_str());
   return {};
+}
+
+// Protection does not hang on it, so a failure is only told.
+void care_for_names_at_start(const Program& program, const Home& home) {
+  if (!systemd_is_ours(program)) return;
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  const auto installed = shell::system::install_names_unit(shell::system::kSystemdFolder, self, home.paths);
+  if (!installed)
+    std::fprintf(stderr,
+                 "macrovpn: should the computer be restarted while up, names will not resolve before `macrovpn up` or "
+                 "`macrovpn down`: %s\n",
+                 installed.error().message.c_str());
 }
 
 Result<int> up(const Program& program, const UpFlags& f) {
@@ -76,6 +95,7 @@ Result<int> up(const Program& program, const UpFlags& f) {
   if (!has_network(home)) return complain({kNoNetworkYet}, kNoNetwork);
   TRY(DaemonOptions options, node_options(home, f.node));
   TRY_VOID(bring_up(home, options.hops));
+  care_for_names_at_start(program, home);
   for (const std::string& line : shell::system::resolvers_to_know())
     std::fprintf(stderr, "macrovpn: %s\n", line.c_str());
   if (f.at_boot) TRY_VOID(install_at_boot(program, home));

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/system_status.h"
 #include "core/discovery/descriptor.h"
 #include "core/node/capacity.h"
 #include "crypto/warm_up.h"
@@ -111,6 +112,7 @@ Result<void> NodeDaemon::start() {
   crypto::warm_up();
   started_ = reactor_.now().mono;
   watch_signals();
+  give_back_names_after_restart(options_.paths);
   own_ = shell::read_own_addresses();
   exit_v6_ = own_.has_global_v6;
   TRY_VOID(start_exit());

@@ -21,17 +21,36 @@ json missing_kill_switch(const shell::Paths& paths) {
   if (!shell::system::is_wanted(paths)) return {};
   const char* const why =
       shell::system::was_restarted(paths)
-          ? "the computer was restarted while up, and is not protected; names do not resolve: `macrovpn up` or "
-            "`macrovpn down`"
+          ? "the computer was restarted while up, and is not protected: `macrovpn up` or `macrovpn down`"
           : "the kill switch is missing: another firewall removed it; `macrovpn up` loads it again";
   return {{"loaded", false}, {"missing", why}};
 }
 
+// An ordinary user may not ask for rules; the device says it too.
+json seen_by_user() {
+  if (shell::system::device_exists()) return {{"loaded", true}};
+  if (!shell::system::names_are_left_behind()) return {};
+  return {{"loaded", false},
+          {"missing",
+           "/etc/resolv.conf is that of `macrovpn up`, and nothing is up, so names do not resolve; `sudo macrovpn "
+           "down` gives back what was there"}};
+}
+
 }  // namespace
 
+void give_back_names_after_restart(const shell::Paths& paths) {
+  if (geteuid() != 0) return;
+  const auto done = shell::system::give_back_names_after_restart(paths);
+  if (!done)
+    std::fprintf(stderr, "macrovpn: the computer was restarted while up, and names do not resolve: %s\n",
+                 done.error().message.c_str());
+  else if (*done)
+    std::fprintf(stderr, "macrovpn: the computer was restarted while up; /etc/resolv.conf is again as it was before\n");
+}
+
 void add_kill_switch(json& s, const shell::Paths& paths) {
-  if (geteuid() != 0) {  // an ordinary user may not ask for rules; the device says it too
-    if (shell::system::device_exists()) s["kill_switch"] = {{"loaded", true}};
+  if (geteuid() != 0) {
+    if (json seen = seen_by_user(); !seen.is_null()) s["kill_switch"] = std::move(seen);
     return;
   }
   const auto look = shell::system::look_at_kill_switch();

@@ -152,10 +152,51 @@ def a_flush_by_another_firewall_is_healed_and_status_tells_what_is_missing():
         machine.host.nft("flush ruleset")
         said = machine.node.command("status", check=False).stdout
         check("the kill switch is missing" in said, said)
-        machine.host.ip("link", "del", "macrovpn0")  # as after a restart of the computer
-        said = machine.node.command("status", check=False).stdout
-        check("was restarted while up" in said and "names do not resolve" in said, said)
-        check("resolv.conf" in machine.down().stdout and machine.resolv_conf() == before and traces(machine) == "", traces(machine))
+        machine.down()
+        check(machine.resolv_conf() == before and traces(machine) == "", traces(machine))
+
+
+def after_a_restart_of_the_computer_names_are_as_they_were():
+    """The disk stays, every network and the daemon are gone; a new network namespace is what the kernel has then."""
+    def restarted(*words, ordinary=False):
+        return machine.host.run(["unshare", "--net", *machine.node.argv(*words)], check=False, ordinary=ordinary)
+
+    with computer() as machine:
+        before = machine.resolv_conf()
+        machine.up()
+        for words in (["status"], ["down", "--after-restart"]):
+            machine.node.command(*words)
+            check("10.10.0.1" in machine.resolv_conf(), f"{words} gave the names back while up")
+        check(machine.page(), "no page")
+        machine.kill_daemon()
+        machine.node.command("down", "--after-restart")
+        check("10.10.0.1" in machine.resolv_conf(), "a crash passes for a restart")
+
+        user = Node(machine.host, ordinary=True)
+        user.state = str(machine.host.home / "of-a-user")
+        said = machine.host.run(["unshare", "--user", "--map-current-user", "--net", *user.argv("status")], check=False, ordinary=True)
+        check("names do not resolve" in said.stdout and "sudo macrovpn down" in said.stdout, f"{said.stdout}{said.stderr}")
+        check("10.10.0.1" in machine.resolv_conf(), "an ordinary user's `status` changed the names")
+
+        said = restarted("status")
+        check("/etc/resolv.conf is again as it was" in said.stderr and machine.resolv_conf() == before, f"{said.stderr} {machine.resolv_conf()}")
+        check("was restarted while up, and is not protected" in said.stdout, said.stdout)
+        check(restarted("status").stderr == "", "it is said twice")
+
+        machine.up()  # what an enabled service does at the start
+        check("10.10.0.1" in machine.resolv_conf() and machine.page(), "no `up` after a restart")
+        machine.kill_daemon()
+        said = restarted("down", "--after-restart")  # what systemd runs, before there is a network
+        check("as it was" in said.stderr and machine.resolv_conf() == before, f"{said.stderr} {machine.resolv_conf()}")
+
+        machine.up()
+        machine.kill_daemon()
+        daemon = machine.host.start(["unshare", "--net", *machine.node.argv("daemon")])
+        daemon.wait_for_output("as it was before")
+        check(machine.resolv_conf() == before, machine.resolv_conf())
+        daemon.stop()
+        machine.down()
+        check(machine.resolv_conf() == before and traces(machine) == "", traces(machine))
         check("restarted" not in machine.node.command("status", check=False).stdout, "it says so after `down` too")
 
 
@@ -335,6 +376,7 @@ raise SystemExit(netlab.run_tests([
     the_rules_for_the_start_of_the_computer_load_into_a_fresh_network,
     names_come_back_when_a_dhcp_client_writes_resolv_conf,
     a_flush_by_another_firewall_is_healed_and_status_tells_what_is_missing,
+    after_a_restart_of_the_computer_names_are_as_they_were,
     down_waits_while_the_daemon_writes,
     a_strict_rp_filter_lets_the_tunnel_work,
     uninvited_packets_do_not_come_in,

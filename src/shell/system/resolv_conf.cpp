@@ -125,6 +125,10 @@ Result<std::optional<Found>> read_kept(const std::string& file) {
   return std::optional(f);
 }
 
+bool is_whole(const Found& f, const std::string& whole) {
+  return f.kind == Found::Kind::file && f.contents == whole;
+}
+
 bool starts_as(const Found& f, const std::string& whole) {
   return f.kind == Found::Kind::file && std::string_view(whole).starts_with(f.contents);
 }
@@ -139,11 +143,16 @@ std::string ResolvConf::our_contents() {
          inside.dns4.reveal() + "\nnameserver " + inside.dns6.reveal() + "\n";
 }
 
+bool ResolvConf::is_ours() const {
+  const auto now = look(path_);
+  return now && is_whole(*now, our_contents());
+}
+
 Result<void> ResolvConf::take() {
   TRY(const Found now, look(path_));
   TRY(const auto kept, read_kept(kept_));
   const std::string ours = our_contents();
-  if (now.kind == Found::Kind::file && now.contents == ours) return {};
+  if (is_whole(now, ours)) return {};
   // Half of ours, from a write that was cut off, is nothing to keep.
   if (!kept || !starts_as(now, ours)) TRY_VOID(keep(kept_, now));
   return put(path_, {Found::Kind::file, ours, 0644, 0, 0});
@@ -153,8 +162,7 @@ Result<ResolvConf::Gave> ResolvConf::give_back() {
   TRY(const auto kept, read_kept(kept_));
   TRY(const Found now, look(path_));
   if (!kept) {
-    const bool ours = now.kind == Found::Kind::file && now.contents == our_contents();
-    return ours ? Gave::original_unknown : Gave::nothing;
+    return is_whole(now, our_contents()) ? Gave::original_unknown : Gave::nothing;
   }
   const bool is_ours = starts_as(now, our_contents());
   const bool half_restored = kept->kind == Found::Kind::file && starts_as(now, kept->contents);

@@ -20,6 +20,7 @@ class ResolvConf {
   ResolvConf(std::string path, std::string kept) : path_(std::move(path)), kept_(std::move(kept)) {}
 
   static std::string our_contents();
+  bool is_ours() const;
   // Harmless when it is ours already; ours is never kept as the original.
   Result<void> take();
   enum class Gave : uint8_t {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "shell/system/boot_files.h"
 #include "shell/system/kill_switch.h"
 #include "shell/system/resolv_conf.h"
 #include "shell/system/system_vpn.h"
@@ -177,6 +178,53 @@ TEST(KillSwitch, AtBootComesAfterOtherFirewallsAndBeforeTheNetwork) {
   EXPECT_NE(unit.find("\nAfter=nftables.service netfilter-persistent.service ufw.service\n"), std::string::npos);
   EXPECT_NE(unit.find("\nBefore=network-pre.target\n"), std::string::npos);
   fs::remove_all(folder);
+}
+
+// As little as systemd needs to run it at the next start, and nothing left behind.
+TEST(NamesUnit, IsWantedBeforeTheNetworkAndGoesWithoutATrace) {
+  char name[] = "/tmp/system-test-XXXXXX";
+  const fs::path folder = mkdtemp(name);
+  const Paths paths{"/c", "/var/lib/macrovpn", "/d", "/r"};
+  for (int twice = 0; twice < 2; twice++)
+    ASSERT_TRUE(install_names_unit(folder, "/opt/a \"b\" 50%/macrovpn", paths).ok());
+  const std::string unit = text_of(folder / "sysinit.target.wants" / "macrovpn-names.service");
+  EXPECT_NE(unit.find("\nConditionPathExists=/var/lib/macrovpn/system-resolv.conf\n"), std::string::npos) << unit;
+  EXPECT_NE(unit.find("\nExecStart=\"/opt/a \\\"b\\\" 50%%/macrovpn\" down --after-restart\n"), std::string::npos) << unit;
+  EXPECT_NE(unit.find("\nBefore=network-pre.target "), std::string::npos);
+  EXPECT_TRUE(remove_names_unit(folder).value());
+  EXPECT_FALSE(remove_names_unit(folder).value());
+  EXPECT_TRUE(fs::is_empty(folder / "sysinit.target.wants"));
+  EXPECT_FALSE(remove_names_unit(folder / "none").value());
+  fs::remove_all(folder);
+}
+
+// What the state folder of a computer holds that was restarted while up; no device of ours is in a unit test.
+class Restarted : public Names {
+ protected:
+  Paths paths() const { return {folder_, folder_, folder_, folder_}; }
+  void leave_behind(const std::string& kept) const {
+    std::ofstream(folder_ / "system-up") << R"({"src_valid_mark":"0"})";
+    std::ofstream(folder_ / "kept") << kept;
+    write(ResolvConf::our_contents());
+  }
+};
+
+TEST_F(Restarted, NamesThatAnEarlierReleaseKeptComeBack) {
+  leave_behind(R"({"kind":"file","contents":"6e616d657365727665722031","mode":416,"owner":0,"group":0})");
+  EXPECT_TRUE(names().is_ours());
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(text_of(path_), "nameserver 1");
+  leave_behind(R"({"kind":"link","contents":"2e2e2f72756e2f78","mode":511,"owner":0,"group":0})");
+  ASSERT_EQ(names().give_back().value(), Gave::restored);
+  EXPECT_EQ(fs::read_symlink(path_), "../run/x");
+  EXPECT_FALSE(names().is_ours());
+}
+
+TEST_F(Restarted, WithoutAnythingUpNothingIsGivenBack) {
+  EXPECT_FALSE(was_restarted(paths()));
+  EXPECT_FALSE(give_back_names_after_restart(paths()).value());
+  leave_behind("{}");
+  EXPECT_TRUE(was_restarted(paths()));
 }
 
 TEST(KillSwitch, ExemptsNoAddressButLinkLocalAndInsideOnes) {

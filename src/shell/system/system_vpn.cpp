@@ -34,12 +34,6 @@ std::string wanted_file(const Paths& p) {
 std::string kept_names(const Paths& p) {
   return p.state + "/system-resolv.conf";
 }
-std::string rules_file(const Paths& p) {
-  return p.config + "/kill-switch.nft";
-}
-std::string unit_file(const Paths& p) {
-  return p.config + "/macrovpn-kill-switch.service";
-}
 
 std::string first_word(const std::string& path) {
   std::ifstream in(path);
@@ -63,17 +57,6 @@ Result<bool> restore_settings(const Paths& p) {
   if (changed) TRY_VOID(write_setting(kMarkSetting, before));
   unlink(wanted_file(p).c_str());
   return changed;
-}
-
-std::string unit_text(const Paths& p) {
-  return "# Loads Macro VPN's kill switch before there is a network.\n"
-         "[Unit]\nDescription=Macro VPN kill "
-         "switch\nDefaultDependencies=no\nAfter=systemd-modules-load.service local-fs.target\n"
-         "# Those may flush the whole ruleset.\n"
-         "After=nftables.service netfilter-persistent.service ufw.service\n"
-         "Before=network-pre.target\nWants=network-pre.target\nConflicts=shutdown.target\n\n"
-         "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f \"" +
-         rules_file(p) + "\"\n\n[Install]\nWantedBy=sysinit.target\n";
 }
 
 // One process at a time changes the computer.  Without it a daemon that is held up between looking and writing
@@ -129,6 +112,21 @@ bool is_wanted(const Paths& p) {
 
 bool was_restarted(const Paths& p) {
   return is_wanted(p) && !device_exists();
+}
+
+Result<bool> give_back_names_after_restart(const Paths& p) {
+  if (!was_restarted(p)) return false;
+  const Turn turn(p);
+  // Asked again: `up` makes the device while it has the turn.
+  if (!turn.try_it() || !was_restarted(p)) return false;
+  TRY(const auto gave, ResolvConf(kResolvConf, kept_names(p)).give_back());
+  if (gave == ResolvConf::Gave::original_unknown)
+    return fail("nothing tells what /etc/resolv.conf was before; write it by hand, or start your network again");
+  return gave == ResolvConf::Gave::restored;
+}
+
+bool names_are_left_behind() {
+  return !device_exists() && ResolvConf(kResolvConf, {}).is_ours();
 }
 
 Result<LookedAfter> look_after(const Paths& p) {
@@ -194,24 +192,6 @@ std::vector<std::string> resolvers_to_know() {
     if (file_exists(r.socket)) out.push_back(r.words);
   }
   return out;
-}
-
-Result<BootFiles> install_at_boot(const Paths& p) {
-  const std::string rules = kill_switch_rules(), unit = unit_text(p);
-  TRY_VOID(write_file(rules_file(p), as_bytes(rules), FileMode::readable));
-  TRY_VOID(write_file(unit_file(p), as_bytes(unit), FileMode::readable));
-  return BootFiles{rules_file(p), unit_file(p)};
-}
-
-Result<std::vector<std::string>> remove_at_boot(const Paths& p) {
-  std::vector<std::string> gone;
-  for (const std::string& file : {unit_file(p), rules_file(p)}) {
-    if (unlink(file.c_str()) == 0)
-      gone.push_back(file);
-    else if (errno != ENOENT)
-      return file_error("cannot remove " + file, errno);
-  }
-  return gone;
 }
 
 }  // namespace macrovpn::shell::system

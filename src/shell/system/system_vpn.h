@@ -30,8 +30,13 @@ struct LookedAfter {
   bool kill_switch_was_gone = false;  // and is loaded again
 };
 Result<LookedAfter> look_after(const Paths&);
-// True on a computer that was restarted while up: only resolv.conf is still ours.
+// True on a computer that was restarted while up: the state folder says "up", and nothing in the kernel is ours.
 bool was_restarted(const Paths&);
+// On such a computer resolv.conf leads to a resolver that is not there, and is given back; everything else stays
+// as it is.  True: it was.  Elsewhere, and while `up` or `down` work, it does nothing.
+Result<bool> give_back_names_after_restart(const Paths&);
+// The same question for somebody who may not read the state folder: /etc/resolv.conf is ours, and no device is.
+bool names_are_left_behind();
 // What was removed, a line each; none if nothing was there.  Goes on after a failure and tells the first one.
 struct Removed {
   std::vector<std::string> lines;
@@ -41,13 +46,5 @@ Removed take_down(const Paths&);
 
 // Programs of the host that resolve names for others, and what to know about each; empty if there are none.
 std::vector<std::string> resolvers_to_know();
-
-// Rules for `nft -f` and a systemd unit that loads them before there is a network; the names of the files.
-struct BootFiles {
-  std::string rules, unit;
-};
-Result<BootFiles> install_at_boot(const Paths&);
-// The names of those that were removed.
-Result<std::vector<std::string>> remove_at_boot(const Paths&);
 
 }  // namespace macrovpn::shell::system
