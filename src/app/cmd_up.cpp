@@ -6,6 +6,7 @@
 #include "app/tunnel.h"
 #include "core/node/config.h"
 #include "shell/control/client.h"
+#include "shell/control/service_manager.h"
 #include "shell/namespace.h"
 #include "shell/system/boot_files.h"
 #include "shell/system/kill_switch.h"
@@ -100,6 +101,7 @@ Result<int> up(const Program& program, const UpFlags& f) {
     std::fprintf(stderr, "macrovpn: %s\n", line.c_str());
   if (f.at_boot) TRY_VOID(install_at_boot(program, home));
   if (f.foreground) {
+    shell::control::tell_service_manager("READY=1");
     options.roles.client = Roles::Client::on;
     return run_daemon(options);
   }
