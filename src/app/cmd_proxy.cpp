@@ -47,12 +47,18 @@ Result<void> open_listeners(const ProxyFlags& f, std::vector<shell::Fd>& out) {
   return {};
 }
 
+// Root's daemon is the one behind the door, and takes more from root's own programs.
+std::string own_or_door(const Home& home) {
+  return geteuid() == 0 ? home.paths.control_socket() : daemon_socket(home);
+}
+
 Result<HostSide> make_host_side(const Program& program, const ProxyFlags& f, const Home& home) {
   std::vector<shell::Fd> listeners;
   TRY_VOID(open_listeners(f, listeners));
   TRY(shell::PeerOwner owner, shell::PeerOwner::open());
   TRY(shell::HostHelper helper,
-      shell::HostHelper::start([&] { return start_daemon_for(program, f.node, home); }));
+      shell::HostHelper::start({[&] { return start_daemon_for(program, f.node, home); },
+                                [&] { return shell::control::Client::dial(own_or_door(home)); }}));
   std::vector<std::string> addresses;
   for (const shell::Fd& l : listeners)
     if (const auto at = shell::local_of(l.get())) addresses.push_back(at->reveal());
@@ -80,8 +86,8 @@ void raise_descriptor_limit() {
 // Keeps the device with whichever daemon runs, in the reactor.
 class Lifeline {
  public:
-  Lifeline(shell::Reactor& reactor, shell::Attachment& attachment)
-      : reactor_(reactor), attachment_(attachment) {
+  Lifeline(shell::Reactor& reactor, shell::Attachment& attachment, std::function<void()> on_attached)
+      : reactor_(reactor), attachment_(attachment), on_attached_(std::move(on_attached)) {
     watch();
   }
   bool is_up() const { return attachment_.fd() >= 0; }
@@ -101,11 +107,13 @@ class Lifeline {
     reactor_.at(attachment_.next_retry(), [this] {
       if (!attachment_.retry(reactor_.now().mono)) return retry_later();
       std::fprintf(stderr, "macrovpn: a daemon runs again\n");
+      on_attached_();
       watch();
     });
   }
   shell::Reactor& reactor_;
   shell::Attachment& attachment_;
+  std::function<void()> on_attached_;
 };
 
 void say_ready(const std::vector<std::string>& addresses, bool as_json) {
@@ -135,14 +143,16 @@ shell::Fd stop_on_signals(shell::Reactor& reactor) {
   return signals;
 }
 
-int serve(HostSide host, shell::Attachment& attachment, bool as_json) {
+int serve(HostSide& host, shell::Attachment& attachment, bool as_json) {
   shell::Reactor reactor;
   shell::OsRng rng;
   const shell::Fd signals = stop_on_signals(reactor);
-  Lifeline lifeline(reactor, attachment);
   shell::ProxyContext context{{reactor, rng}, std::move(host.owner), [&host](const IpAddress& loopback) {
                                 return host.helper.udp_socket(loopback);
                               }};
+  const auto take_names = [&] { context.groups.take_at_most(attachment.most_groups()); };
+  take_names();
+  Lifeline lifeline(reactor, attachment, take_names);
   context.is_up = [&lifeline] { return lifeline.is_up(); };
   const shell::Proxy proxy(context, std::move(host.listeners));
   say_ready(host.addresses, as_json);
@@ -153,14 +163,16 @@ int serve(HostSide host, shell::Attachment& attachment, bool as_json) {
 
 Result<int> run(const Program& program, const ProxyFlags& f) {
   TRY(const Home home, open_home_with(program, f.node));
-  if (!has_network(home)) return complain({kNoNetworkYet}, kNoNetwork);
-  if (computer_is_up() && geteuid() != 0)
-    return fail("the whole computer is behind `macrovpn up`: programs need no proxy.  `macrovpn run` gives one a circuit of its own");
+  TRY_VOID(check_flags_while_up(f.node));
+  if (!has_network(home) && !computer_is_up()) return complain({kNoNetworkYet}, kNoNetwork);
   raise_descriptor_limit();
   TRY(HostSide host, make_host_side(program, f, home));
   TRY(const shell::PacketDevice device, move_inside(home, f));
-  shell::Attachment attachment(home.paths.control_socket(), "proxy-" + std::to_string(getpid()), device,
-                               shell::Sources::groups);
+  const auto connect = [&host]() -> Result<shell::control::Client, shell::control::NoDaemon> {
+    TRY(shell::Fd connected, host.helper.dial_daemon());
+    return shell::control::Client::greet(std::move(connected));
+  };
+  shell::Attachment attachment(connect, "proxy-" + std::to_string(getpid()), device, shell::Sources::groups);
   TRY_VOID(attach_or_start(attachment, [&host] { return host.helper.start_daemon(); }));
   if (f.wait_seconds != 0) {
     std::string cause;
@@ -169,7 +181,7 @@ Result<int> run(const Program& program, const ProxyFlags& f) {
       std::fprintf(stderr, "macrovpn: Not protected yet: %s; connections wait.  See `macrovpn status`\n",
                    cause.c_str());
   }
-  return serve(std::move(host), attachment, f.json);
+  return serve(host, attachment, f.json);
 }
 
 constexpr const char* kHelp =
@@ -182,7 +194,7 @@ constexpr const char* kHelp =
     "A user name chooses a group: each name has a circuit and an exit address of its own, and sites cannot "
     "link\n"
     "two of them by address.  Any name will do; the password is ignored.  A name is forgotten after 11 idle "
-    "minutes, and at most 192 are in use at once.\n"
+    "minutes, and at most 192 are in use at once (15 while the computer is behind `macrovpn up` of another user).\n"
     "\n"
     "Examples:\n"
     "  macrovpn proxy\n"

@@ -8,6 +8,10 @@ namespace macrovpn::app {
 using nlohmann::json;
 using shell::control::Request;
 
+namespace {
+constexpr size_t kMaxProxiesOfGuests = 4;  // each has kFewSlots circuits and one
+}
+
 Result<void> NodeDaemon::serve() {
   TRY(server_, shell::control::Server::listen(reactor_, options_.control_socket));
   server_->on("status", [this](Request&) -> Result<json> { return status(); });
@@ -41,6 +45,11 @@ void NodeDaemon::let_go_of(shell::control::ConnectionId owner) {
   for (const std::string& group : own) let_go(group);
 }
 
+size_t NodeDaemon::proxies_of_guests() const {
+  return static_cast<size_t>(std::count_if(
+      groups_.begin(), groups_.end(), [](const auto& g) { return g.second.slots == node::Slots::few; }));
+}
+
 Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
   if (options_.roles.client != Roles::Client::on) {
     return fail("this daemon only relays for others; start `macrovpn daemon` for programs of your own");
@@ -57,12 +66,14 @@ Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
     return fail("another program runs in the group \"" + group + "\"; choose another --group, or none");
   }
   let_go(group);
-  // A guest has one circuit: with groups of its own it could have as many as the daemon can build.
-  const bool many = prefix.empty() && r.params.value("groups", false);
-  const auto slots = many ? node::Slots::many : node::Slots::only_own;
+  const bool wants_groups = r.params.value("groups", false);
+  const auto slots = !wants_groups ? node::Slots::only_own : prefix.empty() ? node::Slots::many : node::Slots::few;
+  if (slots == node::Slots::few && proxies_of_guests() >= kMaxProxiesOfGuests)
+    return fail("too many proxies run through the VPN of this computer; close one");
   TRY(const TunId tun, driver_->attach(std::move(device), slots));
-  groups_[group] = {tun, r.from, kind};
-  return json{{"mtu", node::mtu_for(options_.hops, IpFamily::v4)}};
+  groups_[group] = {tun, r.from, kind, slots};
+  const size_t most = slots == node::Slots::many ? node::kMaxSlotGroups : slots == node::Slots::few ? node::kFewSlots : 0;
+  return json{{"mtu", node::mtu_for(options_.hops, IpFamily::v4)}, {"groups", most}};
 }
 
 void NodeDaemon::let_go(const std::string& group) {

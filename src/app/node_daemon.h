@@ -29,6 +29,7 @@ class NodeDaemon {
     TunId tun;
     shell::control::ConnectionId owner;
     shell::PacketDevice::Kind kind = shell::PacketDevice::Kind::tun;
+    node::Slots slots = node::Slots::only_own;
   };
   struct Moves {  // what `status` tells about leases
     uint64_t moved = 0, lost = 0;
@@ -52,6 +53,7 @@ class NodeDaemon {
   Result<void> serve();
   // `prefix`: in front of the group's name, so that users do not share names.
   Result<nlohmann::json> attach(shell::control::Request& r, const std::string& prefix = {});
+  size_t proxies_of_guests() const;
   void let_go_of(shell::control::ConnectionId owner);
   Result<nlohmann::json> hop(const nlohmann::json& params);
   void let_go(const std::string& group);

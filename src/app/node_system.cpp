@@ -31,7 +31,7 @@ Result<json> NodeDaemon::attach_system() {
   TRY(auto device, shell::system::open_device());
   const auto kind = device.kind();
   TRY(const TunId tun, driver_->attach(std::move(device), node::Slots::only_own));
-  groups_[kSystemGroup] = {tun, kNobody, kind};
+  groups_[kSystemGroup] = {tun, kNobody, kind, node::Slots::only_own};
   open_door();
   return json::object();
 }

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "shell/message.h"
+
 namespace macrovpn::shell {
 
 Result<SocketPair> make_fd_channel() {
@@ -41,11 +43,7 @@ Result<FdMessage> recv_fds(int socket) {
   out.body.resize(kMaxPassedBody);
   iovec io{out.body.data(), out.body.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxPassedFds * sizeof(int))]{};
-  msghdr m{};
-  m.msg_iov = &io;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
+  msghdr m = message_of(io, control);
   ssize_t n;
   do n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);

@@ -66,6 +66,11 @@ void ClientSide::flush_waiting(Now now, Group& g, Circuit& c) {
   g.waiting.clear();
 }
 
+size_t ClientSide::slots_of(TunId tun) const {
+  return static_cast<size_t>(std::count_if(
+      groups_.begin(), groups_.end(), [tun](const auto& g) { return g.first.tun == tun && g.first.slot != 0; }));
+}
+
 // Only an address of a group may be a source: whatever else a program's kernel emits (link-local chatter, a spoofed
 // address) would tell the exit something about this machine.
 Group* ClientSide::group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx) {
@@ -76,6 +81,7 @@ Group* ClientSide::group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx
   const auto device = devices_.find(tun);
   if (device == devices_.end() || device->second == Slots::only_own) return nullptr;
   if (slots_in_use_ >= kMaxSlotGroups || groups_.size() >= kMaxGroups) return nullptr;
+  if (device->second == Slots::few && slots_of(tun) >= kFewSlots) return nullptr;
   slots_in_use_++;
   Group& g = groups_[id];
   g.id = id;

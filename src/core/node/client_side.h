@@ -116,6 +116,7 @@ class ClientSide {
   static Mono forgotten_at(const Group& g);
 
   // client_packets.cpp
+  size_t slots_of(TunId tun) const;
   Group* group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx);
   Circuit* usable_circuit(Now now, Group& g, Effects& fx);
   void forget_group(const GroupId& id);

@@ -20,8 +20,11 @@ struct GroupId {
   bool is_nobody() const { return tun.value == 0; }
 };
 
-// May packets of this device name slots?  Not those of a program in a box: it would make circuits at will.
-enum class Slots : uint8_t { only_own, many };
+// May packets of this device name slots?  Not those of a program in a box: it would make circuits at will.  A device of
+// another user has few, so that he does not take the places of everybody.
+enum class Slots : uint8_t { only_own, few, many };
+
+inline constexpr size_t kFewSlots = 15;  // beside the device's own group
 
 inline constexpr uint16_t kLastSlot = 0x7fff;
 

@@ -213,6 +213,18 @@ TEST_F(Groups, AreBoundedAndLeaveRoomForPrograms) {
   client->node->check_invariants();
 }
 
+TEST_F(Groups, ADeviceOfAnotherUserHasFew) {
+  connect(Slots::few);
+  for (uint16_t slot = 1; slot <= kFewSlots + 5; slot++) send(slot);
+  EXPECT_EQ(groups(), 1 + kFewSlots);
+  net.attach(*client, TunId{8}, Slots::few);
+  net.send_from_program(*client, TunId{8}, udp_packet(text(kFewSlots + 9), kSite, 64));
+  EXPECT_EQ(groups(), 3 + kFewSlots);  // one device's share is not another's
+  send(1);
+  ASSERT_TRUE(net.run_until([&] { return ready(1) && ready(kFewSlots); }, 30s));
+  EXPECT_NE(net.active(*client, kTun, 1)->id, net.active(*client, kTun, 2)->id);
+}
+
 TEST_F(Groups, ANewSlotDoesNotUnprotectTheOthers) {
   connect(Slots::many);
   send(1);

@@ -5,13 +5,14 @@
 namespace macrovpn::shell {
 
 Result<void, control::NoDaemon> Attachment::attach() {
-  TRY(control::Client client, control::Client::connect(socket_));
+  TRY(control::Client client, connect_());
   const bool tun = device_.kind() == PacketDevice::Kind::tun;
   nlohmann::json params{
       {"group", group_}, {"kind", tun ? "tun" : "veth"}, {"device", to_hex(device_.encode())}};
   if (sources_ == Sources::groups) params["groups"] = true;
   const auto answer = client.call("attach", params, device_.fd());
   if (!answer) return Failure{control::NoDaemon{control::NoDaemon::Why::failed, answer.error()}};
+  most_groups_ = answer->value("groups", size_t{0});
   client_ = std::move(client);
   wait_ = kFirstRetry;
   return {};

@@ -3,6 +3,7 @@
 // The device's descriptor is ours, so it survives a daemon that dies; each time one is there again it gets a
 // copy.  In between the box has no network and no other way out.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,10 +17,13 @@ namespace macrovpn::shell {
 
 class Attachment {
  public:
+  using Connect = std::function<Result<control::Client, control::NoDaemon>()>;
   // `device` outlives this.  `sources`: whether the daemon is to take packets from the addresses of isolation
   // groups too, each with a circuit of its own.
-  Attachment(std::string socket, std::string group, const PacketDevice& device, Sources sources = Sources::one)
-      : socket_(std::move(socket)), group_(std::move(group)), device_(device), sources_(sources) {}
+  Attachment(Connect connect, std::string group, const PacketDevice& device, Sources sources = Sources::one)
+      : connect_(std::move(connect)), group_(std::move(group)), device_(device), sources_(sources) {}
+  Attachment(std::string socket, std::string group, const PacketDevice& device)
+      : Attachment([s = std::move(socket)] { return control::Client::connect(s); }, std::move(group), device) {}
 
   Result<void, control::NoDaemon> attach();
   // -1: not attached now.  Readable: call on_readable().
@@ -29,14 +33,17 @@ class Attachment {
   bool retry(Mono now);
   Mono next_retry() const { return client_ ? kNever : next_retry_; }
   control::Client& client() { return *client_; }  // only while attached
+  size_t most_groups() const { return most_groups_; }  // beside the device's own, as the daemon said last
 
  private:
   static constexpr Duration kFirstRetry = std::chrono::milliseconds(200);
   static constexpr Duration kLongestRetry = std::chrono::seconds(1);
-  std::string socket_, group_;
+  Connect connect_;
+  std::string group_;
   const PacketDevice& device_;
   Sources sources_;
   std::optional<control::Client> client_;
+  size_t most_groups_ = 0;
   Mono next_retry_ = kNever;
   Duration wait_ = kFirstRetry;
 };

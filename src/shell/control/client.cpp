@@ -52,11 +52,20 @@ Result<Fd, NoDaemon> open_socket(const std::string& path) {
 }  // namespace
 
 Result<Client, NoDaemon> Client::connect(const std::string& path, Events events) {
+  TRY(Fd socket, dial(path));
+  return greet(std::move(socket), events);
+}
+
+Result<Fd, NoDaemon> Client::dial(const std::string& path) {
   TRY(Fd socket, open_socket(path));
-  Client c(std::move(socket));
-  const auto uid = c.connection_->peer_uid();
+  const auto uid = peer_uid_of(socket);
   // A socket in /tmp could be anybody's: never give a stranger's daemon our device.
   if (!uid || (*uid != geteuid() && *uid != 0)) return connect_error(EACCES);
+  return socket;
+}
+
+Result<Client, NoDaemon> Client::greet(Fd connected, Events events) {
+  Client c(std::move(connected));
   const auto hello = c.call("hello", {{"version", kVersion}, {"events", events == Events::wanted}});
   if (!hello) return no_daemon(Why::incompatible, hello.error().message);
   if (!hello->is_object() || hello->value("version", json()) != kVersion)

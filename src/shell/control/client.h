@@ -22,6 +22,10 @@ class Client {
   // `socket_path`: of the file, or "@NAME" for a door (Server::listen_to_all).  Connects, checks that the daemon is ours (or root's) and says hello.
   enum class Events : uint8_t { none, wanted };
   static Result<Client, NoDaemon> connect(const std::string& socket_path, Events = Events::none);
+  // The same in two steps, for a process that does not reach the socket itself: dial() connects and checks whose daemon it is,
+  // greet() says hello.
+  static Result<Fd, NoDaemon> dial(const std::string& socket_path);
+  static Result<Client, NoDaemon> greet(Fd connected, Events = Events::none);
 
   // The result of the method; `fd` >= 0 goes along and stays the caller's.
   Result<nlohmann::json> call(const std::string& method, const nlohmann::json& params, int fd = -1);

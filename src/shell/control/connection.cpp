@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "shell/message.h"
+
 #ifndef MACROVPN_RELEASE
 #error "the build gives the release"
 #endif
@@ -32,10 +34,10 @@ std::string release() {
   return MACROVPN_RELEASE;
 }
 
-std::optional<uid_t> Connection::peer_uid() const {
+std::optional<uid_t> peer_uid_of(const Fd& socket) {
   ucred c{};
   socklen_t size = sizeof c;
-  if (getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &c, &size) != 0) return std::nullopt;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &c, &size) != 0) return std::nullopt;
   return c.uid;
 }
 
@@ -43,11 +45,7 @@ Connection::Status Connection::receive() {
   char buffer[16 * 1024];
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxPendingFds + 1))];
   iovec io{buffer, sizeof buffer};
-  msghdr m{};
-  m.msg_iov = &io;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
+  msghdr m = message_of(io, control);
   const ssize_t n = recvmsg(fd_.get(), &m, MSG_CMSG_CLOEXEC);
   if (n < 0) return errno == EAGAIN || errno == EINTR ? Status::nothing : Status::closed;
   if (!keep_fds(m, fds_)) return Status::abused;
@@ -97,11 +95,7 @@ Result<void> Connection::send_line(std::string_view line, int fd) {
   if (fd >= 0) {
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
     iovec io{text.data(), 1};
-    msghdr m{};
-    m.msg_iov = &io;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
+    msghdr m = message_of(io, control);
     cmsghdr* c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;

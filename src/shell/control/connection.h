@@ -12,12 +12,14 @@
 
 namespace macrovpn::shell::control {
 
+// The user at the other end of a Unix socket, as it was when that was made or connected.
+std::optional<uid_t> peer_uid_of(const Fd& socket);
+
 class Connection {
  public:
   explicit Connection(Fd fd) : fd_(std::move(fd)) {}
   int fd() const { return fd_.get(); }
-  // The user at the other end.
-  std::optional<uid_t> peer_uid() const;
+  std::optional<uid_t> peer_uid() const { return peer_uid_of(fd_); }
 
   enum class Status : uint8_t { open, nothing, closed, abused };
   // Reads once what is there.  nothing: would block (or its SO_RCVTIMEO ran out).  abused: a line or a number

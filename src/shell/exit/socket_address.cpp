@@ -1,5 +1,7 @@
 #include "shell/exit/socket_address.h"
 
+#include <netinet/tcp.h>
+
 #include <cstring>
 
 namespace macrovpn::shell {
@@ -59,6 +61,14 @@ void close_with_reset(Fd& socket) {
   const linger now{1, 0};
   setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
   socket.reset();
+}
+
+void prepare_tcp(int socket) {
+  set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 600);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 60);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 5);
 }
 
 void set_option(int socket, int level, int name, int value) {

@@ -33,6 +33,8 @@ std::optional<Endpoint> peer_of(int socket);
 std::optional<Endpoint> local_of(int socket);
 int pending_error(int socket);                                // SO_ERROR
 void close_with_reset(Fd& socket);                            // the TCP peer sees RST, not FIN
+// For a connection to a site: nothing waits for more, and a site that has gone is noticed after 15 minutes.
+void prepare_tcp(int socket);
 void set_option(int socket, int level, int name, int value);  // where failure does not matter
 
 }  // namespace macrovpn::shell

@@ -1,6 +1,5 @@
 #include "shell/exit/tcp_exit.h"
 
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -12,30 +11,18 @@ namespace macrovpn::shell {
 using routing::ExitVerdict;
 using routing::Unreachable;
 
-namespace {
-
-constexpr unsigned kAcceptsPerTurn = 64;
-
-void prepare(int socket) {
-  set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 600);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 5);
-}
-
-}  // namespace
-
 TcpExit::TcpExit(ExitContext& context, DnsService& dns, ExitNamespace& inside)
-    : context_(context), dns_(dns), inside_(inside), pipes_(context.config.limits.pipes) {
+    : context_(context),
+      dns_(dns),
+      inside_(inside),
+      pipes_(context.config.limits.pipes),
+      acceptor_(
+          context.reactor, [this](Fd s) { join(std::move(s)); }, [this] { context_.counters.tcp_full++; }) {
   for (const Fd* l : {&inside_.tcp4, &inside_.tcp6})
-    if (*l) context_.reactor.add(l->get(), EPOLLIN, [this, fd = l->get()](uint32_t) { on_acceptable(fd); });
+    if (*l) acceptor_.add(l->get());
 }
 
 TcpExit::~TcpExit() {
-  for (const auto& [fd, timer] : paused_) context_.reactor.cancel(timer);
-  for (const Fd* l : {&inside_.tcp4, &inside_.tcp6})
-    if (*l) context_.reactor.remove(l->get());
   while (!flows_.empty()) close(flows_.begin());
 }
 
@@ -75,7 +62,7 @@ bool TcpExit::on_syn(Packet& packet, const IpHeader& h, LeaseNumber lease) {
 void TcpExit::connect_outside(Key key, Packet syn, const IpHeader& h) {
   Fd s = open_socket(family_of(h.destination), SOCK_STREAM);
   if (!s) return refuse(syn.bytes(), errno);
-  prepare(s.get());
+  prepare_tcp(s.get());
   const SocketAddress to(key.server);
   if (connect(s.get(), to.data(), to.size) != 0 && errno != EINPROGRESS) return refuse(syn.bytes(), errno);
   auto flow = std::make_unique<Flow>();
@@ -116,34 +103,11 @@ void TcpExit::refuse(Bytes syn, int error) {
   context_.send_reset(syn, *h);
 }
 
-void TcpExit::on_acceptable(int listener) {
-  for (unsigned i = 0; i < kAcceptsPerTurn; i++) {
-    Fd s(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (s) {
-      join(std::move(s));
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      return pause(listener);
-    } else if (errno != ECONNABORTED && errno != EINTR) {
-      return;
-    }
-  }
-}
-
-// Out of descriptors: the listener would stay readable and spin.
-void TcpExit::pause(int listener) {
-  context_.counters.tcp_full++;
-  context_.reactor.modify(listener, 0);
-  paused_[listener] = context_.reactor.after(1s, [this, listener] {
-    paused_.erase(listener);
-    context_.reactor.modify(listener, EPOLLIN);
-  });
-}
-
 void TcpExit::join(Fd s) {
   const auto client = peer_of(s.get()), server = local_of(s.get());
   const LeaseNumber lease = client ? routing::lease_of_private(client->address) : LeaseNumber{};
   if (lease.value == 0 || !server) return close_with_reset(s);
-  prepare(s.get());
+  prepare_tcp(s.get());
   if (context_.policy.judge(server->address, server->port, IpProtocol::tcp) == ExitVerdict::dns)
     return dns_.adopt(lease, std::move(s));
   const auto it = flows_.find({lease, *client, *server});

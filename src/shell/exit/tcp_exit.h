@@ -7,6 +7,7 @@
 #pragma once
 #include <map>
 
+#include "shell/acceptor.h"
 #include "shell/exit/dns_service.h"
 #include "shell/exit/exit_context.h"
 #include "shell/exit/exit_namespace.h"
@@ -45,19 +46,17 @@ class TcpExit {
   void connect_outside(Key key, Packet syn, const IpHeader&);
   void on_connected(Flow&);
   void refuse(Bytes syn, int error);
-  void on_acceptable(int listener);
   void join(Fd inside);
   void close(Flows::iterator);
   bool lapsed(const Flow&, Mono now) const;
-  void pause(int listener);
 
   ExitContext& context_;
   DnsService& dns_;
   ExitNamespace& inside_;
   PipePool pipes_;
+  Acceptor acceptor_;
   Flows flows_;
   PerLease per_lease_;
-  std::map<int, Reactor::TimerId> paused_;  // listeners
 };
 
 }  // namespace macrovpn::shell

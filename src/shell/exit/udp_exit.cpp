@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "shell/exit/socket_address.h"
+#include "shell/message.h"
 
 namespace macrovpn::shell {
 
@@ -30,13 +31,9 @@ std::optional<Received> receive(int socket, MutBytes buffer, int flags) {
   SocketAddress peer;
   iovec io{buffer.data(), buffer.size()};
   alignas(cmsghdr) char control[512];
-  msghdr m{};
+  msghdr m = message_of(io, control);
   m.msg_name = peer.data();
   m.msg_namelen = peer.size;
-  m.msg_iov = &io;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
   const ssize_t n = recvmsg(socket, &m, flags);
   if (n < 0) return std::nullopt;
   Received r;

@@ -1,13 +1,13 @@
 #include "shell/proxy/dial.h"
 
 #include <linux/errqueue.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "shell/exit/socket_address.h"
+#include "shell/message.h"
 
 namespace macrovpn::shell {
 namespace {
@@ -18,11 +18,7 @@ IcmpReport read_icmp(int socket) {
   alignas(cmsghdr) char control[512];
   char data[64];
   iovec io{data, sizeof data};
-  msghdr m{};
-  m.msg_iov = &io;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
+  msghdr m = message_of(io, control);
   if (recvmsg(socket, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return {};
   for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(&m, h)) {
     if (!((h->cmsg_level == SOL_IP && h->cmsg_type == IP_RECVERR) ||
@@ -33,14 +29,6 @@ IcmpReport read_icmp(int socket) {
     return {e.ee_origin, e.ee_type, e.ee_code};
   }
   return {};
-}
-
-void prepare(int socket) {
-  set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 600);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 5);
 }
 
 }  // namespace
@@ -113,7 +101,7 @@ bool Dial::start_attempt(const IpAddress& address) {
   }
   Fd s = open_outbound(outbound_, slot_, address.family(), SOCK_STREAM);
   const SocketAddress to({address, target_.port});
-  if (s) prepare(s.get());
+  if (s) prepare_tcp(s.get());
   if (!s || (connect(s.get(), to.data(), to.size) != 0 && errno != EINPROGRESS)) {
     worst_ = std::max(worst_, outcome_of(errno, {}));
     return false;

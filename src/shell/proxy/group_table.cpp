@@ -20,7 +20,7 @@ std::optional<GroupSlot> GroupTable::join(Mono now, std::string_view name) {
   if (const auto it = slots_.find(name); it != slots_.end()) {
     slot = it->second;
   } else if (!name.empty()) {
-    const auto fresh = slots_.size() < kMaxNames ? free_slot() : std::nullopt;
+    const auto fresh = slots_.size() < most_ ? free_slot() : std::nullopt;
     if (!fresh) return std::nullopt;
     slot = *fresh;
     slots_.emplace(name, slot);

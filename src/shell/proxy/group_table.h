@@ -11,6 +11,7 @@
 //     hours.
 // Names are the user's; they are kept in memory only, and leave it in no message.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,6 +45,8 @@ class GroupTable {
   std::optional<GroupSlot> join(Mono now, std::string_view name);
   void leave(Mono now, GroupSlot);
   void sweep(Mono now);
+  // The daemon may take fewer names than kMaxNames; those in use stay.
+  void take_at_most(size_t names) { most_ = std::min(names, kMaxNames); }
   size_t names() const { return slots_.size(); }
   void check_invariants() const;
 
@@ -58,6 +61,7 @@ class GroupTable {
   std::map<std::string, GroupSlot, std::less<>> slots_;  // without the default group
   std::map<GroupSlot, Group> groups_;
   uint16_t latest_ = 0;
+  size_t most_ = kMaxNames;
 };
 
 }  // namespace macrovpn::shell

@@ -10,8 +10,6 @@
 namespace macrovpn::shell {
 namespace {
 
-constexpr unsigned kAcceptsPerTurn = 64;
-
 bool is_loopback(const IpAddress& a) {
   static const IpPrefix v4 = *IpPrefix::parse("127.0.0.0/8"), v6 = *IpPrefix::parse("::1/128");
   return v4.contains(a) || v6.contains(a);
@@ -44,39 +42,16 @@ Result<Fd> listen_on_loopback(const Endpoint& at) {
 }
 
 Proxy::Proxy(ProxyContext& context, std::vector<Fd> listeners)
-    : context_(context), listeners_(std::move(listeners)) {
-  for (const Fd& l : listeners_)
-    context_.reactor().add(l.get(), EPOLLIN, [this, fd = l.get()](uint32_t) { on_acceptable(fd); });
+    : context_(context),
+      listeners_(std::move(listeners)),
+      acceptor_(
+          context.reactor(), [this](Fd s) { admit(std::move(s)); }, [this] { context_.counters.full++; }) {
+  for (const Fd& l : listeners_) acceptor_.add(l.get());
   sweep_ = context_.reactor().after(context_.limits.sweep_every, [this] { sweep(); });
 }
 
 Proxy::~Proxy() {
   if (sweep_) context_.reactor().cancel(*sweep_);
-  for (const auto& [fd, timer] : paused_) context_.reactor().cancel(timer);
-  for (const Fd& l : listeners_) context_.reactor().remove(l.get());
-}
-
-void Proxy::on_acceptable(int listener) {
-  for (unsigned i = 0; i < kAcceptsPerTurn; i++) {
-    Fd s(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (s) {
-      admit(std::move(s));
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      return pause(listener);
-    } else if (errno != ECONNABORTED && errno != EINTR) {
-      return;
-    }
-  }
-}
-
-// Out of descriptors: the listener would stay readable and spin.
-void Proxy::pause(int listener) {
-  context_.counters.full++;
-  context_.reactor().modify(listener, 0);
-  paused_[listener] = context_.reactor().after(1s, [this, listener] {
-    paused_.erase(listener);
-    context_.reactor().modify(listener, EPOLLIN);
-  });
 }
 
 bool Proxy::is_ours(int socket) {

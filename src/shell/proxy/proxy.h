@@ -11,6 +11,7 @@
 #pragma once
 #include <map>
 
+#include "shell/acceptor.h"
 #include "shell/proxy/client_connection.h"
 
 namespace macrovpn::shell {
@@ -28,19 +29,17 @@ class Proxy {
 
  private:
   using Connections = std::map<uint64_t, std::unique_ptr<ClientConnection>>;
-  void on_acceptable(int listener);
   void admit(Fd socket);
   bool is_ours(int socket);
   bool make_room();
-  void pause(int listener);
   void sweep();
 
   ProxyContext& context_;
   std::vector<Fd> listeners_;
+  Acceptor acceptor_;
   Connections connections_;
   uint64_t next_id_ = 1;
   std::optional<Reactor::TimerId> sweep_;
-  std::map<int, Reactor::TimerId> paused_;  // listeners
 };
 
 }  // namespace macrovpn::shell
