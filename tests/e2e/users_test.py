@@ -79,6 +79,10 @@ def user_of_a_namespace(machine):
     return user
 
 
+def has_more_users():
+    return os.geteuid() == 0 and any(int(line.split()[2]) > BEN for line in open("/proc/self/uid_map"))
+
+
 def exits_of(machine):
     return {address for relay in machine.world.exits for address in relay.host.addresses}
 
@@ -177,7 +181,7 @@ def groups_of(status):
 
 def two_real_users_share_the_door_and_nothing_else():
     """Users as a computer has them: another number, folders that are closed to each other, no namespace between."""
-    if os.geteuid() != 0 or not any(int(line.split()[2]) > BEN for line in open("/proc/self/uid_map")):
+    if not has_more_users():
         raise netlab.Skip("needs root, to be two more users")
     with computer() as machine, folder_of_users() as folder:
         machine.up()
@@ -209,6 +213,30 @@ def two_real_users_share_the_door_and_nothing_else():
         machine.node.wait("their end", lambda s: not any(d["group"].endswith("-mine") for d in s["devices"]))
 
 
+# Whoever binds the door's name first; says what it was sent.
+_FALSE_DOOR = """
+import socket
+s = socket.socket(socket.AF_UNIX); s.bind(b"\\0macrovpn-system"); s.listen(); print("open", flush=True)
+while True: print("got", s.accept()[0].recv(100), flush=True)
+"""
+
+
+def a_strangers_door_gets_nothing():
+    """A daemon that died leaves the name to whoever is first; a user's program must not hand him its packets."""
+    if not has_more_users():
+        raise netlab.Skip("needs root, to be two more users")
+    with computer() as machine, folder_of_users() as folder:
+        machine.up()
+        anna, ben = (UserNode(machine.host, uid, folder) for uid in (ANNA, BEN))
+        machine.kill_daemon()
+        stranger = machine.host.start(anna.words("/usr/bin/python3", "-u", "-c", _FALSE_DOOR))
+        stranger.wait_for_output("open")
+        for words in (["run", "--", "true"], ["proxy", "--listen", "127.0.0.1:0"]):
+            said = ben.command(*words, check=False)
+            check(said.returncode != 0 and "belongs to another user" in said.stderr, f"{words}: {said.stderr}")
+        check("attach" not in stranger.output() and "hello" not in stranger.output(), stranger.output())
+
+
 _ASK = """
 import json, socket, sys
 s = socket.socket(socket.AF_UNIX); s.connect(b"\\0macrovpn-system"); f = s.makefile()
@@ -225,4 +253,5 @@ raise SystemExit(netlab.run_tests([
     user_names_at_that_proxy_are_circuits_of_their_own_and_few,
     a_greedy_user_gets_few_groups_and_few_proxies_and_the_computer_goes_on,
     two_real_users_share_the_door_and_nothing_else,
+    a_strangers_door_gets_nothing,
 ]))
