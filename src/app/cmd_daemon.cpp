@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/node_options.h"
+#include "app/start_daemon.h"
 #include "shell/control/client.h"
 
 namespace macrovpn::app {
@@ -18,7 +19,7 @@ Result<int> run(const Program& program, const NodeFlags& flags) {
 
 Result<int> stop(const Program& program) {
   TRY(const Home home, open_home(program));
-  auto client = shell::control::Client::connect(home.paths.control_socket());
+  auto client = reach_daemon(home.paths.control_socket());
   if (!client)
     return complain(client.error().error,
                     client.error().why == shell::control::NoDaemon::Why::not_running ? kNoDaemon : kFailed);

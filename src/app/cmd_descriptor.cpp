@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/start_daemon.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
 #include "shell/config/descriptor_folder.h"
@@ -98,7 +99,7 @@ Result<int> add(const Program& program, const std::vector<std::string>& files) {
       status = complain({file + ": " + relay.error().message}, kFailed);
   }
   // A daemon that runs looks by itself within seconds; this is only sooner.
-  if (auto daemon = shell::control::Client::connect(home.paths.control_socket()))
+  if (auto daemon = reach_daemon(home.paths.control_socket()))
     static_cast<void>(daemon->call("descriptor.reload").ok());
   return status;
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/start_daemon.h"
 #include "shell/box/box.h"
 #include "shell/config/key_store.h"
 #include "shell/control/client.h"
@@ -49,7 +50,7 @@ Result<std::string> check_keys(const Home& home) {
 }
 
 Result<std::string> check_daemon(const Home& home) {
-  const auto client = shell::control::Client::connect(home.paths.control_socket());
+  const auto client = reach_daemon(home.paths.control_socket());
   if (client) return std::string("running");
   if (client.error().why == shell::control::NoDaemon::Why::not_running)
     return std::string("not running; `run` starts one");

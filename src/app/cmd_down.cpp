@@ -22,7 +22,7 @@ struct DownFlags {
 
 // The device is gone already, and with it the work of the daemon; one that does not answer is left alone.
 void end_daemon(const Home& home) {
-  auto client = shell::control::Client::connect(home.paths.control_socket());
+  auto client = reach_daemon(home.paths.control_socket());
   if (!client) return;
   const auto detached = client->call("system.detach");
   if (!detached || detached->value("needed", true)) return;

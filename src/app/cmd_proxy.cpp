@@ -168,9 +168,9 @@ Result<int> run(const Program& program, const ProxyFlags& f) {
   raise_descriptor_limit();
   TRY(HostSide host, make_host_side(program, f, home));
   TRY(const shell::PacketDevice device, move_inside(home, f));
-  const auto connect = [&host]() -> Result<shell::control::Client, shell::control::NoDaemon> {
+  const auto connect = [&host](shell::control::Patience patience) -> Result<shell::control::Client, shell::control::NoDaemon> {
     TRY(shell::Fd connected, host.helper.dial_daemon());
-    return shell::control::Client::greet(std::move(connected));
+    return shell::control::Client::greet(std::move(connected), shell::control::Client::Events::none, std::move(patience));
   };
   shell::Attachment attachment(connect, "proxy-" + std::to_string(getpid()), device, shell::Sources::groups);
   TRY_VOID(attach_or_start(attachment, [&host] { return host.helper.start_daemon(); }));

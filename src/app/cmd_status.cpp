@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/start_daemon.h"
 #include "app/system_status.h"
 #include "core/controller/state.h"
 #include "shell/control/client.h"
@@ -91,7 +92,7 @@ int no_daemon(const Home& home, const NoDaemon& e, bool as_json) {
 Result<int> status(const Program& program, bool as_json) {
   TRY(const Home home, open_home(program));
   give_back_names_after_restart(home.paths);
-  auto client = shell::control::Client::connect(home.paths.control_socket());
+  auto client = reach_daemon(home.paths.control_socket());
   if (!client) return no_daemon(home, client.error(), as_json);
   TRY(json s, client->call("status"));
   add_kill_switch(s, home.paths);
@@ -106,7 +107,7 @@ Result<int> status(const Program& program, bool as_json) {
 
 Result<int> hop(const Program& program, const std::string& group, bool as_json) {
   TRY(const Home home, open_home(program));
-  auto client = shell::control::Client::connect(home.paths.control_socket());
+  auto client = reach_daemon(home.paths.control_socket());
   if (!client)
     return complain(client.error().error,
                     client.error().why == NoDaemon::Why::not_running ? kNoDaemon : kFailed);

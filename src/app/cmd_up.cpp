@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "app/start_daemon.h"
 #include "app/tunnel.h"
 #include "core/node/config.h"
 #include "shell/control/client.h"
@@ -42,11 +43,11 @@ Result<void> bring_up(const Home& home, unsigned hops) {
 
 // The daemon that runs, or a new one, which serves the device by itself.
 Result<Client, NoDaemon> find_or_start_daemon(const Program& program, const UpFlags& f, const Home& home) {
-  auto client = Client::connect(home.paths.control_socket());
+  auto client = reach_daemon(home.paths.control_socket());
   if (client || client.error().why != NoDaemon::Why::not_running) return client;
   if (const auto started = start_daemon_for(program, f.node, home); !started)
     return Failure{NoDaemon{NoDaemon::Why::failed, started.error()}};
-  return Client::connect(home.paths.control_socket());
+  return reach_daemon(home.paths.control_socket());
 }
 
 Result<void> serve_in_background(const Program& program, const UpFlags& f, const Home& home) {

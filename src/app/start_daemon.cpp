@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "shell/clock.h"
@@ -50,12 +51,21 @@ Result<void> start_daemon(const std::vector<std::string>& arguments, const std::
   if (pid == 0) be_the_daemon(arguments, errors.get());
   const Mono deadline = shell::read_clocks().mono + kDaemonStartTimeout;
   while (shell::read_clocks().mono < deadline) {
-    if (shell::control::Client::connect(control_socket).ok()) return {};
+    if (reach_daemon(control_socket).ok()) return {};
     if (waitpid(pid, nullptr, WNOHANG) == pid)
       return fail("the daemon ended as it started: " + last_words(errors));
     usleep(5'000);
   }
   return fail("the daemon does not answer; try `macrovpn daemon` in another terminal to see why");
+}
+
+shell::control::Patience patience_of_a_person() {
+  return {.on_slow = [] { std::fprintf(stderr, "macrovpn: waiting for the daemon to answer ...\n"); }};
+}
+
+Result<shell::control::Client, shell::control::NoDaemon> reach_daemon(const std::string& control_socket) {
+  using shell::control::Client;
+  return Client::connect(control_socket, Client::Events::none, patience_of_a_person());
 }
 
 bool stop_daemon(shell::control::Client& client, const std::string& control_socket) {

@@ -15,6 +15,10 @@ inline constexpr Duration kDaemonStartTimeout = std::chrono::seconds(5);
 // is the error. It has a session of its own, so that neither ^C nor the end of the terminal reaches it.
 Result<void> start_daemon(const std::vector<std::string>& arguments, const std::string& control_socket);
 
+// Connects to the daemon that runs; says so on standard error if that or a later call takes long.
+Result<shell::control::Client, shell::control::NoDaemon> reach_daemon(const std::string& control_socket);
+shell::control::Patience patience_of_a_person();
+
 // Ends the daemon behind a client and waits until its lock is free, so that who comes next meets no half of it.  False: it
 // refused.
 bool stop_daemon(shell::control::Client&, const std::string& control_socket);

@@ -89,11 +89,11 @@ Result<void> start_daemon_for(const Program& program, const NodeFlags& f, const 
 }
 
 Result<void> attach_or_start(shell::Attachment& attachment, const std::function<Result<void>()>& start) {
-  const auto first = attachment.attach();
+  const auto first = attachment.attach(patience_of_a_person());
   if (first) return {};
   if (first.error().why != NoDaemon::Why::not_running) return Failure{first.error().error};
   TRY_VOID(start());
-  const auto second = attachment.attach();
+  const auto second = attachment.attach(patience_of_a_person());
   if (!second) return Failure{second.error().error};
   return {};
 }

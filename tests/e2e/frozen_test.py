@@ -46,7 +46,9 @@ def nothing_leaks_while_daemon_and_programs_are_stopped_and_they_go_on():
             for program in programs:
                 program.signal(signal.SIGSTOP)
             os.kill(daemon, signal.SIGSTOP)
-            time.sleep(SECONDS)
+            thawed = time.monotonic() + SECONDS
+            told = machine.node.command("status", check=False, timeout=60)
+            time.sleep(max(0, thawed - time.monotonic()))
             before = [program.output().count("page") for program in programs]
             os.kill(daemon, signal.SIGCONT)
             for program in programs:
@@ -56,6 +58,10 @@ def nothing_leaks_while_daemon_and_programs_are_stopped_and_they_go_on():
                 check(time.monotonic() < woken + 60, f"no page a minute after: {[p.output()[-200:] for p in programs]}")
                 time.sleep(0.1)
             took = time.monotonic() - woken
+        # Whoever asks meanwhile is told after a second that he waits, and after twenty what he can do.
+        lines = told.stderr.splitlines()
+        check(told.returncode != 0 and len(lines) == 2 and "waiting for the daemon" in lines[0]
+              and f"kill -CONT {daemon}`" in lines[1], f"{told.returncode} {told.stderr}")
         leaked = machine.leaks(capture)
         check(leaked == [] and capture.drops() == 0, summary(leaked))
         tried = restless.output().count("tried")

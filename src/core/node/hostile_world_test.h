@@ -14,36 +14,12 @@ using Buffer = std::vector<uint8_t>;
 inline constexpr size_t kEphemeralAt = 8, kStaticAt = 40, kTimestampAt = 88, kMac1At = 116, kMac2At = 132;
 inline constexpr size_t kLengthAt = 148, kEarlyAt = 150;
 
-struct HostileNet : TestWorld {
-  explicit HostileNet(ClientConfig client_config = {.spare_circuits = 0}, uint64_t seed = 1, int exits = 2)
-      : TestWorld(seed) {
-    for (int i = 0; i < 4; i++)
-      add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
-    for (int i = 0; i < exits; i++)
-      add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
-    add_client("client", "192.0.2.50", client_config);
-  }
-  Host& client() { return *hosts["client"]; }
-  Host& host_of(const PublicKey& key) {
-    for (auto& [name, h] : hosts) {
-      if (h->config.wireguard.pub == key) return *h;
-    }
-    MV_ASSERT(false);
-  }
-  Host& host_of(const Hop& hop) { return host_of(hop.relay.wireguard); }
-  const Circuit* connect(Host& who, TunId tun) {
-    attach(who, tun);
-    run_until([&] { return active(who, tun) != nullptr && active(who, tun)->granted; }, 20s);
-    return active(who, tun);
-  }
+struct HostileNet : SmallNet {
+  explicit HostileNet(const ClientConfig& client_config = {.spare_circuits = 0}, uint64_t seed = 1, int exits = 2)
+      : SmallNet(client_config, seed, {4, exits}) {}
   Endpoint listens(const Host& h) const { return {h.address, 51820}; }
   Endpoint calls_from(const Host& h) const { return {h.address, 51821}; }
   PeerId id_of(const Host& h) const { return discovery::peer_id_of(h.config.identity->pub); }
-  void check_all() {
-    for (auto& [name, h] : hosts) {
-      if (!h->dead) h->node->check_invariants();
-    }
-  }
 
   encryption::MaskKey mask_of(const Host& called) const {
     return {network.id.bytes, called.config.wireguard.pub};

@@ -10,33 +10,11 @@ namespace {
 
 constexpr TunId kTun{7};
 
-struct Net : TestWorld {
-  explicit Net(ClientConfig client = {}, uint64_t seed = 1) : TestWorld(seed) {
-    for (int i = 0; i < 4; i++)
-      add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
-    for (int i = 0; i < 2; i++)
-      add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
-    add_client("client", "192.0.2.50", client);
-  }
-  Host& client() { return *hosts["client"]; }
-  Host& host_of(const Hop& hop) {
-    for (auto& [name, h] : hosts) {
-      if (h->config.wireguard.pub == hop.relay.wireguard) return *h;
-    }
-    MV_ASSERT(false);
-  }
+struct Net : SmallNet {
+  explicit Net(const ClientConfig& client = {}, uint64_t seed = 1) : SmallNet(client, seed) {}
   const Circuit* connect() {
     publish();
-    attach(client(), kTun);
-    run_until([&] { return active(client(), kTun) != nullptr; }, 20s);
-    const Circuit* c = active(client(), kTun);
-    if (c != nullptr) run_until([&] { return active(client(), kTun)->granted; }, 5s);
-    return active(client(), kTun);
-  }
-  void check_all() {
-    for (auto& [name, h] : hosts) {
-      if (!h->dead) h->node->check_invariants();
-    }
+    return SmallNet::connect(client(), kTun);
   }
 };
 

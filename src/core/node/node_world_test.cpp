@@ -214,6 +214,33 @@ const Circuit* TestWorld::active(const Host& client, TunId tun, uint16_t slot) c
   return c == client.node->client()->circuits().end() ? nullptr : &c->second;
 }
 
+SmallNet::SmallNet(const ClientConfig& config, uint64_t seed, Size size) : TestWorld(seed) {
+  for (int i = 0; i < size.relays; i++)
+    add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
+  for (int i = 0; i < size.exits; i++)
+    add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
+  add_client("client", "192.0.2.50", config);
+}
+
+TestWorld::Host& SmallNet::host_of(const PublicKey& wireguard) {
+  for (auto& [name, h] : hosts) {
+    if (h->config.wireguard.pub == wireguard) return *h;
+  }
+  MV_ASSERT(false);
+}
+
+const Circuit* SmallNet::connect(Host& who, TunId tun) {
+  attach(who, tun);
+  run_until([&] { return active(who, tun) != nullptr && active(who, tun)->granted; }, 20s);
+  return active(who, tun);
+}
+
+void SmallNet::check_all() const {
+  for (const auto& [name, h] : hosts) {
+    if (!h->dead) h->node->check_invariants();
+  }
+}
+
 std::vector<uint8_t> udp_packet(const std::string& from, const std::string& to, size_t payload) {
   PacketPool pool;
   Packet p = pool.take();

@@ -73,6 +73,20 @@ class TestWorld {
   std::map<IpAddress, Host*> by_address_;
 };
 
+// What most tests want: relays r0, r1 …, exits e0, e1 …, and one client.
+struct SmallNet : TestWorld {
+  struct Size {
+    int relays = 4, exits = 2;
+  };
+  explicit SmallNet(const ClientConfig& client, uint64_t seed = 1, Size size = {4, 2});
+  Host& client() { return *hosts["client"]; }
+  Host& host_of(const PublicKey& wireguard);
+  Host& host_of(const Hop& hop) { return host_of(hop.relay.wireguard); }
+  // Attaches; a circuit with its lease, or what there is after 20 s.
+  const Circuit* connect(Host& who, TunId tun);
+  void check_all() const;
+};
+
 // An IPv4 UDP packet between inside and outside addresses, as a program's kernel would make it.
 std::vector<uint8_t> udp_packet(const std::string& from, const std::string& to, size_t payload);
 

@@ -11,27 +11,12 @@ namespace {
 using peers::Service;
 constexpr TunId kTun{7};
 
-struct OperatorNet : TestWorld {
-  explicit OperatorNet(ClientConfig client = {.spare_circuits = 0}) : TestWorld(3) {
-    for (int i = 0; i < 5; i++)
-      add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(10 + 16 * i), false);
-    for (int i = 0; i < 2; i++)
-      add_relay("e" + std::to_string(i), "203.0.113." + std::to_string(10 + 16 * i), true);
-    add_client("client", "192.0.2.50", client);
-  }
-  Host& client() { return *hosts["client"]; }
-  Host& host_of(const Hop& hop) {
-    for (auto& [name, h] : hosts) {
-      if (h->config.wireguard.pub == hop.relay.wireguard) return *h;
-    }
-    MV_ASSERT(false);
-  }
+struct OperatorNet : SmallNet {
+  explicit OperatorNet(const ClientConfig& client = {.spare_circuits = 0}) : SmallNet(client, 3, {5, 2}) {}
   const Circuit* active_one() { return active(client(), kTun); }
   const Circuit* connect() {
     publish();
-    attach(client(), kTun);
-    run_until([&] { return active_one() != nullptr && active_one()->granted; }, 20s);
-    return active_one();
+    return SmallNet::connect(client(), kTun);
   }
   void serve(Host& h, Service s) {
     command(h, [&](Node& n, Effects& fx) { n.set_service(now, s, fx); });
@@ -47,11 +32,6 @@ struct OperatorNet : TestWorld {
     run_for(1s);
     for (auto& [name, h] : hosts) after += h->exit.size();
     return static_cast<size_t>(packets) - (after - before);
-  }
-  void check_all() {
-    for (auto& [name, h] : hosts) {
-      if (!h->dead) h->node->check_invariants();
-    }
   }
 };
 

@@ -51,6 +51,25 @@ TEST(GuardSet, SurvivesBeingSavedAndRefusesDamage) {
   EXPECT_EQ(back->in_order(kMono + 1h), g.in_order(kMono + 1h));
   EXPECT_EQ(back->all()[1].failures, 1u);
   for (size_t n = 0; n < saved.size(); n++) EXPECT_FALSE(GuardSet::load(Bytes(saved).first(n)).ok()) << n;
+  auto longer = saved;
+  longer.push_back(0);
+  EXPECT_FALSE(GuardSet::load(longer).ok());
+  auto other = saved;
+  other[0]++;
+  EXPECT_FALSE(GuardSet::load(other).ok()) << "of another version";
+}
+
+// version, filled, guards (36 bytes each), new ones (8 bytes each)
+TEST(GuardSet, LoadsNoMoreThanItMayHold) {
+  const auto file = [](uint8_t guards, uint8_t recent) {
+    std::vector<uint8_t> f{1, 1, guards, recent};
+    f.resize(4 + 36u * guards + 8u * recent);
+    return f;
+  };
+  const auto most = static_cast<uint8_t>(GuardSet::kMaxSampled), fresh = static_cast<uint8_t>(GuardSet::kNewPerWeek);
+  EXPECT_TRUE(GuardSet::load(file(most, fresh)).ok());
+  EXPECT_FALSE(GuardSet::load(file(most + 1, fresh)).ok());
+  EXPECT_FALSE(GuardSet::load(file(most, fresh + 1)).ok());
 }
 
 TEST(MiddleSet, KeepsEightEachForOneToTwelveDays) {

@@ -4,8 +4,8 @@
 
 namespace macrovpn::shell {
 
-Result<void, control::NoDaemon> Attachment::attach() {
-  TRY(control::Client client, connect_());
+Result<void, control::NoDaemon> Attachment::attach(control::Patience patience) {
+  TRY(control::Client client, connect_(std::move(patience)));
   const bool tun = device_.kind() == PacketDevice::Kind::tun;
   nlohmann::json params{
       {"group", group_}, {"kind", tun ? "tun" : "veth"}, {"device", to_hex(device_.encode())}};
@@ -28,7 +28,7 @@ void Attachment::on_readable(Mono now) {
 
 bool Attachment::retry(Mono now) {
   if (client_ || now < next_retry_) return false;
-  if (attach().ok()) return true;
+  if (attach({.longest = kLongestTry}).ok()) return true;
   wait_ = std::min(wait_ * 2, kLongestRetry);
   next_retry_ = now + wait_;
   return false;

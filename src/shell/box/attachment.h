@@ -17,19 +17,22 @@ namespace macrovpn::shell {
 
 class Attachment {
  public:
-  using Connect = std::function<Result<control::Client, control::NoDaemon>()>;
+  using Connect = std::function<Result<control::Client, control::NoDaemon>(control::Patience)>;
   // `device` outlives this.  `sources`: whether the daemon is to take packets from the addresses of isolation
   // groups too, each with a circuit of its own.
   Attachment(Connect connect, std::string group, const PacketDevice& device, Sources sources = Sources::one)
       : connect_(std::move(connect)), group_(std::move(group)), device_(device), sources_(sources) {}
   Attachment(std::string socket, std::string group, const PacketDevice& device)
-      : Attachment([s = std::move(socket)] { return control::Client::connect(s); }, std::move(group), device) {}
+      : Attachment([s = std::move(socket)](control::Patience p) {
+          return control::Client::connect(s, control::Client::Events::none, std::move(p));
+        }, std::move(group), device) {}
 
-  Result<void, control::NoDaemon> attach();
+  Result<void, control::NoDaemon> attach(control::Patience = {});
   // -1: not attached now.  Readable: call on_readable().
   int fd() const { return client_ ? client_->fd() : -1; }
   void on_readable(Mono now);
-  // When detached: tries again once it is time.  True if that attached it.
+  // When detached: tries again once it is time, for a second at most, as the caller has others to look after.  True if
+  // that attached it.
   bool retry(Mono now);
   Mono next_retry() const { return client_ ? kNever : next_retry_; }
   control::Client& client() { return *client_; }  // only while attached
@@ -37,6 +40,7 @@ class Attachment {
 
  private:
   static constexpr Duration kFirstRetry = std::chrono::milliseconds(200);
+  static constexpr Duration kLongestTry = std::chrono::seconds(1);
   static constexpr Duration kLongestRetry = std::chrono::seconds(1);
   Connect connect_;
   std::string group_;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "shell/clock.h"
 #include "shell/control/socket_name.h"
 
 namespace macrovpn::shell::control {
@@ -31,18 +32,33 @@ Failure<NoDaemon> connect_error(int error) {
     case EPERM:
       return no_daemon(Why::not_ours,
                        "the macrovpn daemon here belongs to another user; run your own with --state DIR");
+    case EAGAIN:
+      return no_daemon(Why::failed,
+                       "the macrovpn daemon takes no more commands: it is stopped or stuck; end it, then do this again");
     default:
       return no_daemon(Why::failed, std::string("cannot reach the macrovpn daemon: ") + std::strerror(error));
   }
 }
 
-Result<Fd, NoDaemon> open_socket(const std::string& path) {
+timeval timeval_of(Duration d) {
+  const auto us = std::max<int64_t>(std::chrono::ceil<std::chrono::microseconds>(d).count(), 1);  // 0 is for ever
+  return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
+}
+
+std::string no_answer(const Connection& c) {
+  const std::string pid = std::to_string(c.peer_pid().value_or(0));
+  if (pid == "0")
+    return "the macrovpn daemon gives no answer: it is stopped or stuck; end it, then do this again";
+  return "the macrovpn daemon gives no answer: it is stopped or stuck; let it go on with `kill -CONT " + pid +
+         "`, or end it with `kill -9 " + pid + "` and do this again";
+}
+
+Result<Fd, NoDaemon> open_socket(const std::string& path, Duration longest) {
   const auto at = SocketName::of(path);
   if (!at) return connect_error(ENAMETOOLONG);
   Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval timeout{std::chrono::duration_cast<std::chrono::seconds>(kAnswerTimeout).count(), 0};
-  if (!s || setsockopt(s.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
-      setsockopt(s.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
+  const timeval timeout = timeval_of(longest);
+  if (!s || setsockopt(s.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
       ::connect(s.get(), at->address(), at->size) != 0) {
     return connect_error(errno);
   }
@@ -51,21 +67,23 @@ Result<Fd, NoDaemon> open_socket(const std::string& path) {
 
 }  // namespace
 
-Result<Client, NoDaemon> Client::connect(const std::string& path, Events events) {
-  TRY(Fd socket, dial(path));
-  return greet(std::move(socket), events);
+Result<Client, NoDaemon> Client::connect(const std::string& path, Events events, Patience patience) {
+  TRY(Fd socket, dial(path, patience.longest));
+  return greet(std::move(socket), events, std::move(patience));
 }
 
-Result<Fd, NoDaemon> Client::dial(const std::string& path) {
-  TRY(Fd socket, open_socket(path));
+Result<Fd, NoDaemon> Client::dial(const std::string& path, Duration longest) {
+  TRY(Fd socket, open_socket(path, longest));
   const auto uid = peer_uid_of(socket);
   // A socket in /tmp could be anybody's: never give a stranger's daemon our device.
   if (!uid || (*uid != geteuid() && *uid != 0)) return connect_error(EACCES);
   return socket;
 }
 
-Result<Client, NoDaemon> Client::greet(Fd connected, Events events) {
-  Client c(std::move(connected));
+Result<Client, NoDaemon> Client::greet(Fd connected, Events events, Patience patience) {
+  const timeval look_up = timeval_of(std::min(patience.slow, patience.longest));
+  setsockopt(connected.get(), SOL_SOCKET, SO_RCVTIMEO, &look_up, sizeof look_up);
+  Client c(std::move(connected), std::move(patience));
   const auto hello = c.call("hello", {{"version", kVersion}, {"events", events == Events::wanted}});
   if (!hello) return no_daemon(Why::incompatible, hello.error().message);
   if (!hello->is_object() || hello->value("version", json()) != kVersion)
@@ -86,6 +104,8 @@ Result<json> Client::call(const std::string& method) {
 }
 
 Result<json> Client::await_answer(int id) {
+  const Mono asked = read_clocks().mono;
+  bool told = false;
   for (;;) {
     while (auto line = connection_->next_line()) {
       const json message = json::parse(*line, nullptr, false);
@@ -100,8 +120,12 @@ Result<json> Client::await_answer(int id) {
     switch (connection_->receive()) {
       case Connection::Status::open:
         break;
-      case Connection::Status::nothing:
-        return fail("the macrovpn daemon does not answer; restart it");
+      case Connection::Status::nothing: {
+        const Duration waited = read_clocks().mono - asked;
+        if (waited >= patience_.longest) return fail(no_answer(*connection_));
+        if (waited >= patience_.slow && !std::exchange(told, true) && patience_.on_slow) patience_.on_slow();
+        break;
+      }
       default:
         return fail("the macrovpn daemon ended before it answered; start it again with `macrovpn daemon`");
     }

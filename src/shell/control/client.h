@@ -17,15 +17,24 @@ struct NoDaemon {
   Error error;
 };
 
+// How long a call waits for a daemon that is stopped, stuck or just busy.
+struct Patience {
+  Duration longest = std::chrono::seconds(20);
+  // Called once in a call that has lasted so long, so that a person may be told.
+  Duration slow = std::chrono::seconds(1);
+  std::function<void()> on_slow = {};
+};
+
 class Client {
  public:
-  // `socket_path`: of the file, or "@NAME" for a door (Server::listen_to_all).  Connects, checks that the daemon is ours (or root's) and says hello.
+  // `socket_path`: of the file, or "@NAME" for a door (Server::listen_to_all).  Connects, checks that the daemon is
+  // ours (or root's) and says hello.  Blocks; `patience` holds for every later call too.
   enum class Events : uint8_t { none, wanted };
-  static Result<Client, NoDaemon> connect(const std::string& socket_path, Events = Events::none);
+  static Result<Client, NoDaemon> connect(const std::string& socket_path, Events = Events::none, Patience = {});
   // The same in two steps, for a process that does not reach the socket itself: dial() connects and checks whose daemon it is,
   // greet() says hello.
-  static Result<Fd, NoDaemon> dial(const std::string& socket_path);
-  static Result<Client, NoDaemon> greet(Fd connected, Events = Events::none);
+  static Result<Fd, NoDaemon> dial(const std::string& socket_path, Duration longest = Patience().longest);
+  static Result<Client, NoDaemon> greet(Fd connected, Events = Events::none, Patience = {});
 
   // The result of the method; `fd` >= 0 goes along and stays the caller's.
   Result<nlohmann::json> call(const std::string& method, const nlohmann::json& params, int fd = -1);
@@ -36,12 +45,12 @@ class Client {
   int fd() const { return connection_->fd(); }
 
  private:
-  explicit Client(Fd fd) : connection_(std::make_unique<Connection>(std::move(fd))) {}
+  Client(Fd fd, Patience patience)
+      : connection_(std::make_unique<Connection>(std::move(fd))), patience_(std::move(patience)) {}
   Result<nlohmann::json> await_answer(int id);
   std::unique_ptr<Connection> connection_;
+  Patience patience_;
   int next_id_ = 1;
 };
-
-inline constexpr Duration kAnswerTimeout = std::chrono::seconds(20);
 
 }  // namespace macrovpn::shell::control

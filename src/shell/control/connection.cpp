@@ -28,6 +28,12 @@ bool keep_fds(msghdr& m, std::deque<Fd>& fds) {
   return (m.msg_flags & MSG_CTRUNC) == 0 && fds.size() <= kMaxPendingFds;
 }
 
+std::optional<ucred> peer_of(int socket) {
+  ucred c{};
+  socklen_t size = sizeof c;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &c, &size) == 0 ? std::optional(c) : std::nullopt;
+}
+
 }  // namespace
 
 std::string release() {
@@ -35,10 +41,13 @@ std::string release() {
 }
 
 std::optional<uid_t> peer_uid_of(const Fd& socket) {
-  ucred c{};
-  socklen_t size = sizeof c;
-  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &c, &size) != 0) return std::nullopt;
-  return c.uid;
+  const auto c = peer_of(socket.get());
+  return c ? std::optional(c->uid) : std::nullopt;
+}
+
+std::optional<pid_t> Connection::peer_pid() const {
+  const auto c = peer_of(fd_.get());
+  return c ? std::optional(c->pid) : std::nullopt;
 }
 
 Connection::Status Connection::receive() {

@@ -20,6 +20,7 @@ class Connection {
   explicit Connection(Fd fd) : fd_(std::move(fd)) {}
   int fd() const { return fd_.get(); }
   std::optional<uid_t> peer_uid() const { return peer_uid_of(fd_); }
+  std::optional<pid_t> peer_pid() const;  // 0: of another PID namespace
 
   enum class Status : uint8_t { open, nothing, closed, abused };
   // Reads once what is there.  nothing: would block (or its SO_RCVTIMEO ran out).  abused: a line or a number

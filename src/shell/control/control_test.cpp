@@ -221,6 +221,25 @@ TEST_F(Control, TakesNoMoreConnectionsThanItsBound) {
   EXPECT_TRUE(Client::connect(socket_).ok());
 }
 
+// A daemon that was stopped has a socket that takes callers, and says nothing.
+TEST(Patience, IsToldOfAndEndsWithAWayOut) {
+  char folder[] = "/tmp/mv-control-XXXXXX";
+  const std::string path = std::string(mkdtemp(folder)) + "/control.sock";
+  const Fd silent(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), a.sun_path);
+  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&a), sizeof a), 0);
+  ASSERT_EQ(listen(silent.get(), 1), 0);
+  int told = 0;
+  const auto c = Client::connect(path, Client::Events::none, {.longest = 60ms, .slow = 10ms, .on_slow = [&] { told++; }});
+  ASSERT_FALSE(c.ok());
+  EXPECT_EQ(told, 1);
+  EXPECT_NE(c.error().error.message.find("stopped or stuck"), std::string::npos);
+  EXPECT_NE(c.error().error.message.find("kill -CONT " + std::to_string(getpid()) + "`"), std::string::npos);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(Control, RunsOnceAndReplacesTheSocketOfADeadDaemon) {
   Reactor r;
   EXPECT_NE(Server::listen(r, socket_).error().message.find("runs already"), std::string::npos);
