@@ -4,33 +4,71 @@ namespace macrovpn::encryption {
 
 bool AllowedIps::insert(const IpPrefix& prefix, PeerRef peer) {
   const IpPrefix p = IpPrefix::of(prefix.address, prefix.length);
-  auto& level = of(p.address.family())[p.length];
+  auto& level = family(p.address.family())[p.length];
   const auto at = level.find(p.address);
   if (at != level.end()) {
-    at->second = peer;
-    return true;
+    disown(at->second);
+    at->second = {peer, ++named_};
+  } else {
+    if (size_ >= kMaxPrefixes) {
+      if (level.empty()) family(p.address.family()).erase(p.length);
+      return false;
+    }
+    level.emplace(p.address, Entry{peer, ++named_});
+    size_++;
   }
-  if (size_ >= kMaxPrefixes) return false;
-  level.emplace(p.address, peer);
-  size_++;
+  owned_[peer].emplace(named_, p);
   return true;
 }
 
+// Takes it off its owner's list.
+void AllowedIps::disown(const Entry& e) {
+  const auto list = owned_.find(e.owner);
+  list->second.erase(e.named);
+  if (list->second.empty()) owned_.erase(list);
+}
+
+// Takes it out of the levels.
+void AllowedIps::forget(const IpPrefix& p) {
+  ByLength& levels = family(p.address.family());
+  const auto level = levels.find(p.length);
+  level->second.erase(p.address);
+  if (level->second.empty()) levels.erase(level);
+  size_--;
+}
+
 void AllowedIps::remove(PeerRef peer) {
-  for (ByLength* family : {&v4_, &v6_}) {
-    for (auto& [length, level] : *family) {
-      size_ -= std::erase_if(level, [&](const auto& entry) { return entry.second == peer; });
-    }
-    std::erase_if(*family, [](const auto& level) { return level.second.empty(); });
-  }
+  const auto list = owned_.find(peer);
+  if (list == owned_.end()) return;
+  for (const auto& [named, prefix] : list->second) forget(prefix);
+  owned_.erase(list);
+}
+
+void AllowedIps::remove_one(const IpPrefix& prefix, PeerRef peer) {
+  const IpPrefix p = IpPrefix::of(prefix.address, prefix.length);
+  const ByLength& levels = family(p.address.family());
+  const auto level = levels.find(p.length);
+  if (level == levels.end()) return;
+  const auto at = level->second.find(p.address);
+  if (at == level->second.end() || at->second.owner != peer) return;
+  disown(at->second);
+  forget(p);
 }
 
 PeerRef AllowedIps::find(const IpAddress& a) const {
-  for (const auto& [length, level] : of(a.family())) {
+  for (const auto& [length, level] : family(a.family())) {
     const auto at = level.find(IpPrefix::of(a, length).address);
-    if (at != level.end()) return at->second;
+    if (at != level.end()) return at->second.owner;
   }
   return {};
+}
+
+std::vector<IpPrefix> AllowedIps::of(PeerRef peer) const {
+  std::vector<IpPrefix> out;
+  if (const auto list = owned_.find(peer); list != owned_.end()) {
+    for (const auto& [named, prefix] : list->second) out.push_back(prefix);
+  }
+  return out;
 }
 
 std::optional<InnerPacket> parse_inner_packet(Bytes b) {

@@ -3,10 +3,12 @@
 // one owner; naming it for another peer moves it.
 //
 // One ordered map per prefix length in use, longest first: a device has two or three lengths, so a look-up is
-// two or three searches, and there is no trie to get wrong.
+// two or three searches, and there is no trie to get wrong.  Beside them each peer's own list, in the order in which it
+// was given, for those who ask what they configured.
 #pragma once
 #include <array>
 #include <map>
+#include <vector>
 
 #include "model/ids.h"
 #include "model/ip.h"
@@ -15,17 +17,27 @@ namespace macrovpn::encryption {
 
 class AllowedIps {
  public:
-  static constexpr size_t kMaxPrefixes = 65'536;
-  bool insert(const IpPrefix&, PeerRef);  // false: full
-  void remove(PeerRef);                   // all that it owns
-  PeerRef find(const IpAddress&) const;   // nobody: PeerRef{0}
+  static constexpr size_t kMaxPrefixes = 262'144;
+  bool insert(const IpPrefix&, PeerRef);     // false: full
+  void remove(PeerRef);                      // all that it owns
+  void remove_one(const IpPrefix&, PeerRef);  // if it is its own
+  PeerRef find(const IpAddress&) const;      // nobody: PeerRef{0}
+  std::vector<IpPrefix> of(PeerRef) const;   // the one named last comes last
   size_t size() const { return size_; }
 
  private:
-  using ByLength = std::map<uint8_t, std::map<IpAddress, PeerRef>, std::greater<>>;
-  ByLength& of(IpFamily f) { return f == IpFamily::v4 ? v4_ : v6_; }
-  const ByLength& of(IpFamily f) const { return f == IpFamily::v4 ? v4_ : v6_; }
+  struct Entry {
+    PeerRef owner;
+    uint64_t named;  // a count: when
+  };
+  using ByLength = std::map<uint8_t, std::map<IpAddress, Entry>, std::greater<>>;
+  ByLength& family(IpFamily f) { return f == IpFamily::v4 ? v4_ : v6_; }
+  const ByLength& family(IpFamily f) const { return f == IpFamily::v4 ? v4_ : v6_; }
+  void forget(const IpPrefix&);
+  void disown(const Entry&);
   ByLength v4_, v6_;
+  std::map<PeerRef, std::map<uint64_t, IpPrefix>> owned_;
+  uint64_t named_ = 0;
   size_t size_ = 0;
 };
 

@@ -45,6 +45,13 @@ struct NaiveTable {
     }
     return out;
   }
+  std::vector<IpPrefix> of(PeerRef owner) const {
+    std::vector<IpPrefix> out;
+    for (const auto& [p, r] : all) {
+      if (r == owner) out.push_back(p);
+    }
+    return out;
+  }
 };
 
 TEST(AllowedIps, EqualsItsNaiveTwin) {
@@ -60,7 +67,7 @@ TEST(AllowedIps, EqualsItsNaiveTwin) {
   };
   for (int i = 0; i < 5'000; i++) {
     const IpAddress a = address();
-    const uint64_t what = rng.below(20);
+    const uint64_t what = rng.below(24);
     if (what == 0) {
       const PeerRef gone{1 + rng.below(8)};
       t.remove(gone);
@@ -71,8 +78,17 @@ TEST(AllowedIps, EqualsItsNaiveTwin) {
       EXPECT_TRUE(t.insert(p, r));
       naive.insert(p, r);
     }
+    if (what == 8) {
+      const IpPrefix p = IpPrefix::of(a, a.bits() - static_cast<unsigned>(rng.below(12)));
+      const PeerRef r{1 + rng.below(8)};
+      t.remove_one(p, r);
+      std::erase(naive.all, std::pair(p, r));
+    }
     ASSERT_EQ(t.find(a), naive.find(a));
     ASSERT_EQ(t.size(), naive.all.size());
+    if (i % 16 == 0) {
+      for (uint64_t r = 1; r < 9; r++) ASSERT_EQ(t.of({r}), naive.of({r}));
+    }
   }
 }
 
@@ -81,6 +97,7 @@ TEST(AllowedIps, AreBounded) {
   for (uint32_t i = 0; i < AllowedIps::kMaxPrefixes; i++)
     ASSERT_TRUE(t.insert(IpPrefix::of(IpAddress::v4(i), 32), {1}));
   EXPECT_FALSE(t.insert(net("10.0.0.0/8"), {1}));
+  EXPECT_EQ(t.find(ip("10.1.2.3")), PeerRef{});
   EXPECT_TRUE(t.insert(net("0.0.0.7/32"), {2}));  // moving one is no growth
 }
 

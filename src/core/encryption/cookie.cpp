@@ -38,6 +38,11 @@ crypto::Mac16 write_macs(MutBytes message, const PublicKey& receiver, const Cook
 CookieChecker::CookieChecker(const PublicKey& self, Rng& rng)
     : mac1_key_(mac1_key_of(self)), cookie_key_(cookie_key_of(self)), rng_(rng) {}
 
+void CookieChecker::set_self(const PublicKey& self) {
+  mac1_key_ = mac1_key_of(self);
+  cookie_key_ = cookie_key_of(self);
+}
+
 bool CookieChecker::check_mac1(Bytes message) const {
   return equal_constant_time(crypto::keyed_blake2s_128(mac1_key_, {before_mac1(message)}), mac1_of(message));
 }

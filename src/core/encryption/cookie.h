@@ -37,6 +37,7 @@ crypto::Mac16 write_macs(MutBytes message, const PublicKey& receiver, const Cook
 class CookieChecker {
  public:
   CookieChecker(const PublicKey& self, Rng& rng);
+  void set_self(const PublicKey&);  // cookies that were given out stay good
   bool check_mac1(Bytes message) const;
   // Whether mac2 was made with a cookie that we gave to this very address and port.
   bool check_mac2(Mono now, Bytes message, const Endpoint& source);

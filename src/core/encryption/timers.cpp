@@ -63,6 +63,23 @@ void StockTimers::start_persistent(Mono now) {
   if (persistent_ > Duration::zero()) persistent_at_ = now;
 }
 
+void StockTimers::set_persistent(Mono now, Duration interval) {
+  const Duration before = std::exchange(persistent_, interval);
+  if (interval == Duration::zero()) {
+    persistent_at_ = kNever;
+  } else if (before == Duration::zero()) {
+    persistent_at_ = now;
+  } else if (persistent_at_ != kNever) {
+    persistent_at_ = now + interval;
+  }
+}
+
+void StockTimers::forget_handshake() {
+  retry_at_ = keepalive_at_ = new_handshake_at_ = zero_at_ = kNever;
+  another_keepalive_ = rearm_keepalive_ = last_minute_done_ = false;
+  last_initiation_ = first_attempt_ = kLongAgo;
+}
+
 bool StockTimers::take_last_minute() {
   return !std::exchange(last_minute_done_, true);
 }
@@ -80,7 +97,10 @@ TimerAction StockTimers::due(Mono now) {
     rearm_keepalive_ = std::exchange(another_keepalive_, false);
     return TimerAction::keepalive;
   }
-  if (take(persistent_at_, now)) return TimerAction::keepalive;
+  if (take(persistent_at_, now)) {
+    on_traversal(now);  // it goes on where nothing can be sent yet, for want of a key or an address
+    return TimerAction::keepalive;
+  }
   return TimerAction::none;
 }
 

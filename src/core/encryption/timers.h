@@ -40,6 +40,11 @@ class StockTimers {
   bool take_last_minute();
   void restart_attempts(Mono now) { first_attempt_ = now; }
   void start_persistent(Mono now);
+  // Turned on: one is due at once, as from stock devices; changed: the next one after the new interval.
+  void set_persistent(Mono now, Duration interval);
+  Duration persistent() const { return persistent_; }
+  // Our keys changed: nothing is under way, and a handshake may start at once.
+  void forget_handshake();
 
   TimerAction due(Mono now);  // and disarms it; call until none
   Mono next() const;

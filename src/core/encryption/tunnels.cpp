@@ -36,6 +36,57 @@ PeerRef Tunnels::route_to(const IpAddress& destination) const {
   return impl_->allowed.find(destination);
 }
 
+void Tunnels::set_identity(const KeyPair& self) {
+  impl_->set_identity(self);
+}
+std::optional<PeerRef> Tunnels::find_configured(const PublicKey& key) const {
+  const Peer* p = impl_->peers.find(key);
+  return p && p->configured ? std::optional(p->ref) : std::nullopt;
+}
+std::optional<ConfiguredPeer> Tunnels::configuration(PeerRef ref) const {
+  const Peer* p = impl_->configured(ref);
+  return p ? std::optional(impl_->configuration(*p)) : std::nullopt;
+}
+void Tunnels::set_preshared(PeerRef ref, const Secret<32>& psk) {
+  if (Peer* p = impl_->configured(ref)) p->configured->preshared = psk;
+}
+void Tunnels::set_endpoint(Now now, PeerRef ref, const Route& route, Out& out) {
+  Peer* p = impl_->configured(ref);
+  if (p == nullptr) return;
+  p->route = route;
+  impl_->send_waiting(now, *p, out);
+}
+void Tunnels::set_persistent_keepalive(Mono now, PeerRef ref, Duration interval) {
+  Peer* p = impl_->configured(ref);
+  if (p == nullptr) return;
+  p->configured->timers.set_persistent(now, interval);
+  impl_->touch(*p);
+}
+bool Tunnels::allow(PeerRef ref, const IpPrefix& prefix) {
+  return impl_->configured(ref) == nullptr || impl_->allowed.insert(prefix, ref);
+}
+void Tunnels::disallow(PeerRef ref, const IpPrefix& prefix) {
+  impl_->allowed.remove_one(prefix, ref);
+}
+void Tunnels::disallow_all(PeerRef ref) {
+  impl_->allowed.remove(ref);
+}
+void Tunnels::set_mtu(size_t mtu) {
+  impl_->for_each_configured([&](Peer& p) { p.configured->mtu = mtu; });
+}
+void Tunnels::pause_configured() {
+  impl_->for_each_configured([&](Peer& p) { impl_->pause(p); });
+}
+void Tunnels::resume_configured(Mono now) {
+  impl_->for_each_configured([&](Peer& p) {
+    p.configured->timers.start_persistent(now);
+    impl_->touch(p);
+  });
+}
+PeerRef Tunnels::sent_to(const Endpoint& to, Bytes message) const {
+  return impl_->sent_to(to, message);
+}
+
 PublicKey Tunnels::renew_prekey(Now now) {
   return impl_->early.renew(now);
 }

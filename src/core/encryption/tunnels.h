@@ -155,6 +155,10 @@ class Tunnels {
   Tunnels(Tunnels&&) = delete;
 
   const PublicKey& public_key() const;
+  // Another static key of our own; a zero secret: none, and until there is one nobody is called or answered.
+  // Configured peers stay, but their sessions go; one whose key is now our own is removed, as are all
+  // ephemeral peers.  Hops have keys of their own and notice nothing.
+  void set_identity(const KeyPair&);
   // Accept static keys that were not configured (relays do; a plain WireGuard device does not).  Off at
   // first.
   void accept_ephemeral_peers(bool);
@@ -167,6 +171,26 @@ class Tunnels {
   std::vector<PeerRef> peers() const;  // in ref order
   // Longest-prefix match over the configured peers' allowed IPs; nobody if none.
   PeerRef route_to(const IpAddress& inner_destination) const;
+
+  // ---- changes to a configured peer (others and unknown refs are ignored).  Its session goes on.
+  std::optional<PeerRef> find_configured(const PublicKey&) const;
+  std::optional<ConfiguredPeer> configuration(PeerRef) const;  // as it is now; the route is where it was last
+  void set_preshared(PeerRef, const Secret<32>&);              // from the next handshake on
+  void set_endpoint(Now, PeerRef, const Route&, Out&);         // what waited for a route goes now
+  void set_persistent_keepalive(Mono now, PeerRef, Duration);  // zero: off
+  bool allow(PeerRef, const IpPrefix&);                        // false: the table is full
+  void disallow(PeerRef, const IpPrefix&);
+  void disallow_all(PeerRef);
+  // Of the device that the packets come from (ConfiguredPeer::mtu), for all peers.
+  void set_mtu(size_t);
+  // The device went down: keys, timers and what was staged go, of all configured peers.  It came up: peers with a
+  // persistent keepalive are called.
+  void pause_configured();
+  void resume_configured(Mono now);
+
+  // Which configured peer we sent this message to, a moment ago, at this address; nobody if it is not ours.
+  // Only the first eight bytes are looked at.  For finding out that our own datagrams come back (loop_guard.h).
+  PeerRef sent_to(const Endpoint&, Bytes message) const;
 
   // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.
   PublicKey renew_prekey(Now);

@@ -33,6 +33,21 @@ struct Tunnels::Impl {
   void free_keys(Peer&);
   void check_invariants() const;
 
+  // ---- tunnels_changes.cpp
+  Peer* configured(PeerRef) const;  // null if it is no such peer
+  void set_identity(const KeyPair&);
+  void rekey_static(Peer&);
+  ConfiguredPeer configuration(const Peer&) const;
+  void send_waiting(Now, Peer&, Out&);
+  void pause(Peer&);
+  PeerRef sent_to(const Endpoint&, Bytes message) const;
+  template <class F>
+  void for_each_configured(F f) {
+    for (const PeerRef ref : peers.refs()) {
+      if (Peer* p = configured(ref)) f(*p);
+    }
+  }
+
   // ---- tunnels_initiator.cpp
   enum class Reason : uint8_t { asked, rekey, retry };
   Result<Initiation, Drop> create_initiation(Now, Peer&, Reason);
@@ -95,6 +110,7 @@ struct Tunnels::Impl {
   bool may_seal(const Session& s, Mono now) const {
     return !s.expired(now) && s.send_counter < limits.reject_after_messages;
   }
+  bool has_identity() const { return !self.secret.is_zero(); }
   const KeyPair& keys_for(const Peer& p) const { return p.hop ? p.hop->ours : self; }
   const Secret<32>& psk_of(const Peer& p) const { return p.configured ? p.configured->preshared : no_psk; }
 

@@ -4,6 +4,8 @@
 namespace macrovpn::encryption {
 
 Result<Initiation, Drop> Tunnels::Impl::create_initiation(Now now, Peer& p, Reason reason) {
+  // Without a key of our own, or with a peer whose key is of low order, there is no secret to share.
+  if (p.configured && (!has_identity() || p.static_shared.is_zero())) return Failure{Drop::no_session};
   auto pending = std::make_unique<PendingInitiation>(p.key, crypto::x25519_generate(rng));
   Tai64n timestamp;
   if (p.hop) {
@@ -40,6 +42,7 @@ void Tunnels::Impl::initiate(Now now, Peer& p, Reason reason, Out& out) {
   const bool may = p.hop ? p.hop->timers.may_initiate(now.mono) : p.configured->timers.may_initiate(now.mono);
   if (!may || p.route.kind == Route::Kind::none) return;
   const auto made = create_initiation(now, p, reason);
+  if (!made) return;
   out.messages.push_back({p.ref, p.route, pool.copy_of(made->message)});
 }
 

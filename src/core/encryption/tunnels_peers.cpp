@@ -21,8 +21,6 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
 Tunnels::Impl::~Impl() = default;
 
 Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPeer& c) {
-  const auto shared = crypto::x25519(self.secret, c.key);
-  if (!shared) return refused(Drop::low_order_point);
   if (peers.count(PeerKind::configured) >= limits.configured_peers) return refused(Drop::table_full);
   if (Peer* known = peers.find(c.key)) {
     if (known->kind == PeerKind::configured || c.key == self.pub) return refused(Drop::unknown_peer);
@@ -32,8 +30,8 @@ Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPe
   auto p = std::make_unique<Peer>();
   p->kind = PeerKind::configured;
   p->key = c.key;
-  p->static_shared = *shared;
   p->route = c.route;
+  rekey_static(*p);
   p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive, c.mtu);
   Peer& added = peers.add(std::move(p));
   for (const IpPrefix& prefix : c.allowed_ips) {

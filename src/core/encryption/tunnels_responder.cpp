@@ -18,6 +18,7 @@ size_t Tunnels::Impl::half_open_share(const Caller& c) const {
 // its own.  A relay whose trailer verified is proven by that.
 Drop Tunnels::Impl::admit(Now now, const Caller& c, Bytes message, Out& out) {
   if (!is_message(message) || message.size() != kInitiationSize) return Drop::malformed;
+  if (!has_identity()) return Drop::unknown_peer;
   if (c.from.kind != Route::Kind::udp) return Drop::no_route;
   if (!cookies.check_mac1(message)) return Drop::bad_mac1;
   load.count(now.mono);
@@ -46,6 +47,7 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   if (key == self.pub || (known == nullptr && !accept_ephemeral)) return Failure{Drop::unknown_peer};
   Secret<32> shared;
   if (known != nullptr) {
+    if (known->static_shared.is_zero()) return Failure{Drop::low_order_point};
     shared = known->static_shared;
   } else {
     const auto dh = crypto::x25519(self.secret, key);
