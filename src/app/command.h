@@ -39,6 +39,7 @@ void add_run(CLI::App&, Program&);
 void add_status(CLI::App&, Program&);
 void add_up(CLI::App&, Program&);
 void add_version(CLI::App&, Program&);
+void add_wireguard(CLI::App&, Program&);
 
 // This user's folders and settings; the folders exist afterwards.
 struct Home {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "app/command.h"
+#include "app/other_names.h"
 
 namespace macrovpn::app {
 namespace {
@@ -25,6 +26,7 @@ constexpr const char* kExamples =
     "  macrovpn status                           are you protected, and through which relays\n"
     "  macrovpn hop                              move to other relays; open connections live on\n"
     "  macrovpn relay --endpoint 203.0.113.5:51820   carry other people's traffic\n"
+    "  macrovpn wireguard wg0                    a plain WireGuard device for wg and wg-quick, as root\n"
     "`macrovpn COMMAND --help` says more.\n\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon is running, 4 no network yet, 5 refused "
     "without consent.";
@@ -34,13 +36,13 @@ struct OtherName {
   const char* name;
   int (*run)(int argc, char** argv);
 };
-constexpr OtherName kOtherNames[] = {{nullptr, nullptr}};
+constexpr OtherName kOtherNames[] = {{"macrovpn-wireguard", run_as_wireguard}};
 
 const OtherName* find_other_name(const char* argv0) {
   const char* slash = std::strrchr(argv0, '/');
   const char* name = slash != nullptr ? slash + 1 : argv0;
   for (const OtherName& o : kOtherNames) {
-    if (o.name != nullptr && std::strcmp(o.name, name) == 0) return &o;
+    if (std::strcmp(o.name, name) == 0) return &o;
   }
   return nullptr;
 }
@@ -55,7 +57,7 @@ int run_command(int argc, char** argv) {
                  "keep everything in this folder instead of the usual places")
       ->type_name("DIR");
   for (const auto add : {add_run, add_proxy, add_up, add_down, add_status, add_hop, add_relay, add_daemon, add_network, add_descriptor,
-                         add_key, add_config, add_doctor, add_version}) {
+                         add_key, add_config, add_doctor, add_wireguard, add_version}) {
     add(app, program);
   }
   // What stands behind "--" is not ours to read.

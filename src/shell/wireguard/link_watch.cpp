@@ -1,0 +1,117 @@
+#include "shell/wireguard/link_watch.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#ifndef TUNGETDEVNETNS
+#define TUNGETDEVNETNS _IO('T', 227)
+#endif
+
+namespace macrovpn::shell {
+namespace {
+
+ifreq request(const std::string& name) {
+  ifreq r{};
+  std::memcpy(r.ifr_name, name.data(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
+  return r;
+}
+
+ino_t inode_of(const Fd& fd) {
+  struct stat s {};
+  return fstat(fd.get(), &s) == 0 ? s.st_ino : 0;
+}
+
+}  // namespace
+
+std::string name_of_tun(int tun) {
+  ifreq r{};
+  if (ioctl(tun, TUNGETIFF, &r) != 0) return {};
+  return {r.ifr_name, strnlen(r.ifr_name, IFNAMSIZ)};
+}
+
+Result<void> set_mtu(const std::string& name, unsigned mtu) {
+  const Fd s(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq r = request(name);
+  r.ifr_mtu = static_cast<int>(mtu);
+  if (!s || ioctl(s.get(), SIOCSIFMTU, &r) != 0)
+    return fail(std::string("cannot set the MTU of the device: ") + std::strerror(errno));
+  return {};
+}
+
+Result<std::unique_ptr<LinkWatch>> LinkWatch::open(Reactor& reactor, int tun, Told told) {
+  Fd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  std::unique_ptr<LinkWatch> watch(new LinkWatch(reactor, tun, std::move(home), std::move(told)));
+  TRY_VOID(watch->follow());
+  watch->look();
+  return watch;
+}
+
+LinkWatch::~LinkWatch() {
+  if (events_) reactor_.remove(events_.get());
+}
+
+// Sockets where the device is now, if that is elsewhere than before.
+Result<void> LinkWatch::follow() {
+  Fd place(ioctl(tun_, TUNGETDEVNETNS));
+  // Older kernels, and users who own the device but no network, cannot ask: then it is expected here.
+  const ino_t where = place ? inode_of(place) : inode_of(home_);
+  if (events_ && where == where_) return {};
+  where_ = where;
+  const bool away = where != inode_of(home_);
+  reachable_ = !away || setns(place.get(), CLONE_NEWNET) == 0;
+  if (!reachable_) return {};
+  const auto listening = listen_here();
+  if (away) MV_ASSERT(setns(home_.get(), CLONE_NEWNET) == 0);
+  return listening;
+}
+
+Result<void> LinkWatch::listen_here() {
+  if (events_) reactor_.remove(events_.get());
+  questions_ = Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  events_ = Fd(socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE));
+  sockaddr_nl a{};
+  a.nl_family = AF_NETLINK;
+  a.nl_groups = RTMGRP_LINK;
+  if (!questions_ || !events_ || bind(events_.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0)
+    return fail(std::string("cannot hear of changes of the device: ") + std::strerror(errno));
+  reactor_.add(events_.get(), EPOLLIN, [this](uint32_t) {
+    // What it says does not matter, only that something changed: we look ourselves.  That also covers a full queue.
+    char buffer[16384];
+    while (recv(events_.get(), buffer, sizeof buffer, 0) > 0 || errno == ENOBUFS) {
+    }
+    look();
+  });
+  return {};
+}
+
+void LinkWatch::look() {
+  if (!follow()) return;  // out of descriptors, say: the next event tries again
+  const Link now = link();
+  if (now == link_) return;
+  link_ = now;
+  told_(now);
+}
+
+Link LinkWatch::link() const {
+  Link out = link_;
+  if (!reachable_) {
+    out.up = true;
+    return out;
+  }
+  ifreq r = request(name_of_tun(tun_));
+  if (ioctl(questions_.get(), SIOCGIFFLAGS, &r) == 0) out.up = (r.ifr_flags & IFF_UP) != 0;
+  if (ioctl(questions_.get(), SIOCGIFMTU, &r) == 0) out.mtu = static_cast<unsigned>(r.ifr_mtu);
+  return out;
+}
+
+}  // namespace macrovpn::shell
