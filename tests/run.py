@@ -118,7 +118,6 @@ def run_suite(suite, options):
         old.unlink(missing_ok=True)
     environment = {**os.environ, "NETLAB_TOOLS": str(options.build / "tests/support/tools"),
                    "MACROVPN": str(options.build / "src/app/macrovpn"), "MACROVPN_BUILD": str(options.build),
-                   "MACROVPN_WG_NODE": str(options.build / "tests/interop/wg_node"),
                    "GTEST_OUTPUT": f"json:{report}", **suite.environment}
     started = time.monotonic()
     with log.open("wb") as out:

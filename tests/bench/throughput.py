@@ -34,15 +34,13 @@ def two_hosts(lab):
 
 
 def one_hop_ours():
-    """TUN to TUN: our core at both ends."""
+    """TUN to TUN: our device at both ends."""
     with netlab.Lab() as lab:
         left, right = two_hosts(lab)
-        keys = wg_lab.new_key(), wg_lab.new_key()
-        port = wg_lab.PORT
-        ends = [(right, keys[1], keys[0][1], wg_lab.INSIDE_THEIRS, wg_lab.OURS[0], wg_lab.OUR4),
-                (left, keys[0], keys[1][1], wg_lab.INSIDE_OURS, wg_lab.THEIRS[0], wg_lab.THEIR4)]
-        for host, key, peer, inside, outside, allowed in ends:
-            wg_lab.WgNode(host, key, [[peer, "--endpoint", f"{outside}:{port}", "--allowed", f"{allowed}/32"]], inside)
+        a = wg_lab.Ours(left)
+        b = wg_lab.Ours(right, addresses=wg_lab.INSIDE_THEIRS)
+        b.add_peer(a.public_key, [f"{wg_lab.OUR4}/32"], endpoint=f"{wg_lab.OURS[0]}:{wg_lab.PORT}")
+        a.add_peer(b.public_key, [f"{wg_lab.THEIR4}/32"], endpoint=f"{wg_lab.THEIRS[0]}:{wg_lab.PORT}")
         left.run(["sh", "-c", f"timeout 5 sh -c 'until curl -s --max-time 1 telnet://{wg_lab.THEIR4}:1; test $? -eq 7; do sleep 0.1; done'"],
                  check=False)
         return iperf(right, left, wg_lab.THEIR4)

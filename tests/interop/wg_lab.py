@@ -1,12 +1,12 @@
-"""A network of two: our WireGuard core (wg_node) on one host, Debian's wireguard-go on another."""
+"""A network of two: our WireGuard device on one host, Debian's wireguard-go on another, both configured by `wg`."""
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import secrets
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -23,6 +23,7 @@ THEIRS = ["198.51.100.1", "2001:db8:2::1"]
 PORT = 51820
 INSIDE_OURS = ["10.99.0.1/24", "fd00:99::1/64"]
 INSIDE_THEIRS = ["10.99.0.2/24", "fd00:99::2/64"]
+WG = installed("wg", "wireguard-tools")
 INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4
 
 
@@ -38,65 +39,74 @@ def on(address, port=PORT):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def wg_node_path():
-    """What is in MACROVPN_WG_NODE; or the one of MACROVPN_BUILD; or the newest build, one without sanitizers first."""
-    chosen, build = os.environ.get("MACROVPN_WG_NODE"), os.environ.get("MACROVPN_BUILD")
+def program():
+    """macrovpn: $MACROVPN; or the one of $MACROVPN_BUILD; or the newest build, one without sanitizers first."""
+    chosen, build = os.environ.get("MACROVPN"), os.environ.get("MACROVPN_BUILD")
     builds = [pathlib.Path(build)] if build else (pathlib.Path(__file__).resolve().parents[2] / "build").glob("*")
-    found = [pathlib.Path(chosen)] if chosen else [path / "tests/interop/wg_node" for path in builds]
+    found = [pathlib.Path(chosen)] if chosen else [path / "src/app/macrovpn" for path in builds]
     found = [path for path in found if os.access(path, os.X_OK)]
     if not found:
-        raise netlab.NetlabError("wg_node is not built. Build it with: cmake --preset dev && cmake --build --preset dev "
-                                 "--target wg_node (or set MACROVPN_WG_NODE to it)")
+        raise netlab.NetlabError("macrovpn is not built. Build it with: cmake --preset dev && cmake --build --preset dev "
+                                 "--target macrovpn (or set MACROVPN to it)")
     return str(max(found, key=lambda path: ("asan" not in path.parts[-4], path.stat().st_mtime)))
 
 
 def new_key():
     """(private key, public key), or a private key that is used as a preshared one."""
-    wg = installed("wg", "wireguard-tools")
-    private = subprocess.run([wg, "genkey"], capture_output=True, text=True, check=True).stdout.strip()
-    public = subprocess.run([wg, "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
+    private = subprocess.run([WG, "genkey"], capture_output=True, text=True, check=True).stdout.strip()
+    public = subprocess.run([WG, "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
     return private, public
 
 
-class WgNode:
-    """Our device. `peers`: lists of words for wg_node, each beginning with a public key."""
+class Ours(netlab.WireGuard):
+    """Our program as wg0 of a host, which is configured as any other device."""
 
-    def __init__(self, host, key, peers, addresses=INSIDE_OURS, port=PORT, options=()):
-        self.host, self.public_key = host, key[1]
-        words = ["--ifname", "wg0", "--private-key", key[0], "--listen", str(port), *options]
-        words += [word for address in addresses for word in ("--address", address)]
-        words += [word for peer in peers for word in ("--peer", *peer)]
-        self.process = host.start([wg_node_path(), *words], stdin=True)
-        self.process.wait_for_output('"ready"')
+    def __init__(self, host, addresses=INSIDE_OURS, listen_port=PORT, **options):
+        env = {"LOG_LEVEL": "verbose"}
+        super().__init__(host, [program(), "wireguard", "-f"], addresses=addresses, listen_port=listen_port, env=env, **options)
 
-    def events(self, kind=None):
-        lines = [json.loads(line) for line in self.process.output().splitlines(keepends=True)
-                 if line.startswith("{") and line.endswith("\n")]
-        return [line for line in lines if kind in (None, line["event"])]
+    def uapi(self, request):
+        return uapi(self.host, request, self.ifname)
 
-    def wait_for_events(self, kind, count, timeout=10):
-        wait_until(lambda: len(self.events(kind)) >= count, timeout, f"our node did not say '{kind}' {count} times")
-        return self.events(kind)
+    def counters(self):
+        """What it counted since its start; what never happened is missing or 0."""
+        return {key: int(value) for key, value in pairs_of(self.uapi("counters=1\n\n"))}
 
-    def stats(self):
-        before = len(self.events("stats"))
-        self._say("stats")
-        return self.wait_for_events("stats", before + 1)[-1]
+    def drops(self, reason=None):
+        """How much was refused, for that reason or {reason: count}."""
+        found = {key[len("dropped_"):]: n for key, n in self.counters().items() if key.startswith("dropped_")}
+        return found.get(reason, 0) if reason else found
 
-    def peer(self, public_key):
-        return self.stats()["peers"][public_key]
+    def sessions(self):
+        """(handshakes after which there was a session for the first time, renewals)"""
+        counters = self.counters()
+        return counters["sessions"], counters["renewals"]
 
-    def drops(self, reason):
-        return self.stats().get("drops", {}).get(reason, 0)
+    def handshake_at(self):
+        """When the last handshake with its only peer was done: unix time, with fractions."""
+        got = dict(pairs_of(self.uapi("get=1\n\n")))
+        return int(got["last_handshake_time_sec"]) + int(got["last_handshake_time_nsec"]) * 1e-9
 
     def quit(self):
         """Ends it properly, so that a build with sanitizers can tell what it lost."""
-        self._say("quit")
-        netlab.check(self.process.wait() == 0, f"our node ended with {self.process.exit_code}:\n{self.process.output()}")
+        self.process.signal(signal.SIGTERM)
+        netlab.check(self.process.wait() == 0, f"our device ended with {self.process.exit_code}:\n{self.process.output()}")
 
-    def _say(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
-        self.process.stdin.flush()
+
+def uapi(host, request, ifname="wg0"):
+    """What a device answers on its configuration socket; nothing if it hangs up."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(host.directory / f"run/wireguard/{ifname}.sock"))
+        sock.sendall(request.encode())
+        answer = b""
+        while not answer.endswith(b"\n\n") and (part := sock.recv(65536)):
+            answer += part
+    return answer.decode()
+
+
+def pairs_of(answer):
+    return [line.split("=", 1) for line in answer.splitlines() if "=" in line]
 
 
 def wait_until(condition, timeout, complaint):
@@ -107,35 +117,36 @@ def wait_until(condition, timeout, complaint):
 
 
 class Pair:
-    """Our node on `ours` and wireguard-go on `theirs`, each a peer of the other.
+    """Our device on `ours` and wireguard-go on `theirs`, each a peer of the other.
 
     `caller`: "ours" or "theirs" or "both": who knows the other's address, of family `outside`. `our_psk`, `their_psk`: preshared keys.
     `known`: whose key the other side has been told: "both", "ours" or "theirs".
     """
 
-    def __init__(self, ours, theirs, caller="ours", outside=4, our_psk=None, their_psk=None, our_options=(), keepalive=None,
-                 known="both"):
+    def __init__(self, ours, theirs, caller="ours", outside=4, our_psk=None, their_psk=None, keepalive=None, known="both"):
         self.ours, self.theirs = ours, theirs
-        key = new_key()
-        self.go = netlab.WireGuardGo(theirs, addresses=INSIDE_THEIRS, listen_port=PORT)
-        peer = [self.go.public_key if known != "ours" else new_key()[1], "--allowed", f"{THEIR4}/32,{THEIR6}/128"]
-        peer += ["--psk", our_psk] if our_psk else []
-        peer += ["--keepalive", str(keepalive)] if keepalive and caller != "theirs" else []
-        peer += ["--endpoint", on(getattr(theirs, f"ip{outside}"))] if caller != "theirs" else []
-        start = lambda: WgNode(ours, key, [peer], options=our_options)
-        self.node = start() if caller == "theirs" else None  # whoever is called is there first
-        self.go.add_peer(key[1] if known != "theirs" else new_key()[1], [f"{OUR4}/32", f"{OUR6}/128"], preshared_key=their_psk,
-                         endpoint=on(getattr(ours, f"ip{outside}")) if caller != "ours" else None,
-                         keepalive=keepalive if caller != "ours" else None)
-        self.node = self.node or start()
+        self.node, self.go = Ours(ours), netlab.WireGuardGo(theirs, addresses=INSIDE_THEIRS, listen_port=PORT)
+        stranger = new_key()[1]
+        add_ours = lambda: self.node.add_peer(
+            self.go.public_key if known != "ours" else stranger, [f"{THEIR4}/32", f"{THEIR6}/128"], preshared_key=our_psk,
+            endpoint=on(getattr(theirs, f"ip{outside}")) if caller != "theirs" else None,
+            keepalive=keepalive if caller != "theirs" else None)
+        add_theirs = lambda: self.go.add_peer(
+            self.node.public_key if known != "theirs" else stranger, [f"{OUR4}/32", f"{OUR6}/128"], preshared_key=their_psk,
+            endpoint=on(getattr(ours, f"ip{outside}")) if caller != "ours" else None,
+            keepalive=keepalive if caller != "ours" else None)
+        # Whoever is called is there first.
+        for add in (add_ours, add_theirs) if caller == "theirs" else (add_theirs, add_ours):
+            add()
 
     def ping(self, caller="ours", family=4, **options):
         """Round trips in milliseconds; a packet that got no answer has none."""
         to = {"ours": (THEIR4, THEIR6), "theirs": (OUR4, OUR6)}[caller][family == 6]
         return ping(self.ours if caller == "ours" else self.theirs, to, **options)
 
-    def sessions(self):
-        return self.node.events("session")
+    def one_session(self):
+        """Exactly one handshake was done."""
+        return self.node.sessions() == (1, 0)
 
     def their_handshake(self):
         return self.go.peers()[self.node.public_key].latest_handshake
@@ -146,17 +157,29 @@ class Pair:
 
     def our_endpoint(self):
         """Where we believe wireguard-go to be."""
-        return self.node.peer(self.go.public_key).get("endpoint")
+        return self.node.peers()[self.go.public_key].endpoint
 
 
 @contextlib.contextmanager
 def pair(ours=OURS, theirs=THEIRS, link=None, **settings):
-    """A laboratory with one Pair, `pair.lab`; what our node says at its end is checked."""
+    """A laboratory with one Pair, `pair.lab`; that our device ends well is checked."""
     with netlab.Lab() as lab:
         made = Pair(lab.host("ours", ours, **(link or {})), lab.host("theirs", theirs, **(link or {})), **settings)
         made.lab = lab
         yield made
-        made.node.quit()
+        if made.node.process.running:
+            made.node.quit()
+
+
+@contextlib.contextmanager
+def device(*arguments, **settings):
+    """One device of ours, wg0, on a host of its own."""
+    with netlab.Lab() as lab:
+        d = Ours(lab.host("ours", OURS), *arguments, **settings)
+        d.lab = lab
+        yield d
+        if d.process.running:
+            d.quit()
 
 
 def ping(host, to, count=1, timeout=2, check=True, interval=0.05, source=None, size=56):

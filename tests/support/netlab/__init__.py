@@ -10,7 +10,7 @@ from .process import Process
 from .services import DnsServer, WebServer
 from .suite import check, run_tests
 from .wire import WireSettings
-from .wireguard import WireGuardGo
+from .wireguard import WireGuard, WireGuardGo, need_tun
 
-__all__ = ["Capture", "DnsServer", "Host", "Lab", "NetlabError", "Packet", "Process", "Skip", "WebServer", "WireGuardGo",
-           "WireSettings", "check", "enter", "run_tests"]
+__all__ = ["Capture", "DnsServer", "Host", "Lab", "NetlabError", "Packet", "Process", "Skip", "WebServer", "WireGuard",
+           "WireGuardGo", "WireSettings", "check", "enter", "need_tun", "run_tests"]

@@ -1,4 +1,4 @@
-"""A stock WireGuard peer in a host: Debian's wireguard-go, configured by wg(8)."""
+"""A WireGuard device in a host, configured by wg(8)."""
 
 import dataclasses
 import os
@@ -25,16 +25,17 @@ def need_tun():
         raise Skip(f"/dev/net/tun cannot be opened ({error.strerror}); run as root, or: chmod 0666 /dev/net/tun") from None
 
 
-class WireGuardGo:
-    """Starts the daemon and gives the interface its key, port and addresses; then `add_peer`."""
+class WireGuard:
+    """Starts a WireGuard program and gives the interface its key, port and addresses; then `add_peer`.
 
-    def __init__(self, host, ifname="wg0", addresses=(), listen_port=0, mtu=1420, private_key=None):
+    `command`: what stands before the interface's name.
+    """
+
+    def __init__(self, host, command, ifname="wg0", addresses=(), listen_port=0, mtu=1420, private_key=None, env=None):
         need_tun()
         self.host, self.ifname = host, ifname
         self._wg = installed("wg", "wireguard-tools")
-        # The nag text tells users of kernels that have WireGuard to use it instead; it is not for us.
-        env = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
-        self.process = host.start([installed("wireguard-go", "wireguard-go"), "-f", ifname], env=env)
+        self.process = host.start([*command, ifname], env=env)
         self._wait_until_it_answers()
         self.private_key = private_key or self._run("genkey").strip()
         self.public_key = self._run("pubkey", input=self.private_key).strip()
@@ -62,6 +63,10 @@ class WireGuardGo:
     def stop(self):
         self.process.stop()
 
+    def wg(self, *arguments, input=None):
+        """What `wg` prints."""
+        return self._run(*arguments, input=input)
+
     def _run(self, *arguments, input=None):
         return self.host.run([self._wg, *arguments], input=input).stdout
 
@@ -69,5 +74,14 @@ class WireGuardGo:
         deadline = time.monotonic() + 5
         while self.host.run([self._wg, "show", self.ifname], check=False).returncode != 0:
             if time.monotonic() > deadline or not self.process.running:
-                raise NetlabError(f"wireguard-go did not start on {self.host.name}: {self.process.output()}")
+                raise NetlabError(f"{self.process.name} did not start: {self.process.output()}")
             time.sleep(0.02)
+
+
+class WireGuardGo(WireGuard):
+    """Debian's wireguard-go."""
+
+    def __init__(self, host, *arguments, **options):
+        # The nag text tells users of kernels that have WireGuard to use it instead; it is not for us.
+        env = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
+        super().__init__(host, [installed("wireguard-go", "wireguard-go"), "-f"], *arguments, env=env, **options)
