@@ -72,8 +72,8 @@ Result<shell::PacketDevice> open_device(const std::string& name) {
   TRY(Fd given, inherited("WG_TUN_FD"));
   if (given) {
     fcntl(given.get(), F_SETFL, O_NONBLOCK | O_RDWR);
-    shell::PacketDevice device(std::move(given), {});
-    if (!device.is_genuine()) return fail("WG_TUN_FD is not a TUN device without packet information");
+    auto device = shell::PacketDevice::decode(std::move(given), shell::PacketDevice(Fd(), {}).encode());
+    if (!device) return fail("WG_TUN_FD: " + device.error().message);
     return device;
   }
   TRY_VOID(check_name(name));

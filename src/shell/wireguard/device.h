@@ -54,7 +54,7 @@ class WireGuardDevice {
   uapi::Refusal set_listen_port(uint16_t port);
   uapi::Refusal open_socket(uint16_t port);
   void close_socket();
-  void set_fwmark(uint32_t mark);
+  uapi::Refusal set_fwmark(uint32_t mark);
   void remove_peer(PeerRef);
   uapi::PeerState state_of(PeerRef) const;
 

@@ -38,10 +38,7 @@ struct WireGuardDevice::Applier {
     return kDone;
   }
   uapi::Refusal operator()(const uapi::SetListenPort& c) { return d.set_listen_port(c.port); }
-  uapi::Refusal operator()(const uapi::SetFwmark& c) {
-    d.set_fwmark(c.mark);
-    return kDone;
-  }
+  uapi::Refusal operator()(const uapi::SetFwmark& c) { return d.set_fwmark(c.mark); }
   uapi::Refusal operator()(const uapi::ReplacePeers&) {
     for (const PeerRef ref : tunnels().peers()) d.remove_peer(ref);
     return kDone;
@@ -142,9 +139,12 @@ void WireGuardDevice::close_socket() {
   socket_.reset();
 }
 
-void WireGuardDevice::set_fwmark(uint32_t mark) {
+uapi::Refusal WireGuardDevice::set_fwmark(uint32_t mark) {
+  if (mark == mark_) return kDone;
+  if (socket_ && setsockopt(socket_->fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+    return {errno, "the system refuses a mark on our datagrams; it takes root's rights over the network"};
   mark_ = mark;
-  if (socket_) set_option(socket_->fd(), SOL_SOCKET, SO_MARK, static_cast<int>(mark));
+  return kDone;
 }
 
 // ---- peers

@@ -161,6 +161,12 @@ bool UapiSocket::receive(Client& c) {
   return c.ended || errno == EAGAIN || errno == EINTR;
 }
 
+// Keys stand in answers, so no copy stays behind.
+void UapiSocket::put(Client& c, std::string answer) {
+  c.out += answer;
+  wipe(answer.data(), answer.size());
+}
+
 bool UapiSocket::answer_all(Client& c) {
   using uapi::Operation;
   for (;;) {
@@ -174,10 +180,10 @@ bool UapiSocket::answer_all(Client& c) {
       case Operation::unknown:
         return false;
       case Operation::get:
-        c.out += handlers_.get();
+        put(c, handlers_.get());
         break;
       case Operation::counters:
-        c.out += handlers_.counters();
+        put(c, handlers_.counters());
         break;
       case Operation::set:
         number = handlers_.set(r.body);

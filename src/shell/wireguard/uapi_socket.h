@@ -56,6 +56,7 @@ class UapiSocket {
   void accept_all();
   void on_event(uint64_t id);
   bool receive(Client&);
+  static void put(Client&, std::string answer);
   bool answer_all(Client&);
   bool send_waiting(uint64_t id, Client&);
   void close(uint64_t id);
