@@ -24,15 +24,20 @@ using shell::Fd;
 using shell::LogLevel;
 
 constexpr const char* kHelp =
-    "Makes a network device INTERFACE that speaks WireGuard, without the kernel's own, and returns; `wg` and\n"
-    "`wg-quick` configure it.  It needs root, or a TUN device that is yours.  It ends when the device or the file\n"
-    "/var/run/wireguard/INTERFACE.sock is deleted.  It has nothing to do with circuits: packets go to the peers that\n"
+    "Makes a network device INTERFACE that speaks WireGuard, without the kernel's own, and returns; `wg` "
+    "and\n"
+    "`wg-quick` configure it.  It needs root, or a TUN device that is yours.  It ends when the device or the "
+    "file\n"
+    "/var/run/wireguard/INTERFACE.sock is deleted.  It has nothing to do with circuits: packets go to the "
+    "peers that\n"
     "you name, and nowhere else.\n\n"
     "Examples:\n"
     "  macrovpn wireguard wg0 && wg setconf wg0 /etc/wireguard/wg0.conf\n"
     "  WG_QUICK_USERSPACE_IMPLEMENTATION=macrovpn-wireguard wg-quick up wg0\n\n"
-    "Environment, as wireguard-go has it: WG_PROCESS_FOREGROUND=1 is -f; WG_TUN_FD and WG_UAPI_FD are descriptors to\n"
-    "use; LOG_LEVEL is verbose, error (the default) or silent, and where it is set a background device keeps standard\n"
+    "Environment, as wireguard-go has it: WG_PROCESS_FOREGROUND=1 is -f; WG_TUN_FD and WG_UAPI_FD are "
+    "descriptors to\n"
+    "use; LOG_LEVEL is verbose, error (the default) or silent, and where it is set a background device keeps "
+    "standard\n"
     "error.";
 
 enum class Ground : uint8_t { foreground, background };
@@ -52,7 +57,8 @@ Result<void> check_name(const std::string& name) {
   const bool bad = name.empty() || name.size() >= IFNAMSIZ || name == "." || name == ".." ||
                    name.find_first_of("/: \t\n\v\f\r") != std::string::npos;
   if (bad)
-    return fail("\"" + name + "\" cannot be the name of a network device: 1 to 15 characters, no space, '/' or ':'");
+    return fail("\"" + name +
+                "\" cannot be the name of a network device: 1 to 15 characters, no space, '/' or ':'");
   return {};
 }
 
@@ -79,8 +85,9 @@ Result<shell::PacketDevice> open_device(const std::string& name) {
   TRY_VOID(check_name(name));
   auto made = shell::PacketDevice::create(name, shell::PacketDevice::Kind::tun);
   if (!made)
-    return fail(made.error().message +
-                "; a device needs root, /dev/net/tun, and a name that no other device has (`ip link` lists them)");
+    return fail(
+        made.error().message +
+        "; a device needs root, /dev/net/tun, and a name that no other device has (`ip link` lists them)");
   TRY_VOID(shell::set_mtu(shell::name_of_tun(made->fd()), shell::kDefaultMtu));
   return made;
 }
@@ -91,10 +98,12 @@ Result<shell::UapiSocket> open_socket(const std::string& name) {
   return shell::UapiSocket::open(shell::kUapiFolder, name);
 }
 
-// The parent returns true: its work is done.  Device and socket are there already, so whoever calls next is answered.
+// The parent returns true: its work is done.  Device and socket are there already, so whoever calls next is
+// answered.
 Result<bool> go_to_background() {
   const pid_t child = fork();
-  if (child < 0) return fail(std::string("cannot start a process in the background: ") + std::strerror(errno));
+  if (child < 0)
+    return fail(std::string("cannot start a process in the background: ") + std::strerror(errno));
   if (child > 0) return true;
   setsid();
   const bool quiet = variable("LOG_LEVEL").empty() || log_level() == LogLevel::silent;
@@ -125,7 +134,8 @@ Result<void> serve(shell::PacketDevice tun, shell::UapiSocket& socket, const Dev
     log.verbose("the device was deleted");
     reactor.stop();
   });
-  TRY(const auto watch, shell::LinkWatch::open(reactor, tun_fd, [&](const shell::Link& l) { device.set_link(l); }));
+  TRY(const auto watch,
+      shell::LinkWatch::open(reactor, tun_fd, [&](const shell::Link& l) { device.set_link(l); }));
   const auto set = [&](std::string_view body) {
     const shell::uapi::SetRequest request = shell::uapi::parse_set(body);
     shell::uapi::Refusal refusal = device.apply(request.changes);
@@ -134,8 +144,8 @@ Result<void> serve(shell::PacketDevice tun, shell::UapiSocket& socket, const Dev
     return refusal.number;
   };
   socket.serve(reactor,
-               {[&] { return shell::uapi::print(device.state()); }, [&] { return shell::uapi::print(device.counters()); },
-                set},
+               {[&] { return shell::uapi::print(device.state()); },
+                [&] { return shell::uapi::print(device.counters()); }, set},
                [&] {
                  log.verbose("the configuration socket was deleted");
                  reactor.stop();
@@ -173,8 +183,9 @@ int run_and_tell(const std::string& name, Ground ground) {
 int run_as_wireguard(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words == std::vector<std::string>{"--version"}) {
-    std::printf("macrovpn-wireguard %s\n\nA WireGuard device in user space; `macrovpn wireguard --help` says more.\n",
-                release().c_str());
+    std::printf(
+        "macrovpn-wireguard %s\n\nA WireGuard device in user space; `macrovpn wireguard --help` says more.\n",
+        release().c_str());
     return kDone;
   }
   const bool foreground = !words.empty() && (words[0] == "-f" || words[0] == "--foreground");

@@ -1,6 +1,6 @@
-// The configuration protocol of a WireGuard device: any requests, in any pieces, to a device that is down (so that nothing
-// leaves this process).  Whatever it was told, what it says of itself makes a second device equal to it.  What follows the
-// first zero byte are packets for the device.
+// The configuration protocol of a WireGuard device: any requests, in any pieces, to a device that is down (so
+// that nothing leaves this process).  Whatever it was told, what it says of itself makes a second device
+// equal to it.  What follows the first zero byte are packets for the device.
 #include <fcntl.h>
 #include <sys/socket.h>
 

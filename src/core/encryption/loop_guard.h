@@ -1,11 +1,12 @@
-// LoopGuard: finds the packets of a device that are the device's own datagrams, come back because their way leads into
-// the tunnel that made them.
+// LoopGuard: finds the packets of a device that are the device's own datagrams, come back because their way
+// leads into the tunnel that made them.
 //
-// A tunnel in a tunnel is fine: datagrams to one peer may travel inside the session with another.  A circle is not:
-// each round wraps them once more, and where they no longer fit the kernel cuts them in two, so that one packet becomes
-// many, for ever.  Stock devices leave that to whoever sets the routes (wg-quick's fwmark).  We cut the circle at its
-// first round: a datagram that we sent to peer P, and that would go into the session with Q, is dropped if following
-// "the peer through whom the endpoint is reached" from Q on leads to P again.
+// A tunnel in a tunnel is fine: datagrams to one peer may travel inside the session with another.  A circle
+// is not: each round wraps them once more, and where they no longer fit the kernel cuts them in two, so that
+// one packet becomes many, for ever.  Stock devices leave that to whoever sets the routes (wg-quick's
+// fwmark).  We cut the circle at its first round: a datagram that we sent to peer P, and that would go into
+// the session with Q, is dropped if following "the peer through whom the endpoint is reached" from Q on leads
+// to P again.
 //
 // It costs ordinary packets a look at their protocol and source port.
 #pragma once
@@ -18,7 +19,8 @@ class LoopGuard {
   // `tunnels` outlives it.
   explicit LoopGuard(const Tunnels& tunnels) : tunnels_(tunnels) {}
   void set_listen_port(uint16_t port) { port_ = port; }
-  // Whether a packet of the device must be dropped.  Packets in the order of arrival: fragments follow their first.
+  // Whether a packet of the device must be dropped.  Packets in the order of arrival: fragments follow their
+  // first.
   bool is_loop(Bytes ip_packet);
 
  private:

@@ -1,5 +1,6 @@
-// What changes while a device runs: our own key, and everything that a configured peer was given.  A change keeps
-// the session unless it is about the keys themselves, so that whoever edits a configuration cuts nobody off.
+// What changes while a device runs: our own key, and everything that a configured peer was given.  A change
+// keeps the session unless it is about the keys themselves, so that whoever edits a configuration cuts nobody
+// off.
 #include "core/encryption/tunnels_impl.h"
 
 namespace macrovpn::encryption {
@@ -9,8 +10,8 @@ Peer* Tunnels::Impl::configured(PeerRef ref) const {
   return p != nullptr && p->configured ? p : nullptr;
 }
 
-// Zero where there is nothing to share: no key of our own, or theirs is of low order.  Such a peer may stand in a
-// configuration, as with stock devices; it is never called and never answered.
+// Zero where there is nothing to share: no key of our own, or theirs is of low order.  Such a peer may stand
+// in a configuration, as with stock devices; it is never called and never answered.
 void Tunnels::Impl::rekey_static(Peer& p) {
   p.static_shared = {};
   if (!has_identity()) return;

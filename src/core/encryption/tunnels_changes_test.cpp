@@ -201,7 +201,8 @@ TEST_F(Changes, PaddingFollowsTheMtuOfTheDevice) {
 }
 
 TEST_F(Changes, APeerOfLowOrderMayBeConfiguredAndIsNeverCalled) {
-  const auto ref = a.tunnels.add_configured(wire.now.mono, {PublicKey{}, {}, b.route(), {net("10.0.0.3")}, {}});
+  const auto ref =
+      a.tunnels.add_configured(wire.now.mono, {PublicKey{}, {}, b.route(), {net("10.0.0.3")}, {}});
   ASSERT_TRUE(ref.ok());
   EXPECT_EQ(wire.send(a, *ref, ip_packet("10.0.0.1", "10.0.0.3")), Drop::staged);
   wire.advance(20s);
@@ -211,7 +212,8 @@ TEST_F(Changes, APeerOfLowOrderMayBeConfiguredAndIsNeverCalled) {
 // ---- loops
 
 std::vector<uint8_t> udp_packet(const Endpoint& from, const Endpoint& to, Bytes payload) {
-  std::vector<uint8_t> p = ip_packet(from.address.reveal().c_str(), to.address.reveal().c_str(), 28 + payload.size());
+  std::vector<uint8_t> p =
+      ip_packet(from.address.reveal().c_str(), to.address.reveal().c_str(), 28 + payload.size());
   p[9] = 17;
   store_be16(&p[20], from.port);
   store_be16(&p[22], to.port);
@@ -236,7 +238,9 @@ std::vector<uint8_t> udp6_packet(const Endpoint& from, const Endpoint& to, Bytes
 struct Loops : Changes {
   Loops() { guard.set_listen_port(1000); }
   // The last datagram that a sent, as it would come back.
-  std::vector<uint8_t> last() { return udp_packet(a.at, wire.seen.back().to.endpoint, wire.seen.back().bytes); }
+  std::vector<uint8_t> last() {
+    return udp_packet(a.at, wire.seen.back().to.endpoint, wire.seen.back().bytes);
+  }
   LoopGuard guard{a.tunnels};
 };
 

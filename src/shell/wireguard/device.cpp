@@ -26,7 +26,8 @@ Route route_of(const node::Datagram& d) {
 routing::IpHeader outline_of(Bytes p) {
   routing::IpHeader h;
   const bool v4 = p[0] >> 4 == 4;
-  h.source = v4 ? IpAddress::v4(*to_array<4>(p.subspan(12, 4))) : IpAddress::v6(*to_array<16>(p.subspan(8, 16)));
+  h.source =
+      v4 ? IpAddress::v4(*to_array<4>(p.subspan(12, 4))) : IpAddress::v6(*to_array<16>(p.subspan(8, 16)));
   h.destination =
       v4 ? IpAddress::v4(*to_array<4>(p.subspan(16, 4))) : IpAddress::v6(*to_array<16>(p.subspan(24, 16)));
   h.protocol = static_cast<routing::IpProtocol>(v4 ? p[9] : p[6]);
@@ -44,10 +45,7 @@ bool states_more_than_it_has(Bytes p) {
 }  // namespace
 
 WireGuardDevice::WireGuardDevice(Reactor& reactor, PacketDevice device, const DeviceLog& log)
-    : reactor_(reactor),
-      log_(log),
-      tunnels_({}, {}, ShardId{0}, pool_, rng_),
-      device_(std::move(device)) {
+    : reactor_(reactor), log_(log), tunnels_({}, {}, ShardId{0}, pool_, rng_), device_(std::move(device)) {
   reactor_.add(device_.fd(), EPOLLIN, [this](uint32_t) { read_device(); });
   reactor_.after_round([this] { flush(); });
 }

@@ -1,11 +1,11 @@
-// WireGuardDevice: a plain WireGuard device as stock programs make it: Tunnels with configured peers between one packet
-// device and one UDP port.  `wg` and `wg-quick` configure it through the protocol of uapi.h.
+// WireGuardDevice: a plain WireGuard device as stock programs make it: Tunnels with configured peers between
+// one packet device and one UDP port.  `wg` and `wg-quick` configure it through the protocol of uapi.h.
 //
-// A wake-up reads all that is ready in batches, seals or opens it at once, and sends and writes once at its end.  The UDP
-// port is open while the link is up.  Nothing of a peer (key, address) is ever logged.
+// A wake-up reads all that is ready in batches, seals or opens it at once, and sends and writes once at its
+// end.  The UDP port is open while the link is up.  Nothing of a peer (key, address) is ever logged.
 //
-// Datagrams may be fragmented on their way (unlike a circuit's, shell/driver): stock devices do not look for a path's MTU,
-// and whoever set theirs by hand relies on that.
+// Datagrams may be fragmented on their way (unlike a circuit's, shell/driver): stock devices do not look for
+// a path's MTU, and whoever set theirs by hand relies on that.
 #pragma once
 #include <functional>
 #include <map>
@@ -25,8 +25,8 @@ namespace macrovpn::shell {
 
 class WireGuardDevice {
  public:
-  // The reactor and the log outlive it.  The socket is opened in the network namespace of the caller, wherever the packet
-  // device goes later.
+  // The reactor and the log outlive it.  The socket is opened in the network namespace of the caller,
+  // wherever the packet device goes later.
   WireGuardDevice(Reactor& reactor, PacketDevice device, const DeviceLog& log);
   ~WireGuardDevice();
   WireGuardDevice(const WireGuardDevice&) = delete;

@@ -121,8 +121,9 @@ uapi::Refusal WireGuardDevice::set_listen_port(uint16_t port) {
 uapi::Refusal WireGuardDevice::open_socket(uint16_t port) {
   auto opened = UdpSocket::open({IpAddress(), port}, mark_);
   if (!opened)
-    return {EADDRINUSE, "cannot listen on UDP port " + std::to_string(port) +
-                            ": another program may use it; choose another with `wg set NAME listen-port PORT`"};
+    return {EADDRINUSE,
+            "cannot listen on UDP port " + std::to_string(port) +
+                ": another program may use it; choose another with `wg set NAME listen-port PORT`"};
   close_socket();
   socket_ = std::move(opened).value();
   port_ = socket_->port();
@@ -178,7 +179,8 @@ uapi::DeviceState WireGuardDevice::state() const {
 uapi::Counters WireGuardDevice::counters() const {
   uapi::Counters out;
   constexpr std::array kTypes = {"other", "initiation", "response", "cookie_reply", "transport"};
-  for (size_t i = 0; i < kTypes.size(); i++) out.emplace_back(std::string("received_") + kTypes[i], received_[i]);
+  for (size_t i = 0; i < kTypes.size(); i++)
+    out.emplace_back(std::string("received_") + kTypes[i], received_[i]);
   for (size_t i = 1; i < kTypes.size(); i++) out.emplace_back(std::string("sent_") + kTypes[i], sent_[i]);
   const std::pair<const char*, uint64_t> own[] = {
       {"from_device", from_device_}, {"to_device", to_device_count_}, {"no_peer", no_peer_},

@@ -1,4 +1,5 @@
-// A device without TUN and without root: its packet device is one end of a socket pair, its wire the loopback interface.
+// A device without TUN and without root: its packet device is one end of a socket pair, its wire the loopback
+// interface.
 #include "shell/wireguard/device.h"
 
 #include <gtest/gtest.h>
@@ -62,7 +63,8 @@ struct TestDevice {
 std::vector<uint8_t> packet(size_t payload = 8) {
   PacketPool pool;
   Packet p = pool.take();
-  routing::start_ip(*IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.2"), routing::IpProtocol::udp, payload, p);
+  routing::start_ip(*IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.2"), routing::IpProtocol::udp,
+                    payload, p);
   routing::finish_ip(p);
   return {p.bytes().begin(), p.bytes().end()};
 }
@@ -131,7 +133,8 @@ TEST(WireGuardDevice, KeepsThePortThatItHasWhereAnotherIsTaken) {
 TEST(WireGuardDevice, ThatIsDownHasNoPortAndIsSilent) {
   TestDevice a, b;
   b.up();
-  a.set("listen_port=0\n" + b.name() + "endpoint=127.0.0.1:" + b.port() + "\npersistent_keepalive_interval=1\nallowed_ip=::/0\n");
+  a.set("listen_port=0\n" + b.name() + "endpoint=127.0.0.1:" + b.port() +
+        "\npersistent_keepalive_interval=1\nallowed_ip=::/0\n");
   a.reactor.run_once(Duration::zero());
   EXPECT_EQ(a.count("sent_initiation"), 0u);
   EXPECT_EQ(a.device->state().listen_port, 0);

@@ -85,7 +85,8 @@ Result<void> LinkWatch::listen_here() {
   if (!questions_ || !events_ || bind(events_.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0)
     return fail(std::string("cannot hear of changes of the device: ") + std::strerror(errno));
   reactor_.add(events_.get(), EPOLLIN, [this](uint32_t) {
-    // What it says does not matter, only that something changed: we look ourselves.  That also covers a full queue.
+    // What it says does not matter, only that something changed: we look ourselves.  That also covers a full
+    // queue.
     char buffer[16384];
     while (recv(events_.get(), buffer, sizeof buffer, 0) > 0 || errno == ENOBUFS) {
     }

@@ -1,8 +1,8 @@
 // LinkWatch: whether a TUN device is up, and its MTU, as they change.
 //
-// A device may be moved to another network namespace, which is how a container gets no way out but the tunnel.  So we ask
-// the descriptor where its device is, and listen (rtnetlink) and ask (ioctl) there.  Where we may not go there, the device
-// is taken to be up with the MTU that it had.
+// A device may be moved to another network namespace, which is how a container gets no way out but the
+// tunnel.  So we ask the descriptor where its device is, and listen (rtnetlink) and ask (ioctl) there.  Where
+// we may not go there, the device is taken to be up with the MTU that it had.
 #pragma once
 #include <sys/types.h>
 
@@ -27,8 +27,9 @@ struct Link {
 class LinkWatch {
  public:
   using Told = std::function<void(const Link&)>;
-  // tun: the descriptor of a TUN device; it and the reactor outlive this.  `told` is called for each change, at once for
-  // the first; a device is taken to be down with the default MTU before.  The process must have one thread.
+  // tun: the descriptor of a TUN device; it and the reactor outlive this.  `told` is called for each change,
+  // at once for the first; a device is taken to be down with the default MTU before.  The process must have
+  // one thread.
   static Result<std::unique_ptr<LinkWatch>> open(Reactor&, int tun, Told told);
   ~LinkWatch();
   LinkWatch(const LinkWatch&) = delete;
@@ -44,9 +45,9 @@ class LinkWatch {
 
   Reactor& reactor_;
   int tun_;
-  Fd home_;               // our own network namespace
+  Fd home_;                // our own network namespace
   Fd events_, questions_;  // sockets in the device's
-  ino_t where_ = 0;       // which that is
+  ino_t where_ = 0;        // which that is
   bool reachable_ = true;
   Told told_;
   Link link_;

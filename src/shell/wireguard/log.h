@@ -15,7 +15,8 @@ class DeviceLog {
 
  private:
   void say(LogLevel at, const std::string& sentence) const {
-    if (level_ >= at) std::fprintf(stderr, "macrovpn-wireguard: %s: %s\n", interface_.c_str(), sentence.c_str());
+    if (level_ >= at)
+      std::fprintf(stderr, "macrovpn-wireguard: %s: %s\n", interface_.c_str(), sentence.c_str());
   }
   std::string interface_;
   LogLevel level_;

@@ -1,14 +1,16 @@
-// The cross-platform configuration protocol of WireGuard, as text: what `wg` says to a device in user space.  Pure: this
-// file knows no socket and no device.  https://www.wireguard.com/xplatform/#configuration-protocol
+// The cross-platform configuration protocol of WireGuard, as text: what `wg` says to a device in user space.
+// Pure: this file knows no socket and no device.  https://www.wireguard.com/xplatform/#configuration-protocol
 //
 //   get=1 ↵ ↵                                  →  key=value ↵ …  errno=0 ↵ ↵
 //   set=1 ↵ key=value ↵ … ↵                    →  errno=N ↵ ↵
 //   counters=1 ↵ ↵                             →  counts of ours: an addition that no stock client asks for
 //
-// Lines of the device come first; `public_key` begins those of a peer.  Numbers are decimal, keys hexadecimal.  As with
-// stock devices errors are negative numbers of errno(3), and what stands before a line that is refused has taken effect.
+// Lines of the device come first; `public_key` begins those of a peer.  Numbers are decimal, keys
+// hexadecimal.  As with stock devices errors are negative numbers of errno(3), and what stands before a line
+// that is refused has taken effect.
 //
-// An answer to `get` holds the private key and preshared keys: it goes to who may open the socket, and nowhere else.
+// An answer to `get` holds the private key and preshared keys: it goes to who may open the socket, and
+// nowhere else.
 #pragma once
 #include <optional>
 #include <string>
@@ -38,8 +40,8 @@ struct Request {
   std::string_view body;  // of set: its lines
   size_t size = 0;        // of the whole request
 };
-// The request at the front of `text`.  `searched`: so much of it was looked at by an earlier call.  Without blank line a
-// set is whole once its sender has stopped sending.
+// The request at the front of `text`.  `searched`: so much of it was looked at by an earlier call.  Without
+// blank line a set is whole once its sender has stopped sending.
 enum class More : uint8_t { may_come, none };
 Request next_request(std::string_view text, size_t searched, More);
 
@@ -77,8 +79,9 @@ struct AllowIp {
 struct DisallowIp {
   IpPrefix prefix;
 };
-using Change = std::variant<SetPrivateKey, SetListenPort, SetFwmark, ReplacePeers, SelectPeer, UpdateOnly, RemovePeer,
-                            SetPresharedKey, SetEndpoint, SetKeepalive, ReplaceAllowedIps, AllowIp, DisallowIp>;
+using Change =
+    std::variant<SetPrivateKey, SetListenPort, SetFwmark, ReplacePeers, SelectPeer, UpdateOnly, RemovePeer,
+                 SetPresharedKey, SetEndpoint, SetKeepalive, ReplaceAllowedIps, AllowIp, DisallowIp>;
 
 struct Refusal {
   int number = 0;   // of errno(3), positive; 0: none

@@ -22,7 +22,8 @@ std::string why() {
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un a{};
   a.sun_family = AF_UNIX;
-  if (path.size() >= sizeof a.sun_path) return fail("the name of the configuration socket is too long: " + path);
+  if (path.size() >= sizeof a.sun_path)
+    return fail("the name of the configuration socket is too long: " + path);
   std::memcpy(a.sun_path, path.data(), path.size());
   return a;
 }
@@ -63,13 +64,15 @@ Result<UapiSocket> UapiSocket::open(const std::string& folder, const std::string
   const std::string path = folder + "/" + name + ".sock";
   TRY(const sockaddr_un a, address_of(path));
   TRY(const Fd lock, lock_folder(folder));
-  if (somebody_answers(a)) return fail("another process has a WireGuard device of that name: it answers at " + path);
+  if (somebody_answers(a))
+    return fail("another process has a WireGuard device of that name: it answers at " + path);
   // `wg` deletes a socket that refuses it, so ours gets its name when it listens already.
   const std::string fresh = folder + "/." + name;
   TRY(const sockaddr_un b, address_of(fresh));
   unlink(fresh.c_str());
   Fd s = new_socket();
-  if (!s || !bind_to(s, b) || listen(s.get(), kMaxConnections) != 0 || rename(fresh.c_str(), path.c_str()) != 0)
+  if (!s || !bind_to(s, b) || listen(s.get(), kMaxConnections) != 0 ||
+      rename(fresh.c_str(), path.c_str()) != 0)
     return fail("cannot make the configuration socket " + path + ": " + why());
   return UapiSocket(std::move(s), path);
 }
@@ -86,7 +89,8 @@ Result<UapiSocket> UapiSocket::adopt(Fd listening, const std::string& folder, co
   return UapiSocket(std::move(listening), folder + "/" + name + ".sock");
 }
 
-UapiSocket::UapiSocket(Fd listening, std::string path) : listening_(std::move(listening)), path_(std::move(path)) {
+UapiSocket::UapiSocket(Fd listening, std::string path)
+    : listening_(std::move(listening)), path_(std::move(path)) {
   struct stat s {};
   if (lstat(path_.c_str(), &s) != 0) return;
   device_ = s.st_dev;
@@ -114,7 +118,8 @@ void UapiSocket::serve(Reactor& reactor, UapiHandlers handlers, std::function<vo
   reactor.add(listening_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
   deletions_ = Fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   const std::string folder = path_.substr(0, path_.rfind('/'));
-  inotify_add_watch(deletions_.get(), folder.c_str(), IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF);
+  inotify_add_watch(deletions_.get(), folder.c_str(),
+                    IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF);
   reactor.add(deletions_.get(), EPOLLIN, [this](uint32_t) {
     char sink[4096];
     while (read(deletions_.get(), sink, sizeof sink) > 0) {

@@ -1,8 +1,8 @@
 // UapiSocket: the Unix socket FOLDER/NAME.sock on which a WireGuard device is configured (uapi.h).
 //
-// Who may open the file (mode 0600) reads the private key and changes everything.  When the file is deleted the device
-// ends: that is how `wg-quick` and people stop stock devices.  A file that a killed process left is taken over; one that
-// somebody answers at is not.
+// Who may open the file (mode 0600) reads the private key and changes everything.  When the file is deleted
+// the device ends: that is how `wg-quick` and people stop stock devices.  A file that a killed process left
+// is taken over; one that somebody answers at is not.
 #pragma once
 #include <sys/stat.h>
 
@@ -29,7 +29,8 @@ class UapiSocket {
   static constexpr size_t kMaxConnections = 32;  // one more closes the oldest
   static constexpr size_t kMaxRequest = 32 << 20;
 
-  // Makes the folder if need be, the file, and listens.  Not bound to a reactor yet, so that a process may fork between.
+  // Makes the folder if need be, the file, and listens.  Not bound to a reactor yet, so that a process may
+  // fork between.
   static Result<UapiSocket> open(const std::string& folder, const std::string& name);
   // A socket that somebody else made and listens; the file is watched all the same.
   static Result<UapiSocket> adopt(Fd listening, const std::string& folder, const std::string& name);

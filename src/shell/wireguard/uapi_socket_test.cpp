@@ -1,7 +1,7 @@
 #include "shell/wireguard/uapi_socket.h"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -22,11 +22,12 @@ struct UapiSockets : ::testing::Test {
   std::string path() const { return folder + "/wg0.sock"; }
   Result<UapiSocket> open() { return UapiSocket::open(folder, "wg0"); }
   void serve(UapiSocket& s) {
-    s.serve(reactor, {[this] { return got; }, [] { return std::string("looped=3\n"); },
-                      [this](std::string_view body) {
-                        sets.emplace_back(body);
-                        return body == "bad=1\n" ? EINVAL : 0;
-                      }},
+    s.serve(reactor,
+            {[this] { return got; }, [] { return std::string("looped=3\n"); },
+             [this](std::string_view body) {
+               sets.emplace_back(body);
+               return body == "bad=1\n" ? EINVAL : 0;
+             }},
             [this] { deleted = true; });
   }
   Fd connect() const {
@@ -150,7 +151,8 @@ TEST_F(UapiSockets, TheFileOfAProcessThatLivesIsNot) {
   ASSERT_TRUE(first.ok());
   const auto second = open();
   ASSERT_FALSE(second.ok());
-  EXPECT_NE(second.error().message.find("another process has a WireGuard device of that name"), std::string::npos);
+  EXPECT_NE(second.error().message.find("another process has a WireGuard device of that name"),
+            std::string::npos);
 }
 
 TEST_F(UapiSockets, WhoeverDeletesTheFileEndsTheDevice) {

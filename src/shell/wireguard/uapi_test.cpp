@@ -54,15 +54,16 @@ TEST(UapiFraming, GivesTheSameByteByByte) {
 }
 
 TEST(UapiFraming, HangsUpOnWhatIsNoOperation) {
-  for (const char* text : {"hello\n", "get=2\n\n", "\n", "set=1 \n\n", "counters=1\nx", "a very long line without an end"})
+  for (const char* text :
+       {"hello\n", "get=2\n\n", "\n", "set=1 \n\n", "counters=1\nx", "a very long line without an end"})
     EXPECT_EQ(next_request(text, 0, More::may_come).operation, Operation::unknown) << text;
   EXPECT_EQ(next_request("get=1\nx", 0, More::may_come).operation, Operation::bad_get);
 }
 
 TEST(UapiSet, ReadsEveryKey) {
   const SetRequest r = parse_set(
-      "private_key=" + kKey + "\nlisten_port=51820\nfwmark=4294967295\nreplace_peers=true\npublic_key=" + kOther +
-      "\nupdate_only=true\nprotocol_version=1\npreshared_key=" + kKey +
+      "private_key=" + kKey + "\nlisten_port=51820\nfwmark=4294967295\nreplace_peers=true\npublic_key=" +
+      kOther + "\nupdate_only=true\nprotocol_version=1\npreshared_key=" + kKey +
       "\nendpoint=[2001:db8::1]:443\npersistent_keepalive_interval=65535\nreplace_allowed_ips=true\n"
       "allowed_ip=10.1.2.3/8\nallowed_ip=::/0\nallowed_ip=-10.0.0.0/8\nremove=true\n");
   ASSERT_EQ(r.refusal.number, 0) << r.refusal.why;
@@ -90,15 +91,15 @@ TEST(UapiSet, ZerosClearAPrivateKey) {
 TEST(UapiSet, RefusesWhatIsNotAsItShouldBe) {
   for (const char* body :
        {"listen_port=65536\n", "listen_port=-1\n", "listen_port=\n", "listen_port=5 \n", "listen_port=+5\n",
-        "fwmark=4294967296\n", "fwmark=0x1\n", "replace_peers=false\n", "private_key=aa\n", "endpoint=192.0.2.1:5\n",
-        "public_key=zz\n", "protocol_version=1\n", "errno=0\n", "=\n"})
+        "fwmark=4294967296\n", "fwmark=0x1\n", "replace_peers=false\n", "private_key=aa\n",
+        "endpoint=192.0.2.1:5\n", "public_key=zz\n", "protocol_version=1\n", "errno=0\n", "=\n"})
     EXPECT_EQ(refusal_of(body), EINVAL) << body;
   for (const char* line :
-       {"endpoint=192.0.2.1\n", "endpoint=[fe80::1%eth0]:5\n", "endpoint=example.org:5\n", "endpoint=192.0.2.1:65536\n",
-        "allowed_ip=10.0.0.0\n", "allowed_ip=10.0.0.0/33\n", "allowed_ip=--10.0.0.0/8\n", "allowed_ip=\n",
-        "persistent_keepalive_interval=65536\n", "persistent_keepalive_interval=off\n", "remove=1\n",
-        "update_only=false\n", "replace_allowed_ips=\n", "preshared_key=0\n", "protocol_version=2\n",
-        "listen_port=5\n", "last_handshake_time_sec=1\n"})
+       {"endpoint=192.0.2.1\n", "endpoint=[fe80::1%eth0]:5\n", "endpoint=example.org:5\n",
+        "endpoint=192.0.2.1:65536\n", "allowed_ip=10.0.0.0\n", "allowed_ip=10.0.0.0/33\n",
+        "allowed_ip=--10.0.0.0/8\n", "allowed_ip=\n", "persistent_keepalive_interval=65536\n",
+        "persistent_keepalive_interval=off\n", "remove=1\n", "update_only=false\n", "replace_allowed_ips=\n",
+        "preshared_key=0\n", "protocol_version=2\n", "listen_port=5\n", "last_handshake_time_sec=1\n"})
     EXPECT_EQ(refusal_of("public_key=" + kKey + "\n" + line), EINVAL) << line;
   EXPECT_EQ(refusal_of("listen_port\n"), EPROTO);
 }
@@ -131,11 +132,12 @@ TEST(UapiGet, PrintsADeviceAndItsPeersAsStockDevicesDo) {
   p.allowed_ips = {*IpPrefix::parse("10.0.0.0/8"), *IpPrefix::parse("::/0")};
   d.peers = {p};
   const std::string zeros(62, '0');
-  EXPECT_EQ(print(d), "private_key=01" + zeros + "\nlisten_port=51820\nfwmark=51820\npublic_key=02" + zeros +
-                          "\npreshared_key=00" + zeros +
-                          "\nprotocol_version=1\nendpoint=[2001:db8::1]:5\nlast_handshake_time_sec=1750000000\n"
-                          "last_handshake_time_nsec=7\ntx_bytes=11\nrx_bytes=10\npersistent_keepalive_interval=25\n"
-                          "allowed_ip=10.0.0.0/8\nallowed_ip=::/0\n");
+  EXPECT_EQ(print(d),
+            "private_key=01" + zeros + "\nlisten_port=51820\nfwmark=51820\npublic_key=02" + zeros +
+                "\npreshared_key=00" + zeros +
+                "\nprotocol_version=1\nendpoint=[2001:db8::1]:5\nlast_handshake_time_sec=1750000000\n"
+                "last_handshake_time_nsec=7\ntx_bytes=11\nrx_bytes=10\npersistent_keepalive_interval=25\n"
+                "allowed_ip=10.0.0.0/8\nallowed_ip=::/0\n");
 }
 
 TEST(UapiGet, EndsWithANegativeErrorNumber) {
