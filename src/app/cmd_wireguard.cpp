@@ -135,7 +135,7 @@ Result<void> serve(shell::PacketDevice tun, shell::UapiSocket& socket, const Dev
     reactor.stop();
   });
   TRY(const auto watch,
-      shell::LinkWatch::open(reactor, tun_fd, [&](const shell::Link& l) { device.set_link(l); }));
+      shell::LinkWatch::open(reactor, tun_fd, log, [&](const shell::Link& l) { device.set_link(l); }));
   const auto set = [&](std::string_view body) {
     const shell::uapi::SetRequest request = shell::uapi::parse_set(body);
     shell::uapi::Refusal refusal = device.apply(request.changes);

@@ -162,22 +162,19 @@ def down_is_silent_and_up_works_again():
 def the_mtu_changes_while_it_runs():
     with pair() as p:
         p.ping("ours")
-        for mtu in (1280, 1420, 9000, 65535, 1420, 576):  # below 1280 the kernel takes IPv6 off the device
+        for mtu in (1280, 1420, 1760, 9000, 65535, 1420, 576):  # below 1280 the kernel takes IPv6 off the device
             p.ours.ip("link", "set", "wg0", "mtu", str(mtu))
-            time.sleep(0.05)
+            mtu = min(mtu, 1760)  # a larger one is put back
+            wait_until(lambda: f"mtu {mtu} " in p.ours.ip("link", "show", "wg0"), 2, f"the MTU is not {mtu}")
             with p.lab.capture(p.ours) as capture:
-                for size in {56, mtu - 28, mtu - 27, 1392, 3000} & set(range(56, 8000)):
-                    # What is longer than we can hold is answered with what we can; the second try fits.
+                for size in sorted({56, mtu - 28, mtu - 27, mtu - 48, 1392, 3000}):
                     for family in (4, 6) if mtu >= 1280 else (4,):
-                        came = any(p.ping("ours", family, size=size, timeout=0.5, check=False) for _ in range(2))
-                        check(came, f"{size} bytes over IPv{family}, MTU {mtu}")
+                        p.ping("ours", family, size=size)
                 p.ping("theirs", size=1000)
-            odd = sorted({packet.length for kind, _, packet in messages(capture, p.ours, OURS[0])
-                          if kind == TRANSPORT and packet.length > 14 + 28 + 32 + max(mtu, 1420)})
-            check(not odd, f"at an MTU of {mtu} datagrams of {odd} bytes left")
-        check(p.node.process.running, "it ended")
-        if p.node.counters()["too_long"]:
-            check("packet too big" in p.node.process.output(), p.node.process.output())
+            # A link of 1500 carries them in two where they do not fit; the first half is full then.
+            sizes = [packet.length for kind, _, packet in messages(capture, p.ours, OURS[0]) if kind == TRANSPORT]
+            check(sizes and max(sizes) <= min(14 + 28 + 32 + mtu, 14 + 1500), f"at an MTU of {mtu}: {max(sizes)} bytes")
+        check("an MTU of 65535 was set" in p.node.process.output(), p.node.process.output())
 
 
 def a_narrow_path_is_crossed_in_fragments():

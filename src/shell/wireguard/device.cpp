@@ -8,9 +8,6 @@ namespace {
 
 using encryption::Drop;
 
-// The longest packet that fits, sealed, into a buffer of a peer that is one of ours.
-constexpr uint16_t kLongest = kPacketMax - encryption::kTransportOverhead;
-static_assert(kLongest % 16 == 0);
 // Batches read from one descriptor before the other gets its turn.
 constexpr int kRounds = 4;
 
@@ -20,26 +17,6 @@ size_t type_of(Bytes message) {
 
 Route route_of(const node::Datagram& d) {
   return Route::udp(kListenSocket, d.remote, kPlain);
-}
-
-// Of a packet that we may have read only in part.
-routing::IpHeader outline_of(Bytes p) {
-  routing::IpHeader h;
-  const bool v4 = p[0] >> 4 == 4;
-  h.source =
-      v4 ? IpAddress::v4(*to_array<4>(p.subspan(12, 4))) : IpAddress::v6(*to_array<16>(p.subspan(8, 16)));
-  h.destination =
-      v4 ? IpAddress::v4(*to_array<4>(p.subspan(16, 4))) : IpAddress::v6(*to_array<16>(p.subspan(24, 16)));
-  h.protocol = static_cast<routing::IpProtocol>(v4 ? p[9] : p[6]);
-  h.payload_at = v4 ? static_cast<uint16_t>(p[0] % 16 * 4) : uint16_t{40};
-  h.size = static_cast<uint16_t>(p.size());
-  if (v4 && (load_be16(&p[6]) & 0x1fff) != 0) h.fragment = routing::Fragment::later;
-  if (h.payload_at < p.size()) h.icmp_type = p[h.payload_at];
-  return h;
-}
-
-bool states_more_than_it_has(Bytes p) {
-  return p.size() >= 40 && (p[0] >> 4 == 4 ? load_be16(&p[2]) : size_t{load_be16(&p[4])} + 40) > p.size();
 }
 
 }  // namespace
@@ -58,12 +35,7 @@ WireGuardDevice::~WireGuardDevice() {
 
 void WireGuardDevice::set_link(const Link& link) {
   const Link before = std::exchange(link_, link);
-  if (link.mtu != before.mtu) {
-    tunnels_.set_mtu(link.mtu);
-    if (link.mtu > kLongest)
-      log_.error("an MTU of " + std::to_string(link.mtu) + " is set; packets of more than " +
-                 std::to_string(kLongest) + " bytes are answered with \"packet too big\"");
-  }
+  if (link.mtu != before.mtu) tunnels_.set_mtu(link.mtu);
   if (link.up == before.up) return;
   log_.verbose(link.up ? "the device is up" : "the device is down");
   if (!link.up) {
@@ -145,7 +117,7 @@ void WireGuardDevice::seal_collected() {
   for (Packet& p : packets_) {
     const Bytes bytes = std::as_const(p).bytes();
     const auto inner = encryption::parse_inner_packet(bytes);
-    if (inner ? inner->length > kLongest : states_more_than_it_has(bytes)) {
+    if (inner && inner->length > kLargestMtu) {
       answer_too_long(bytes);
       continue;
     }
@@ -166,12 +138,13 @@ void WireGuardDevice::seal_collected() {
   packets_.clear();
 }
 
-// Its MTU is larger than a packet of ours.  Whoever sends learns what goes through, as on any path.
+// It was sent before the MTU was put back (link_watch.h), or that could not be done.
 void WireGuardDevice::answer_too_long(Bytes packet) {
   too_long_++;
-  const routing::IpHeader h = outline_of(packet);
+  const auto h = routing::parse_ip(packet);
   Packet answer = pool_.take();
-  if (routing::make_too_big(packet, h, kLongest, h.destination, answer)) device_.write_packet(answer.bytes());
+  if (h && routing::make_too_big(packet, *h, kLargestMtu, h->destination, answer))
+    device_.write_packet(answer.bytes());
 }
 
 // ---- to the wire

@@ -63,8 +63,9 @@ struct TestDevice {
 std::vector<uint8_t> packet(size_t payload = 8) {
   PacketPool pool;
   Packet p = pool.take();
-  routing::start_ip(*IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.2"), routing::IpProtocol::udp,
-                    payload, p);
+  const MutBytes udp = routing::start_ip(*IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.2"),
+                                         routing::IpProtocol::udp, payload, p);
+  store_be16(&udp[4], static_cast<uint16_t>(payload));
   routing::finish_ip(p);
   return {p.bytes().begin(), p.bytes().end()};
 }
@@ -87,8 +88,8 @@ TEST(WireGuardDevice, CarriesAPacketToAnotherAndCountsIt) {
   ASSERT_EQ(b.set(a.name() + "allowed_ip=10.0.0.1/32\n"), 0);
   EXPECT_EQ(carried(a, b, packet()), packet());
   EXPECT_TRUE(b.says("endpoint=127.0.0.1:" + a.port()));
-  EXPECT_TRUE(a.says("tx_bytes=" + std::to_string(148 + 48 + 32))) << a.get();
-  EXPECT_TRUE(b.says("rx_bytes=" + std::to_string(148 + 48 + 32)) && b.says("tx_bytes=92")) << b.get();
+  EXPECT_TRUE(a.says("tx_bytes=" + std::to_string(148 + 32 + 32))) << a.get();
+  EXPECT_TRUE(b.says("rx_bytes=" + std::to_string(148 + 32 + 32)) && b.says("tx_bytes=92")) << b.get();
   EXPECT_FALSE(a.says("last_handshake_time_sec=0"));
   EXPECT_EQ(a.count("sessions") + b.count("sessions"), 2u);
 }
@@ -150,20 +151,14 @@ TEST(WireGuardDevice, AnswersWhatIsTooLongForIt) {
   TestDevice a, b;
   a.up(9000);
   a.set(b.name() + "allowed_ip=10.0.0.0/8\n");
-  for (const size_t payload : {1740u, 3000u}) {
-    std::vector<uint8_t> p(28 + payload);
-    const auto small = packet();
-    std::copy(small.begin(), small.end(), p.begin());
-    store_be16(&p[2], static_cast<uint16_t>(p.size()));
-    a.put(p);
-    a.reactor.run_once(Duration::zero());
-    const auto answer = a.take();
-    ASSERT_GE(answer.size(), 28u) << payload;
-    EXPECT_EQ(answer[20], 3);  // unreachable: fragmentation needed
-    EXPECT_EQ(answer[21], 4);
-    EXPECT_EQ(load_be16(&answer[26]), 1760);
-  }
-  EXPECT_EQ(a.count("too_long"), 2u);
+  a.put(packet(1741));
+  a.reactor.run_once(Duration::zero());
+  const auto answer = a.take();
+  ASSERT_GE(answer.size(), 28u);
+  EXPECT_EQ(answer[20], 3);  // unreachable: fragmentation needed
+  EXPECT_EQ(answer[21], 4);
+  EXPECT_EQ(load_be16(&answer[26]), 1760);
+  EXPECT_EQ(a.count("too_long"), 1u);
   EXPECT_EQ(a.count("sent_transport"), 0u);
 }
 

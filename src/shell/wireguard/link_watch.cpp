@@ -48,9 +48,10 @@ Result<void> set_mtu(const std::string& name, unsigned mtu) {
   return {};
 }
 
-Result<std::unique_ptr<LinkWatch>> LinkWatch::open(Reactor& reactor, int tun, Told told) {
+Result<std::unique_ptr<LinkWatch>> LinkWatch::open(Reactor& reactor, int tun, const DeviceLog& log,
+                                                   Told told) {
   Fd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-  std::unique_ptr<LinkWatch> watch(new LinkWatch(reactor, tun, std::move(home), std::move(told)));
+  std::unique_ptr<LinkWatch> watch(new LinkWatch(reactor, tun, log, std::move(home), std::move(told)));
   TRY_VOID(watch->follow());
   watch->look();
   return watch;
@@ -97,10 +98,20 @@ Result<void> LinkWatch::listen_here() {
 
 void LinkWatch::look() {
   if (!follow()) return;  // out of descriptors, say: the next event tries again
-  const Link now = link();
+  Link now = link();
+  if (now.mtu > kLargestMtu) put_back(now);
   if (now == link_) return;
   link_ = now;
   told_(now);
+}
+
+void LinkWatch::put_back(Link& now) {
+  ifreq r = request(name_of_tun(tun_));
+  r.ifr_mtu = kLargestMtu;
+  if (ioctl(questions_.get(), SIOCSIFMTU, &r) != 0) return;
+  log_.error("an MTU of " + std::to_string(now.mtu) + " was set; longer packets than " +
+             std::to_string(kLargestMtu) + " bytes do not fit here, so it is that");
+  now.mtu = kLargestMtu;
 }
 
 Link LinkWatch::link() const {

@@ -10,13 +10,20 @@
 #include <memory>
 #include <string>
 
+#include "base/packet.h"
 #include "base/result.h"
+#include "core/encryption/messages.h"
 #include "shell/fd.h"
 #include "shell/reactor.h"
+#include "shell/wireguard/log.h"
 
 namespace macrovpn::shell {
 
 inline constexpr unsigned kDefaultMtu = 1420;
+// A packet of that size, sealed, fits a buffer of a peer that is one of ours.  A larger MTU is put back to
+// it, so that nobody sends what would be lost.
+inline constexpr uint16_t kLargestMtu = kPacketMax - encryption::kTransportOverhead;
+static_assert(kLargestMtu % 16 == 0);
 
 struct Link {
   bool up = false;
@@ -27,23 +34,25 @@ struct Link {
 class LinkWatch {
  public:
   using Told = std::function<void(const Link&)>;
-  // tun: the descriptor of a TUN device; it and the reactor outlive this.  `told` is called for each change,
-  // at once for the first; a device is taken to be down with the default MTU before.  The process must have
-  // one thread.
-  static Result<std::unique_ptr<LinkWatch>> open(Reactor&, int tun, Told told);
+  // tun: the descriptor of a TUN device; it, the log and the reactor outlive this.  `told` is called for each
+  // change, at once for the first; a device is taken to be down with the default MTU before.  The process
+  // must have one thread.
+  static Result<std::unique_ptr<LinkWatch>> open(Reactor&, int tun, const DeviceLog&, Told told);
   ~LinkWatch();
   LinkWatch(const LinkWatch&) = delete;
   LinkWatch& operator=(const LinkWatch&) = delete;
 
  private:
-  LinkWatch(Reactor& reactor, int tun, Fd home, Told told)
-      : reactor_(reactor), tun_(tun), home_(std::move(home)), told_(std::move(told)) {}
+  LinkWatch(Reactor& reactor, int tun, const DeviceLog& log, Fd home, Told told)
+      : reactor_(reactor), log_(log), tun_(tun), home_(std::move(home)), told_(std::move(told)) {}
   Result<void> follow();
   Result<void> listen_here();
   void look();
   Link link() const;
+  void put_back(Link&);
 
   Reactor& reactor_;
+  const DeviceLog& log_;
   int tun_;
   Fd home_;                // our own network namespace
   Fd events_, questions_;  // sockets in the device's
