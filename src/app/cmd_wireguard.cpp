@@ -95,7 +95,7 @@ Result<shell::PacketDevice> open_device(const std::string& name) {
 Result<shell::UapiSocket> open_socket(const std::string& name) {
   TRY(Fd given, inherited("WG_UAPI_FD"));
   if (given) return shell::UapiSocket::adopt(std::move(given), shell::kUapiFolder, name);
-  return shell::UapiSocket::open(shell::kUapiFolder, name);
+  return shell::UapiSocket::open(shell::kUapiFolder, name, 500ms);
 }
 
 // The parent returns true: its work is done.  Device and socket are there already, so whoever calls next is
@@ -125,7 +125,7 @@ Fd stop_on_signals(shell::Reactor& reactor) {
   return signals;
 }
 
-Result<void> serve(shell::PacketDevice tun, shell::UapiSocket& socket, const DeviceLog& log) {
+Result<void> serve(shell::PacketDevice tun, shell::UapiSocket socket, const DeviceLog& log) {
   shell::Reactor reactor;
   const Fd signals = stop_on_signals(reactor);
   const int tun_fd = tun.fd();
@@ -151,6 +151,7 @@ Result<void> serve(shell::PacketDevice tun, shell::UapiSocket& socket, const Dev
                  reactor.stop();
                });
   reactor.run();
+  socket.stop();  // first, so that another device may take the name
   return {};
 }
 
@@ -166,7 +167,7 @@ Result<int> run(const std::string& wanted, Ground ground) {
       return kDone;
     }
   }
-  TRY_VOID(serve(std::move(tun), socket, DeviceLog(name, log_level())));
+  TRY_VOID(serve(std::move(tun), std::move(socket), DeviceLog(name, log_level())));
   return kDone;
 }
 

@@ -270,6 +270,18 @@ def what_a_killed_one_left_is_taken_over():
         check(start(host, "wg0").returncode == 0 and host.run([WG, "show", "wg0"]).returncode == 0, "a left socket is in the way")
 
 
+def a_name_is_free_as_soon_as_its_device_is_deleted():
+    netlab.need_tun()
+    with netlab.Lab() as lab:
+        host = lab.host("ours", OURS)
+        for _ in range(10):
+            said = start(host, "wg0")
+            check(said.returncode == 0, said.stderr)
+            many = [f"[Peer]\nPublicKey = {new_random_key()}\nAllowedIPs = 10.{a}.0.0/16" for a in range(200)]
+            host.run([WG, "setconf", "wg0", "/dev/stdin"], input="\n".join(many))
+            host.ip("link", "del", "wg0")
+
+
 def it_ends_well_however_it_ends():
     with device() as d:
         d.host.ip("link", "del", "wg0")
@@ -300,4 +312,4 @@ sys.exit(netlab.run_tests([
     a_hundred_thousand_allowed_ips_are_set_and_shown, wg_reads_back_what_it_wrote,
     wg_quick_brings_it_up_with_everything_through_it_and_down_without_a_trace, it_is_called_as_wireguard_go_is,
     descriptors_that_it_is_given_are_used, what_cannot_be_is_said_in_one_sentence, what_a_killed_one_left_is_taken_over,
-    it_ends_well_however_it_ends, its_log_names_no_key_and_no_address]))
+    a_name_is_free_as_soon_as_its_device_is_deleted, it_ends_well_however_it_ends, its_log_names_no_key_and_no_address]))

@@ -60,9 +60,12 @@ UapiSocket::Client::~Client() {
   wipe(out.data(), out.size());
 }
 
-Result<UapiSocket> UapiSocket::open(const std::string& folder, const std::string& name) {
+Result<UapiSocket> UapiSocket::open(const std::string& folder, const std::string& name, Duration patience) {
   const std::string path = folder + "/" + name + ".sock";
   TRY(const sockaddr_un a, address_of(path));
+  constexpr Duration kLookAgain = 5ms;
+  for (; patience > Duration::zero() && somebody_answers(a); patience -= kLookAgain)
+    usleep(static_cast<useconds_t>(kLookAgain / 1us));
   TRY(const Fd lock, lock_folder(folder));
   if (somebody_answers(a))
     return fail("another process has a WireGuard device of that name: it answers at " + path);
@@ -97,13 +100,15 @@ UapiSocket::UapiSocket(Fd listening, std::string path)
   inode_ = s.st_ino;
 }
 
-UapiSocket::~UapiSocket() {
+void UapiSocket::stop() {
+  if (!listening_) return;
   if (reactor_ != nullptr) {
     while (!clients_.empty()) close(clients_.begin()->first);
     reactor_->remove(listening_.get());
     reactor_->remove(deletions_.get());
   }
-  if (listening_ && !path_.empty() && is_ours()) unlink(path_.c_str());
+  listening_.reset();
+  if (!path_.empty() && is_ours()) unlink(path_.c_str());
 }
 
 bool UapiSocket::is_ours() const {

@@ -31,12 +31,15 @@ class UapiSocket {
 
   // Makes the folder if need be, the file, and listens.  Not bound to a reactor yet, so that a process may
   // fork between.
-  static Result<UapiSocket> open(const std::string& folder, const std::string& name);
+  // Whoever answers there may be ending, as its device was just deleted: waits up to `patience` for that.
+  static Result<UapiSocket> open(const std::string& folder, const std::string& name, Duration patience);
   // A socket that somebody else made and listens; the file is watched all the same.
   static Result<UapiSocket> adopt(Fd listening, const std::string& folder, const std::string& name);
   UapiSocket(UapiSocket&&) = default;
   UapiSocket& operator=(UapiSocket&&) = delete;
-  ~UapiSocket();  // deletes the file if it is still ours
+  ~UapiSocket() { stop(); }
+  // Nobody is answered any more, and the file is deleted if it is still ours.
+  void stop();
 
   // From now on requests are answered.  The reactor outlives this, which must not be moved any more.
   void serve(Reactor& reactor, UapiHandlers handlers, std::function<void()> on_deleted);

@@ -20,7 +20,7 @@ struct UapiSockets : ::testing::Test {
   ~UapiSockets() override { std::filesystem::remove_all(folder); }
 
   std::string path() const { return folder + "/wg0.sock"; }
-  Result<UapiSocket> open() { return UapiSocket::open(folder, "wg0"); }
+  Result<UapiSocket> open() { return UapiSocket::open(folder, "wg0", Duration::zero()); }
   void serve(UapiSocket& s) {
     s.serve(reactor,
             {[this] { return got; }, [] { return std::string("looped=3\n"); },
