@@ -134,8 +134,8 @@ TEST(WireGuardDevice, KeepsThePortThatItHasWhereAnotherIsTaken) {
 TEST(WireGuardDevice, ThatIsDownHasNoPortAndIsSilent) {
   TestDevice a, b;
   b.up();
-  a.set("listen_port=0\n" + b.name() + "endpoint=127.0.0.1:" + b.port() +
-        "\npersistent_keepalive_interval=1\nallowed_ip=::/0\n");
+  a.set("private_key=" + to_hex(a.keys.secret.reveal()) + "\nlisten_port=0\n" + b.name() +
+        "endpoint=127.0.0.1:" + b.port() + "\npersistent_keepalive_interval=1\nallowed_ip=::/0\n");
   a.reactor.run_once(Duration::zero());
   EXPECT_EQ(a.count("sent_initiation"), 0u);
   EXPECT_EQ(a.device->state().listen_port, 0);
