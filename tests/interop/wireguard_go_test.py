@@ -245,10 +245,10 @@ def they_get_in_while_a_stranger_floods_us():
 
 def we_get_in_when_they_demand_cookies():
     """And a cookie reply that somebody sends on from elsewhere does not make us roam."""
-    for _ in range(3):  # wireguard-go's load ends now and then for a moment, and our call may meet that
+    for _ in range(3):  # wireguard-go's load ends now and then for a moment, or it drops our call among the others
         if (waited := call_under_load()) is not None:
             return f"{waited / 1000:.2f} s"
-    raise AssertionError("a flood did not make wireguard-go demand a cookie")
+    raise AssertionError("a flood did not make wireguard-go demand a cookie and take our call with it")
 
 
 def call_under_load():
@@ -268,9 +268,9 @@ def call_under_load():
                     with udp_socket(mallory, mallory.ip4, PORT) as liar:
                         liar.sendto(cookie, (OURS[0], PORT))
                 calling.join()
-        if not cookie:
+        if not cookie or not waited:
             return None
-        check(source == (THEIRS[0], PORT) and waited, f"no connection; the cookie came from {source}")
+        check(source == (THEIRS[0], PORT), f"the cookie came from {source}")
         check(p.node.counters()["received_cookie_reply"] >= 2, f"we saw {p.node.counters()}")
         check(p.our_endpoint() == on(THEIRS[0]), "we roamed by a cookie reply")
         check(mallory.ip4 not in {packet.dst for packet in capture.packets(p.ours)}, "we spoke to the liar")
