@@ -5,6 +5,7 @@ import glob
 import shutil
 import socket
 import struct
+import subprocess
 import time
 
 import netlab
@@ -37,6 +38,12 @@ def libfaketime():
     if not found:
         raise netlab.Skip("libfaketime is missing; install it with: apt-get install libfaketime")
     return found[0]
+
+
+def after_sanitizer(library, program):
+    """LD_PRELOAD for a program that may be built with sanitizers, whose library must come first."""
+    linked = subprocess.run(["/usr/bin/ldd", program], capture_output=True, text=True, check=True).stdout
+    return " ".join([line.split()[2] for line in linked.splitlines() if "libasan" in line] + [library])
 
 
 @contextlib.contextmanager

@@ -28,7 +28,9 @@ def traced(state, words, *options, until=None):
     log = state.parent / "trace"
     argv = [STRACE, "-f", "-y", "-qq", "-o", str(log), "-e", "trace=" + ",".join(CALLS), *options, "--",
             PROGRAM, "--state", str(state), *map(str, words)]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
+    # A leak sanitizer traces too, and a process has one tracer.
+    environment = os.environ | {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", env=environment)
     if until is not None:
         deadline = time.monotonic() + 15
         while process.poll() is None and not until(state) and time.monotonic() < deadline:

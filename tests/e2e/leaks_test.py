@@ -11,7 +11,7 @@ import pathlib
 import time
 
 from e2e import netlab  # first: it knows the way to the laboratory
-from attacks import ATTACKS, LAN_ROGUE, libfaketime
+from attacks import ATTACKS, LAN_ROGUE, after_sanitizer, libfaketime
 from macronet import Node, computer, summary
 from netlab import check
 
@@ -177,7 +177,7 @@ def nothing_leaks_while_the_clock_is_a_day_off():
     machine.down()
     clock = machine.host.home / "clock"
     clock.write_text("+0\n")
-    environment = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
+    environment = {"LD_PRELOAD": after_sanitizer(library, machine.node.argv()[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
                    "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     daemon = machine.host.start(machine.node.argv("up", "--foreground"), env=environment)
     machine.wait_for_state("connected")

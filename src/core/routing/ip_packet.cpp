@@ -1,5 +1,7 @@
 #include "core/routing/ip_packet.h"
 
+#include "base/checksum.h"
+
 namespace macrovpn::routing {
 namespace {
 
@@ -153,12 +155,7 @@ bool is_echo_reply(const IpHeader& h) {
 }
 
 uint16_t internet_checksum(Bytes data, uint32_t initial) {
-  uint64_t sum = initial;
-  size_t i = 0;
-  for (; i + 1 < data.size(); i += 2) sum += load_be16(&data[i]);
-  if (i < data.size()) sum += uint32_t{data[i]} << 8;
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(~sum);
+  return Checksum().add_word(static_cast<uint16_t>(initial >> 16)).add_word(static_cast<uint16_t>(initial)).add(data).complement();
 }
 
 uint32_t pseudo_header_sum(const IpAddress& source, const IpAddress& destination, IpProtocol protocol,
