@@ -11,6 +11,7 @@
 #include "shell/config/descriptor_folder.h"
 #include "shell/control/server.h"
 #include "shell/driver/driver.h"
+#include "shell/driver/own_addresses.h"
 #include "shell/exit/exit_backend.h"
 
 namespace macrovpn::app {

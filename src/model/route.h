@@ -15,11 +15,14 @@ struct Route {
   // leg: inside the session with `carrier`, with this number in the reserved bytes.
   PeerRef carrier;
   LegNumber leg;
+  // udp: the address of ours that was spoken to, so that a host with several answers from the right one ("sticky"
+  // source); unspecified: whichever the system takes.
+  IpAddress local{};
 
-  static Route udp(SocketId socket, const Endpoint& endpoint, MaskId mask) {
-    return {Kind::udp, socket, mask, endpoint, {}, {}};
+  static Route udp(SocketId socket, const Endpoint& endpoint, MaskId mask, const IpAddress& local = {}) {
+    return {Kind::udp, socket, mask, endpoint, {}, {}, local};
   }
-  static Route through(PeerRef carrier, LegNumber leg) { return {Kind::leg, {}, {}, {}, carrier, leg}; }
+  static Route through(PeerRef carrier, LegNumber leg) { return {Kind::leg, {}, {}, {}, carrier, leg, {}}; }
   auto operator<=>(const Route&) const = default;
 };
 

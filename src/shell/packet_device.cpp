@@ -11,10 +11,12 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "shell/namespace.h"
+#include "shell/offload/segment.h"
 #include "shell/tun.h"
 
 namespace macrovpn::shell {
@@ -26,8 +28,8 @@ ifreq request(const std::string& name) {
   return r;
 }
 
-// A veth device leaves checksums and segmentation to hardware that is not there: our end would read packets
-// with partial checksums.
+// Without a virtio header nobody would tell us of the checksums and the segmentation that a veth device leaves to hardware
+// that is not there.
 void turn_offloads_off(int socket, const std::string& name) {
   for (const uint32_t command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM}) {
     ethtool_value v{command, 0};
@@ -35,6 +37,12 @@ void turn_offloads_off(int socket, const std::string& name) {
     r.ifr_data = reinterpret_cast<char*>(&v);
     static_cast<void>(ioctl(socket, SIOCETHTOOL, &r));
   }
+}
+
+bool has_virtio_header(int packet_socket) {
+  int on = 0;
+  socklen_t size = sizeof on;
+  return getsockopt(packet_socket, SOL_PACKET, PACKET_VNET_HDR, &on, &size) == 0 && on == 1;
 }
 
 bool hardware_address(int socket, const std::string& name, uint8_t* out) {
@@ -71,8 +79,9 @@ Result<PacketDevice> create_veth(const std::string& name) {
   if (!control || !hardware_address(control.get(), name, &state.ethernet[0]) ||
       !hardware_address(control.get(), far, &state.ethernet[6]))
     return fail(std::string("cannot read the address of a veth device: ") + std::strerror(errno));
-  turn_offloads_off(control.get(), name);
   TRY(Fd fd, open_packet_socket(far));
+  const int one = 1;
+  if (setsockopt(fd.get(), SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) != 0) turn_offloads_off(control.get(), name);
   return PacketDevice(std::move(fd), state);
 }
 
@@ -121,42 +130,146 @@ bool PacketDevice::is_genuine() const {
   return is(SO_DOMAIN, AF_PACKET) && is(SO_TYPE, SOCK_RAW);
 }
 
-// Offloads come here later: a virtio-net header (IFF_VNET_HDR, PACKET_VNET_HDR) in front of the packet.
-//
+// ---- offloads
+
+void PacketDevice::learn_offloads() {
+  offloads_ = {};
+  if (state_.kind == Kind::veth) {
+    header_ = has_virtio_header(fd_.get());
+    offloads_.tcp = header_;
+    return;
+  }
+  ifreq r{};
+  header_ = ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & IFF_VNET_HDR) != 0;
+  if (!header_) return;
+  // Headers of Linux before 6.2 lack these.
+  constexpr unsigned kUso4 = 0x20, kUso6 = 0x40;
+  constexpr unsigned kTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+  offloads_.udp = ioctl(fd_.get(), TUNSETOFFLOAD, kTcp | kUso4 | kUso6) == 0;
+  offloads_.tcp = offloads_.udp || ioctl(fd_.get(), TUNSETOFFLOAD, kTcp) == 0;
+  coalescer_ = Coalescer(offloads_.udp ? Coalescer::Udp::together : Coalescer::Udp::apart);
+}
+
+// ---- reading
+
+namespace {
+// A superpacket of 64 KiB is at least this many packets of an ordinary size.
+constexpr size_t kSlots = 48;
+
+uint8_t* spill() {
+  thread_local const std::unique_ptr<uint8_t[]> memory(new uint8_t[Scatter::kSpill]);
+  return memory.get();
+}
+}  // namespace
+
 // O_NONBLOCK belongs to all copies of a descriptor, so whoever passed it to us can take that away and have us wait
 // in read() for ever.  Each read says itself that it does not wait; for a TUN that needs Linux 6.4.
-ssize_t PacketDevice::read_one(uint8_t* at, size_t space) {
+ssize_t PacketDevice::read_parts() {
+  const auto count = parts_.size();
   if (state_.kind == Kind::tun) {
-    const iovec io{at, space};
-    const ssize_t n = preadv2(fd_.get(), &io, 1, -1, RWF_NOWAIT);
-    return n < 0 && errno == EOPNOTSUPP ? read(fd_.get(), at, space) : n;
+    const ssize_t n = preadv2(fd_.get(), parts_.data(), static_cast<int>(count), -1, RWF_NOWAIT);
+    return n < 0 && errno == EOPNOTSUPP ? readv(fd_.get(), parts_.data(), static_cast<int>(count)) : n;
   }
-  uint8_t ethernet[ETHER_HDR_LEN];
-  iovec io[2] = {{ethernet, sizeof ethernet}, {at, space}};
   msghdr m{};
-  m.msg_iov = io;
-  m.msg_iovlen = 2;
-  const ssize_t n = recvmsg(fd_.get(), &m, MSG_DONTWAIT);
-  return n < 0 ? n : std::max<ssize_t>(n - ETHER_HDR_LEN, 0);
+  m.msg_iov = parts_.data();
+  m.msg_iovlen = count;
+  return recvmsg(fd_.get(), &m, MSG_DONTWAIT);
+}
+
+// `more`: something was there.
+PacketDevice::Status PacketDevice::read_one(PacketPool& pool, std::vector<Packet>& out, bool& more) {
+  more = false;
+  const bool guessing = guessed_segment_ != 0 && guessed_header_ + guessed_segment_ <= kPacketMax;
+  if (guessing) {
+    scatter_.offer(pool, kSlots, guessed_header_, guessed_segment_, spill());
+  } else {
+    scatter_.offer(pool, 1, 0, kPacketMax, spill());
+  }
+  parts_.clear();
+  size_t in_front = 0;
+  if (header_) parts_.push_back({virtio_.data(), virtio_.size()}), in_front += virtio_.size();
+  if (state_.kind == Kind::veth) parts_.push_back({link_.data(), link_.size()}), in_front += link_.size();
+  scatter_.append_to(parts_);
+  const ssize_t n = read_parts();
+  if (n < 0 && errno == EINTR) return more = true, Status::ok;
+  // ENETDOWN is told once by a packet socket when its device goes down, and is over with the reading.
+  if (n < 0) return errno == EAGAIN || errno == ENETDOWN ? Status::ok : Status::gone;
+  if (n == 0 && state_.kind == Kind::tun) return Status::gone;
+  more = true;
+  if (static_cast<size_t>(n) > in_front) take_run(pool, out, static_cast<size_t>(n) - in_front);
+  return Status::ok;
+}
+
+// What was read: a packet, or a superpacket that is cut.
+void PacketDevice::take_run(PacketPool& pool, std::vector<Packet>& out, size_t size) {
+  VirtioHeader h;
+  if (header_) h = VirtioHeader::read(virtio_.data());
+  if (state_.kind == Kind::veth) h.checksum_start = static_cast<uint16_t>(h.checksum_start - link_.size());
+  const Bytes front = scatter_.front(size);
+  if (!is_ip(front.data(), std::min(front.size(), size))) return;
+  const size_t before = out.size();
+  if (h.type == VirtioHeader::kNone) {
+    guessed_segment_ = 0;
+    scatter_.cut(pool, size, 0, std::max(size, size_t{1}), out);
+    if (out.size() > before && !complete_checksum(h, out.back().bytes())) out.pop_back();
+    return;
+  }
+  const auto plan = Segmenter::plan(h, front, size);
+  if (!plan || plan->header_size() + plan->payload_size() > kPacketMax) {
+    guessed_segment_ = 0;
+    return;
+  }
+  scatter_.cut(pool, size, plan->header_size(), plan->payload_size(), out);
+  const std::span<Packet> segments = std::span(out).subspan(before);
+  MV_ASSERT(segments.size() == plan->segments());
+  for (size_t i = segments.size(); i-- > 0;) {  // the first one's header is what the others copy
+    if (i > 0) std::memcpy(segments[i].data(), segments[0].data(), plan->header_size());
+    plan->finish(i, segments[i].bytes());
+  }
+  const bool long_enough = plan->header_size() + plan->payload_size() >= kMaxHeaders;  // for the front of any packet
+  guessed_segment_ = long_enough && segments.size() > 1 ? plan->payload_size() : 0;
+  guessed_header_ = plan->header_size();
 }
 
 PacketDevice::Status PacketDevice::read_packets(PacketPool& pool, std::vector<Packet>& out, size_t max) {
-  for (size_t i = 0; i < max; i++) {
-    Packet p = pool.take();
-    const ssize_t n = read_one(p.data(), kPacketMax);
-    if (n < 0 && errno == EINTR) continue;
-    // ENETDOWN is told once by a packet socket when its device goes down, and is over with the reading.
-    if (n < 0) return errno == EAGAIN || errno == ENETDOWN ? Status::ok : Status::gone;
-    if (n == 0 && state_.kind == Kind::tun) return Status::gone;
-    if (!is_ip(p.data(), static_cast<size_t>(n))) continue;
-    p.push_back(static_cast<size_t>(n));
-    out.push_back(std::move(p));
+  const size_t enough = out.size() + max;
+  Status status = Status::ok;
+  for (bool more = true; more && status == Status::ok && out.size() < enough;) status = read_one(pool, out, more);
+  scatter_.give_back();
+  return status;
+}
+
+// ---- writing
+
+// parts[0] begins with a virtio header, if the device wants one, and with the packet's first bytes.
+ssize_t PacketDevice::write_parts(std::span<const iovec> parts) {
+  if (state_.kind == Kind::tun) return writev(fd_.get(), parts.data(), static_cast<int>(parts.size()));
+  const size_t header = header_ ? VirtioHeader::kSize : 0;
+  auto* first = static_cast<uint8_t*>(parts[0].iov_base);
+  if (header_) {
+    VirtioHeader h = VirtioHeader::read(first);
+    if (h.flags != 0) {
+      h.checksum_start = static_cast<uint16_t>(h.checksum_start + link_.size());
+      h.header_size = static_cast<uint16_t>(h.header_size + link_.size());
+    }
+    h.write(first);
   }
-  return Status::ok;
+  std::copy(state_.ethernet.begin(), state_.ethernet.end(), link_.begin());
+  store_be16(&link_[12], first[header] >> 4 == 4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
+  parts_.clear();
+  if (header_) parts_.push_back({first, header});
+  parts_.push_back({link_.data(), link_.size()});
+  parts_.push_back({first + header, parts[0].iov_len - header});
+  parts_.insert(parts_.end(), parts.begin() + 1, parts.end());
+  msghdr m{};
+  m.msg_iov = parts_.data();
+  m.msg_iovlen = parts_.size();
+  return sendmsg(fd_.get(), &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool PacketDevice::write_packet(Bytes packet) {
   if (!is_ip(packet.data(), packet.size())) return false;
+<<<<<<< HEAD
   auto* at = const_cast<uint8_t*>(packet.data());
   if (state_.kind == Kind::tun) return write(fd_.get(), at, packet.size()) > 0;
   uint8_t ethernet[ETHER_HDR_LEN];
@@ -167,11 +280,28 @@ bool PacketDevice::write_packet(Bytes packet) {
   m.msg_iov = io;
   m.msg_iovlen = 2;
   return sendmsg(fd_.get(), &m, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+=======
+  uint8_t front[VirtioHeader::kSize + 20] = {};  // a virtio header that says nothing
+  const size_t header = header_ ? VirtioHeader::kSize : 0;
+  std::copy_n(packet.data(), 20, front + header);
+  const iovec parts[2] = {{front, header + 20}, {const_cast<uint8_t*>(packet.data()) + 20, packet.size() - 20}};
+  return write_parts(parts) > 0;
+>>>>>>> 9f72e6c (shell: superpackets through TUN and packet sockets, trains of datagrams through UDP)
 }
 
 size_t PacketDevice::write_packets(std::span<Packet> packets) {
   size_t taken = 0;
-  for (const Packet& p : packets) taken += write_packet(p.bytes()) ? 1 : 0;
+  if (!offloads_.tcp) {
+    for (const Packet& p : packets) taken += write_packet(p.bytes()) ? 1 : 0;
+    return taken;
+  }
+  const auto strange = [](const Packet& p) { return !is_ip(p.data(), p.size()); };
+  if (std::any_of(packets.begin(), packets.end(), strange))
+    packets = packets.first(static_cast<size_t>(std::remove_if(packets.begin(), packets.end(), strange) - packets.begin()));
+  coalescer_.plan(packets);
+  for (size_t i = 0; i < coalescer_.writes(); i++) {
+    if (write_parts(coalescer_.write(i)) > 0) taken += coalescer_.packets_of(i);
+  }
   return taken;
 }
 

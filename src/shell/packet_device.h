@@ -6,6 +6,10 @@
 //   is seen):
 //          a veth pair in the namespace, ARP off, and an AF_PACKET socket on the far end
 //
+// Where the kernel can, many packets pass in one call as a superpacket (offload/virtio_header.h): of what is read, each packet
+// is cut out with all its checksums; what is written is put together.  A device that came without (made by an older program,
+// or by an old kernel) works packet by packet.
+//
 // Made inside the namespace, used outside: pass fd() over a channel with encode(), build it again with
 // decode().
 #pragma once
@@ -16,6 +20,9 @@
 #include "base/packet.h"
 #include "base/result.h"
 #include "shell/fd.h"
+#include "shell/offload/coalesce.h"
+#include "shell/offload/scatter.h"
+#include "shell/offload/virtio_header.h"
 
 namespace macrovpn::shell {
 
@@ -29,7 +36,7 @@ class PacketDevice {
   static constexpr size_t kStateSize = 13;
 
   PacketDevice() = default;
-  PacketDevice(Fd fd, const State& state) : fd_(std::move(fd)), state_(state) {}
+  PacketDevice(Fd fd, const State& state) : fd_(std::move(fd)), state_(state) { learn_offloads(); }
   // Makes device `name` in the namespace of the calling process, still down: configure_link (tun.h) brings it
   // up. Without `wanted`, a TUN if that can be had, else a veth pair `name` and `name`p.
   static Result<PacketDevice> create(const std::string& name, std::optional<Kind> wanted = std::nullopt);
@@ -40,21 +47,38 @@ class PacketDevice {
   int fd() const { return fd_.get(); }  // for the reactor: EPOLLIN
   Kind kind() const { return state_.kind; }
   explicit operator bool() const { return static_cast<bool>(fd_); }
+  struct Offloads {
+    bool tcp = false;  // superpackets of TCP, and of UDP
+    bool udp = false;
+  };
+  Offloads offloads() const { return offloads_; }
 
   enum class Status : uint8_t { ok, gone };  // gone: the namespace or the device is no more
-  // Appends up to `max` packets to `out`; stops when there are no more.  Only IPv4 and IPv6.  Neither reading nor
-  // writing waits.
+  // Appends packets to `out` until there are no more, or `max` or more were: a superpacket is never left half read.  Only
+  // IPv4 and IPv6.  Neither reading nor writing waits.
   Status read_packets(PacketPool& pool, std::vector<Packet>& out, size_t max);
-  // Returns how many were taken; the others met a full or closed device and are lost, as on any link.
+  // Returns how many were taken; the others met a full or closed device and are lost, as on any link.  Changes headers.
   size_t write_packets(std::span<Packet> packets);
   bool write_packet(Bytes packet);
 
  private:
   bool is_genuine() const;
-  ssize_t read_one(uint8_t* at, size_t space);
+  void learn_offloads();
+  Status read_one(PacketPool& pool, std::vector<Packet>& out, bool& more);
+  ssize_t read_parts();
+  void take_run(PacketPool& pool, std::vector<Packet>& out, size_t size);
+  ssize_t write_parts(std::span<const iovec> parts);
 
   Fd fd_;
   State state_;
+  bool header_ = false;  // a virtio header is in front of each packet
+  Offloads offloads_;
+  Coalescer coalescer_;
+  Scatter scatter_;
+  size_t guessed_header_ = 0, guessed_segment_ = 0;  // of the last superpacket; 0: the last packet was none
+  std::vector<iovec> parts_;
+  ByteArray<VirtioHeader::kSize> virtio_{};
+  ByteArray<14> link_{};
 };
 
 }  // namespace macrovpn::shell

@@ -20,7 +20,7 @@ Result<Fd> open_tun(const std::string& name) {
   if (!fd) return fail(std::string("cannot open /dev/net/tun: ") + std::strerror(errno));
   ifreq r{};
   std::memcpy(r.ifr_name, name.data(), name.size());
-  r.ifr_flags = IFF_TUN | IFF_NO_PI;
+  r.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
   if (ioctl(fd.get(), TUNSETIFF, &r) != 0)
     return fail(std::string("cannot make a TUN device: ") + std::strerror(errno));
   return fd;

@@ -19,6 +19,7 @@ struct Datagram {
   SocketId socket;
   Endpoint remote;  // from, or to
   Packet packet;
+  IpAddress local{};  // which address of ours it came to, or should come from; unspecified: whichever the system takes
 };
 
 struct TunPacket {

@@ -16,10 +16,10 @@ void Egress::frame(PeerRef peer, Bytes frame) {
   payload(peer, pool_.copy_of(frame));
 }
 
-void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet) {
+void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet, const IpAddress& local) {
   // Nobody spoke under it for long, and its relay has left the directory.
   if (!masks_.mask(mask, packet.bytes())) return;
-  done_.push_back({socket, to, std::move(packet)});
+  done_.push_back({socket, to, std::move(packet), local});
 }
 
 void Egress::emit(Outgoing& m) {
@@ -37,7 +37,7 @@ void Egress::emit(Outgoing& m) {
     }
   }
   if (m.peer.value != 0 && !tunnels_.may_send(m.peer, m.packet.size())) return;
-  datagram(m.route.socket, m.route.endpoint, mask, std::move(m.packet));
+  datagram(m.route.socket, m.route.endpoint, mask, std::move(m.packet), m.route.local);
 }
 
 void Egress::seal_layer(Now now, std::vector<encryption::Event>& events) {

@@ -23,7 +23,7 @@ class Egress {
   // A message of tunnels' or of a build: unmasked, without length field or padding.
   void message(encryption::Outgoing m) { whole_.push_back(std::move(m)); }
   // A finished datagram: masked here, nothing else.
-  void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet);
+  void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet, const IpAddress& local = {});
 
   void flush(Now now, Effects& fx, std::vector<encryption::Event>& events);
 

@@ -38,7 +38,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
     return on_handshake(now, d, found->mask, fx);
   }
   if (tunnels_.owns_index(encryption::receiver_index(d.packet.bytes()))) {
-    opening_.push_back({std::move(d.packet), Route::udp(d.socket, d.remote, found->mask)});
+    opening_.push_back({std::move(d.packet), Route::udp(d.socket, d.remote, found->mask, d.local)});
   } else if (relay_) {
     relay_->on_answer(now, d.remote, std::move(d.packet));
   }
@@ -55,7 +55,7 @@ void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
     if (relay_) relay_->on_answer(now, d.remote, pool_.copy_of(h->message));
     return;
   }
-  const Route from = Route::udp(d.socket, d.remote, mask);
+  const Route from = Route::udp(d.socket, d.remote, mask, d.local);
   encryption::Out out;
   if (h->type == MessageType::response) {
     static_cast<void>(tunnels_.on_response(now, from, h->message, out));
@@ -95,7 +95,7 @@ void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encrypti
   if (upstream->relay) {
     mask = *masks_.pair(directory_.find(*upstream->relay, now.wall)->wireguard);
   }
-  const encryption::Caller caller{Route::udp(d.socket, d.remote, mask), d.packet.size(), upstream->relay};
+  const encryption::Caller caller{Route::udp(d.socket, d.remote, mask, d.local), d.packet.size(), upstream->relay};
   encryption::Out out;
   const auto accepted = tunnels_.on_initiation(now, caller, h.message, h.early, out);
   take(out);

@@ -109,11 +109,29 @@ void Driver::flush() {
   effects_.exit_leases.clear();
   if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
   effects_.exit_packets.clear();
-  for (node::TunPacket& p : effects_.tun_packets) {
-    if (const auto d = devices_.find(p.tun); d != devices_.end())
-      d->second.write_packets(std::span(&p.packet, 1));
+  write_devices();
+  send_datagrams();
+  std::vector<node::NodeEvent> events;
+  events.swap(effects_.events);
+  for (const node::NodeEvent& e : events) {
+    if (on_event_) on_event_(e);
   }
+  reactor_.wake_at(node_.next_deadline());
+}
+
+void Driver::write_devices() {
+  for (auto& [tun, device] : devices_) {
+    packets_.clear();
+    for (node::TunPacket& p : effects_.tun_packets) {
+      if (p.tun == tun) packets_.push_back(std::move(p.packet));
+    }
+    if (!packets_.empty()) device.write_packets(packets_);
+  }
+  packets_.clear();
   effects_.tun_packets.clear();
+}
+
+void Driver::send_datagrams() {
   for (auto& [id, socket] : sockets_) {
     outgoing_.clear();
     for (node::Datagram& d : effects_.datagrams) {
@@ -123,12 +141,6 @@ void Driver::flush() {
   }
   outgoing_.clear();
   effects_.datagrams.clear();
-  std::vector<node::NodeEvent> events;
-  events.swap(effects_.events);
-  for (const node::NodeEvent& e : events) {
-    if (on_event_) on_event_(e);
-  }
-  reactor_.wake_at(node_.next_deadline());
 }
 
 // Shields stay for a while when the flood is over, as it may come in waves.

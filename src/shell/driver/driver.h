@@ -54,6 +54,8 @@ class Driver {
   void refresh_shield(Mono now);
   void read_device(TunId tun);
   void flush();
+  void write_devices();
+  void send_datagrams();
 
   Reactor& reactor_;
   PacketPool& pool_;

@@ -1,18 +1,37 @@
 #include "shell/driver/udp_socket.h"
 
-#include <ifaddrs.h>
-#include <net/if.h>
+#include <netinet/udp.h>
+#include <sys/uio.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
+#include <memory>
+
+#include "shell/offload/scatter.h"
 
 namespace macrovpn::shell {
 namespace {
 
 constexpr int kBuffer = 4 << 20;
 
-socklen_t to_sockaddr(const Endpoint& e, UdpSocket::Stack stack, sockaddr_storage& out) {
+void to_in6(const IpAddress& a, in6_addr& out) {
+  std::memset(&out, 0, sizeof out);
+  if (!a.is_v4()) {
+    std::memcpy(&out, a.bytes().data(), 16);
+  } else if (!a.is_unspecified()) {
+    out.s6_addr[10] = out.s6_addr[11] = 0xff;  // IPv4-mapped
+    std::memcpy(&out.s6_addr[12], a.bytes().data(), 4);
+  }
+}
+
+IpAddress from_in6(const in6_addr& a) {
+  ByteArray<16> b;
+  std::memcpy(b.data(), &a, 16);
+  return IN6_IS_ADDR_V4MAPPED(&a) ? IpAddress::v4(load_be32(&b[12])) : IpAddress::v6(b);
+}
+
+// An address of either family fits into a sockaddr_in6.
+socklen_t to_sockaddr(const Endpoint& e, UdpSocket::Stack stack, sockaddr_in6& out) {
   std::memset(&out, 0, sizeof out);
   if (stack == UdpSocket::Stack::v4_only) {
     auto& a = reinterpret_cast<sockaddr_in&>(out);
@@ -21,28 +40,18 @@ socklen_t to_sockaddr(const Endpoint& e, UdpSocket::Stack stack, sockaddr_storag
     if (e.address.is_v4()) std::memcpy(&a.sin_addr, e.address.bytes().data(), 4);
     return sizeof a;
   }
-  auto& a = reinterpret_cast<sockaddr_in6&>(out);
-  a.sin6_family = AF_INET6;
-  a.sin6_port = htons(e.port);
-  if (!e.address.is_v4()) {
-    std::memcpy(&a.sin6_addr, e.address.bytes().data(), 16);
-  } else if (!e.address.is_unspecified()) {
-    a.sin6_addr.s6_addr[10] = a.sin6_addr.s6_addr[11] = 0xff;  // IPv4-mapped
-    std::memcpy(&a.sin6_addr.s6_addr[12], e.address.bytes().data(), 4);
-  }
-  return sizeof a;
+  out.sin6_family = AF_INET6;
+  out.sin6_port = htons(e.port);
+  to_in6(e.address, out.sin6_addr);
+  return sizeof out;
 }
 
-Endpoint from_sockaddr(const sockaddr_storage& s) {
-  if (s.ss_family == AF_INET) {
+Endpoint from_sockaddr(const sockaddr_in6& s) {
+  if (s.sin6_family == AF_INET) {
     const auto& a = reinterpret_cast<const sockaddr_in&>(s);
     return {IpAddress::v4(ntohl(a.sin_addr.s_addr)), ntohs(a.sin_port)};
   }
-  const auto& a = reinterpret_cast<const sockaddr_in6&>(s);
-  ByteArray<16> b;
-  std::memcpy(b.data(), &a.sin6_addr, 16);
-  if (IN6_IS_ADDR_V4MAPPED(&a.sin6_addr)) return {IpAddress::v4(load_be32(&b[12])), ntohs(a.sin6_port)};
-  return {IpAddress::v6(b), ntohs(a.sin6_port)};
+  return {from_in6(s.sin6_addr), ntohs(s.sin6_port)};
 }
 
 void set(int fd, int level, int option, int value) {
@@ -67,6 +76,12 @@ Result<void> UdpSocket::create() {
   set(fd(), SOL_SOCKET, SO_SNDBUF, kBuffer);
   set(fd(), SOL_SOCKET, SO_RCVBUFFORCE, kBuffer);  // root's; else the system's net.core.rmem_max bounds it
   set(fd(), SOL_SOCKET, SO_SNDBUFFORCE, kBuffer);
+  set(fd(), IPPROTO_IP, IP_PKTINFO, 1);
+  if (stack_ == Stack::both) set(fd(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  const int on = 1;
+  offloads_.trains_in = setsockopt(fd(), SOL_UDP, UDP_GRO, &on, sizeof on) == 0;
+  const int none = 0;
+  offloads_.trains_out = setsockopt(fd(), SOL_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
   // Refused to who has no rights over the network; nobody routes by it then.
   if (mark_ != 0) set(fd(), SOL_SOCKET, SO_MARK, static_cast<int>(mark_));
   return {};
@@ -76,7 +91,7 @@ Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
   UdpSocket s;
   s.mark_ = mark_;
   TRY_VOID(s.create());
-  sockaddr_storage here, there;
+  sockaddr_in6 here, there;
   socklen_t n = sizeof here;
   getsockname(fd(), reinterpret_cast<sockaddr*>(&here), &n);
   const socklen_t m = to_sockaddr(remote, stack_, there);
@@ -95,7 +110,7 @@ Result<UdpSocket> UdpSocket::open(const Endpoint& local, uint32_t mark) {
   UdpSocket s;
   s.mark_ = mark;
   TRY_VOID(s.create());
-  sockaddr_storage a;
+  sockaddr_in6 a;
   const socklen_t n = to_sockaddr(local, s.stack_, a);
   if (bind(s.fd(), reinterpret_cast<sockaddr*>(&a), n) != 0) {
     const std::string why = errno == EADDRINUSE ? "another program uses it; choose another with --listen"
@@ -108,79 +123,216 @@ Result<UdpSocket> UdpSocket::open(const Endpoint& local, uint32_t mark) {
   return s;
 }
 
-size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out) {
-  std::array<Packet, kBatch> packets;
-  std::array<mmsghdr, kBatch> messages{};
-  std::array<iovec, kBatch> vectors;
-  std::array<sockaddr_storage, kBatch> names;
-  for (size_t i = 0; i < kBatch; i++) {
-    packets[i] = pool.take();
-    packets[i].push_back(kPacketMax);
-    vectors[i] = {packets[i].data(), kPacketMax};
-    messages[i].msg_hdr.msg_name = &names[i];
-    messages[i].msg_hdr.msg_namelen = sizeof names[i];
-    messages[i].msg_hdr.msg_iov = &vectors[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
-  const int n = recvmmsg(fd(), messages.data(), kBatch, MSG_DONTWAIT, nullptr);
-  if (n <= 0) return 0;
-  for (size_t i = 0; i < static_cast<size_t>(n); i++) {
-    if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
-    packets[i].truncate(messages[i].msg_len);
-    out.push_back({id, from_sockaddr(names[i]), std::move(packets[i])});
-  }
-  return static_cast<size_t>(n);
+bool UdpSocket::set_mark(uint32_t mark) {
+  mark_ = mark;
+  const int value = static_cast<int>(mark);
+  return setsockopt(fd(), SOL_SOCKET, SO_MARK, &value, sizeof value) == 0;
 }
+
+// ---- receiving
+
+namespace {
+
+// While datagrams come alone, one call takes up to kBatch of them, each to a slot of its own; while they come in trains, two
+// trains, each to as many slots as the longest can have.
+constexpr size_t kTrains = 2, kTrainSlots = 48;
+constexpr size_t kWorthwhile = 4;  // fewer datagrams a message than this are no train
+
+struct Receiver {
+  std::array<Scatter, UdpSocket::kBatch> scatters;
+  std::unique_ptr<uint8_t[]> spills{new uint8_t[UdpSocket::kBatch * Scatter::kSpill]};  // touched where needed alone
+  std::vector<iovec> vectors;
+  std::array<mmsghdr, UdpSocket::kBatch> messages;
+  std::array<sockaddr_in6, UdpSocket::kBatch> names;
+  struct alignas(cmsghdr) Control {
+    char bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+  };
+  std::array<Control, UdpSocket::kBatch> controls;
+  std::vector<Packet> cut;
+};
+
+struct FromKernel {
+  size_t segment = 0;  // 0: one datagram
+  IpAddress local;
+};
+
+FromKernel read_control(msghdr& m) {
+  FromKernel out;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
+    if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+      int n = 0;
+      std::memcpy(&n, CMSG_DATA(c), sizeof n);
+      out.segment = static_cast<size_t>(std::max(n, 0));
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = from_in6(info.ipi6_addr);
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = IpAddress::v4(ntohl(info.ipi_addr.s_addr));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out) {
+  thread_local Receiver r;
+  const bool trains = train_ != 0;
+  const size_t count = trains ? kTrains : kBatch;
+  r.vectors.clear();
+  r.vectors.reserve(kBatch * 2 + kTrains * (kTrainSlots + 1));
+  for (size_t i = 0; i < count; i++) {
+    r.scatters[i].offer(pool, trains ? kTrainSlots : 1, 0, trains ? train_ : kPacketMax, &r.spills[i * Scatter::kSpill]);
+    const size_t first = r.vectors.size();
+    r.scatters[i].append_to(r.vectors);
+    msghdr& m = r.messages[i].msg_hdr;
+    m = {};
+    m.msg_name = &r.names[i];
+    m.msg_namelen = sizeof r.names[i];
+    m.msg_iov = &r.vectors[first];
+    m.msg_iovlen = r.vectors.size() - first;
+    m.msg_control = r.controls[i].bytes;
+    m.msg_controllen = sizeof r.controls[i].bytes;
+  }
+  const int n = recvmmsg(fd(), r.messages.data(), static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
+  size_t datagrams = 0;
+  size_t newest_train = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (static_cast<int>(i) >= n) {
+      r.scatters[i].give_back();
+      continue;
+    }
+    const size_t size = r.messages[i].msg_len;
+    const FromKernel control = read_control(r.messages[i].msg_hdr);
+    const size_t segment = control.segment != 0 ? std::min(control.segment, std::max<size_t>(size, 1)) : std::max<size_t>(size, 1);
+    r.cut.clear();
+    r.scatters[i].cut(pool, size, 0, segment, r.cut);
+    if (r.cut.size() >= kWorthwhile) newest_train = segment;
+    datagrams += std::max<size_t>(r.cut.size(), 1);
+    const Endpoint remote = from_sockaddr(r.names[i]);
+    for (Packet& p : r.cut) out.push_back({id, remote, std::move(p), control.local});
+  }
+  if (n > 0) train_ = newest_train;
+  // Trains end by and by: what would have been read in one call may take several, and the caller must not stop early.
+  return trains && n == static_cast<int>(count) ? std::max(datagrams, kBatch) : datagrams;
+}
+
+// ---- sending
+
+namespace {
+
+constexpr size_t kMostInTrain = 64;  // UDP_MAX_SEGMENTS of the kernels that have the least
+constexpr size_t kLongestTrain = 65'000;
+constexpr size_t kAtOnce = 256;  // datagrams a call
+
+// How many datagrams of the batch leave together with the first.
+size_t train_of(std::span<const node::Datagram> batch) {
+  const node::Datagram& first = batch[0];
+  size_t n = 1, bytes = first.packet.size();
+  for (; n < batch.size() && n < kMostInTrain; n++) {
+    const node::Datagram& d = batch[n];
+    bytes += d.packet.size();
+    const bool may_follow = d.packet.size() <= first.packet.size() && bytes <= kLongestTrain && d.remote == first.remote &&
+                            d.local == first.local;
+    if (!may_follow) break;
+    if (d.packet.size() < first.packet.size()) return n + 1;  // a shorter one is the last
+  }
+  return n;
+}
+
+struct Sender {
+  std::array<mmsghdr, kAtOnce> messages;
+  std::array<iovec, kAtOnce> vectors;
+  std::array<sockaddr_in6, kAtOnce> names;
+  struct alignas(cmsghdr) Control {
+    char bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+  };
+  std::array<Control, kAtOnce> controls;
+  std::array<size_t, kAtOnce> trains;
+};
+
+template <class T>
+void put_control(msghdr& m, int level, int type, const T& value) {
+  auto* c = reinterpret_cast<cmsghdr*>(static_cast<char*>(m.msg_control) + m.msg_controllen);
+  c->cmsg_level = level;
+  c->cmsg_type = type;
+  c->cmsg_len = CMSG_LEN(sizeof value);
+  std::memcpy(CMSG_DATA(c), &value, sizeof value);
+  m.msg_controllen += CMSG_SPACE(sizeof value);
+}
+
+void put_source(msghdr& m, const IpAddress& local, bool v4_only) {
+  if (v4_only) {
+    in_pktinfo info{};
+    if (local.is_v4()) std::memcpy(&info.ipi_spec_dst, local.bytes().data(), 4);
+    return put_control(m, IPPROTO_IP, IP_PKTINFO, info);
+  }
+  in6_pktinfo info{};
+  to_in6(local, info.ipi6_addr);
+  put_control(m, IPPROTO_IPV6, IPV6_PKTINFO, info);
+}
+
+}  // namespace
 
 size_t UdpSocket::send(std::span<node::Datagram> batch) {
   size_t sent = 0;
-  for (size_t at = 0; at < batch.size();) {
-    const size_t count = std::min(kBatch, batch.size() - at);
-    std::array<mmsghdr, kBatch> messages{};
-    std::array<iovec, kBatch> vectors;
-    std::array<sockaddr_storage, kBatch> names;
-    for (size_t i = 0; i < count; i++) {
-      node::Datagram& d = batch[at + i];
-      vectors[i] = {d.packet.data(), d.packet.size()};
-      messages[i].msg_hdr.msg_name = &names[i];
-      messages[i].msg_hdr.msg_namelen = to_sockaddr(d.remote, stack_, names[i]);
-      messages[i].msg_hdr.msg_iov = &vectors[i];
-      messages[i].msg_hdr.msg_iovlen = 1;
-    }
-    const int n = sendmmsg(fd(), messages.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
-    if (n > 0) sent += static_cast<size_t>(n);
-    at += n > 0 ? static_cast<size_t>(n) : 1;  // the first one was refused: skip it
+  while (!batch.empty()) {
+    size_t tried = 0;
+    sent += send_some(batch, tried);
+    batch = batch.subspan(tried);
   }
   return sent;
 }
 
-OwnAddresses read_own_addresses() {
-  OwnAddresses out;
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return out;
-  for (const ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
-    if (i->ifa_addr == nullptr || i->ifa_netmask == nullptr) continue;
-    const int family = i->ifa_addr->sa_family;
-    if (family != AF_INET && family != AF_INET6) continue;
-    sockaddr_storage address{}, mask{};
-    const size_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    std::memcpy(&address, i->ifa_addr, size);
-    std::memcpy(&mask, i->ifa_netmask, size);
-    const uint8_t* bits = family == AF_INET
-                              ? reinterpret_cast<uint8_t*>(&reinterpret_cast<sockaddr_in&>(mask).sin_addr)
-                              : reinterpret_cast<sockaddr_in6&>(mask).sin6_addr.s6_addr;
-    unsigned length = 0;
-    for (size_t k = 0; k < (family == AF_INET ? 4u : 16u); k++)
-      length += static_cast<unsigned>(std::popcount(bits[k]));
-    const IpAddress a = from_sockaddr(address).address;
-    out.addresses.push_back(a);
-    out.networks.push_back(IpPrefix::of(a, length));
-    const bool loopback = (i->ifa_flags & IFF_LOOPBACK) != 0;
-    const bool link_local = !a.is_v4() && a.bytes()[0] == 0xfe && (a.bytes()[1] & 0xc0) == 0x80;
-    out.has_global_v6 |= !a.is_v4() && !loopback && !link_local;
+// One call; `tried`: how many of the batch were sent or given up.
+size_t UdpSocket::send_some(std::span<node::Datagram> batch, size_t& tried) {
+  thread_local Sender s;
+  size_t count = 0, used = 0;
+  while (used < batch.size()) {
+    const size_t n = offloads_.trains_out ? train_of(batch.subspan(used)) : 1;
+    if (used + n > kAtOnce) break;
+    const node::Datagram& first = batch[used];
+    msghdr& m = s.messages[count].msg_hdr;
+    m = {};
+    m.msg_name = &s.names[count];
+    m.msg_namelen = to_sockaddr(first.remote, stack_, s.names[count]);
+    m.msg_iov = &s.vectors[used];
+    m.msg_iovlen = n;
+    m.msg_control = s.controls[count].bytes;
+    for (size_t i = 0; i < n; i++) s.vectors[used + i] = {batch[used + i].packet.data(), batch[used + i].packet.size()};
+    if (n > 1) put_control(m, SOL_UDP, UDP_SEGMENT, static_cast<uint16_t>(first.packet.size()));
+    if (!first.local.is_unspecified() && first.local.family() == first.remote.address.family())
+      put_source(m, first.local, stack_ == Stack::v4_only);
+    if (m.msg_controllen == 0) m.msg_control = nullptr;
+    s.trains[count++] = n;
+    used += n;
   }
-  freeifaddrs(list);
-  return out;
+  const int done = sendmmsg(fd(), s.messages.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
+  size_t sent = 0;
+  for (int i = 0; i < done; i++) sent += s.trains[static_cast<size_t>(i)];
+  tried = sent;
+  if (done > 0) return sent;
+  // The first one was refused.  A device that cannot finish checksums says EIO to trains (udp(7)); a datagram that is too long
+  // for the link makes its train invalid, and so does an address that this host had when it was spoken to.
+  const size_t train = s.trains[0];
+  tried = train;
+  if (errno == EIO && train > 1) offloads_.trains_out = false;
+  if (s.messages[0].msg_hdr.msg_control == nullptr || errno == EAGAIN) return 0;
+  return send_apart(batch.first(train));
+}
+
+// The slow way: each alone, from whichever address.
+size_t UdpSocket::send_apart(std::span<node::Datagram> train) {
+  size_t sent = 0;
+  for (node::Datagram& d : train) {
+    sockaddr_in6 name;
+    const socklen_t n = to_sockaddr(d.remote, stack_, name);
+    if (sendto(fd(), d.packet.data(), d.packet.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&name), n) >= 0) sent++;
+  }
+  return sent;
 }
 
 }  // namespace macrovpn::shell

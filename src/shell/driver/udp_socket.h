@@ -1,5 +1,9 @@
 // UdpSocket: one UDP port, IPv4 and IPv6, in batches.
 //
+// Datagrams of one size to one remote leave in one message that the kernel or the network card cuts (UDP_SEGMENT), and what
+// comes in trains is read in one (UDP_GRO) and put where each will stand (offload/scatter.h).  Where the kernel or a device
+// cannot, each goes alone.
+//
 // Nothing of an outer header is ours to choose per packet: TTL, TOS and flow label are the system's defaults
 // on every link, so that nothing can be carried from one link of a circuit to the next.  Don't-fragment is
 // set and the kernel's path MTU cache ignored (IP_PMTUDISC_PROBE): the circuit finds its own MTU.
@@ -26,28 +30,31 @@ class UdpSocket {
   int fd() const { return fd_.get(); }
   uint16_t port() const { return port_; }
   bool has_v6() const { return stack_ == Stack::both; }
-  // Appends at most kBatch datagrams; returns how many.  Longer ones than a Packet holds are dropped.
+  // Appends what one call to the kernel gives, at least kBatch datagrams if they are there; returns how many it read.
+  // Longer ones than a Packet holds are dropped.
   size_t receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out);
   // Sends in order; what the kernel refuses (no route, full queue) is lost, as on any network.  Returns how
   // many left.
   size_t send(std::span<node::Datagram> batch);
+  struct Offloads {
+    bool trains_out = false, trains_in = false;  // UDP_SEGMENT, UDP_GRO
+  };
+  Offloads offloads() const { return offloads_; }
+  // From now on; 0: none.  Refused without rights over the network.
+  bool set_mark(uint32_t mark);
 
   static constexpr size_t kBatch = 64;
 
  private:
   Result<void> create();
+  size_t send_some(std::span<node::Datagram> batch, size_t& tried);
+  size_t send_apart(std::span<node::Datagram> train);
   Fd fd_;
   Stack stack_ = Stack::both;
   uint16_t port_ = 0;
   uint32_t mark_ = 0;
+  Offloads offloads_;
+  size_t train_ = 0;  // size of a datagram in the train that came last; 0: they come alone
 };
-
-// The addresses of this host, and the networks it is on.
-struct OwnAddresses {
-  std::vector<IpAddress> addresses;
-  std::vector<IpPrefix> networks;
-  bool has_global_v6 = false;
-};
-OwnAddresses read_own_addresses();
 
 }  // namespace macrovpn::shell

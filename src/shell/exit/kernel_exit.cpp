@@ -46,6 +46,7 @@ struct KernelExit::Parts {
   ExitCounters counters;
   std::unordered_map<LeaseNumber, uint16_t> mtus;
   PacketOutput out;
+  std::vector<Packet> admitted;  // scratch
   ExitContext context;
   DnsService dns;
   Reactor::TimerId timer{kNever, 0};
@@ -79,10 +80,12 @@ KernelExit::~KernelExit() {
 
 void KernelExit::inject(std::span<Packet> packets) {
   Parts& p = *parts_;
-  for (Packet& packet : packets) {
-    p.counters.packets_in++;
-    if (p.admit(packet) && !p.forwarding.device().write_packet(packet.bytes())) p.counters.device_full++;
-  }
+  p.counters.packets_in += packets.size();
+  p.admitted.clear();
+  for (Packet& packet : packets)
+    if (p.admit(packet)) p.admitted.push_back(std::move(packet));
+  p.counters.device_full += p.admitted.size() - p.forwarding.device().write_packets(p.admitted);
+  p.admitted.clear();
 }
 
 bool KernelExit::Parts::admit(Packet& packet) {

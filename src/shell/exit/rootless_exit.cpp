@@ -62,6 +62,7 @@ struct RootlessExit::Parts {
   ExitCounters counters;
   std::unordered_map<LeaseNumber, uint16_t> mtus;
   PacketOutput out;
+  std::vector<Packet> admitted;  // scratch
   ExitContext context;
   DnsService dns;
   TcpExit tcp;
@@ -96,10 +97,12 @@ RootlessExit::~RootlessExit() {
 
 void RootlessExit::inject(std::span<Packet> packets) {
   Parts& p = *parts_;
-  for (Packet& packet : packets) {
-    p.counters.packets_in++;
-    if (p.admit(packet) && !p.inside.device.write_packet(packet.bytes())) p.counters.device_full++;
-  }
+  p.counters.packets_in += packets.size();
+  p.admitted.clear();
+  for (Packet& packet : packets)
+    if (p.admit(packet)) p.admitted.push_back(std::move(packet));
+  p.counters.device_full += p.admitted.size() - p.inside.device.write_packets(p.admitted);
+  p.admitted.clear();
 }
 
 // True: it goes into the private network.
