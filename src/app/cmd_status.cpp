@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -48,6 +49,18 @@ void print_service(const json& relay) {
               amount("month_bytes").c_str(), limit.c_str(), amount("total_bytes").c_str());
 }
 
+// Only what is missing: with all of it there is nothing to say.
+void print_speed(const json& s) {
+  const json trains = s.value("trains", json::object());
+  const json devices = s.value("devices", json::array());
+  const bool alone = !trains.value("out", true) || !trains.value("in", true);
+  const bool apart = std::any_of(devices.begin(), devices.end(), [](const json& d) { return !d.value("superpackets", true); });
+  if (alone)
+    std::printf("speed      lower than it could be: this kernel or network card takes datagrams one by one (UDP_SEGMENT and UDP_GRO are missing)\n");
+  if (apart)
+    std::printf("speed      lower than it could be: a device takes packets one by one; programs started anew may do better\n");
+}
+
 void print_status(const json& s) {
   std::printf("%s\n", words_for(s.value("state", ""), s.value("cause", "")).c_str());
   const json network = s.value("network", json::object());
@@ -60,6 +73,7 @@ void print_status(const json& s) {
   for (const json& d : s.value("devices", json::array()))
     std::printf("programs   group %s: %llu bytes out, %llu in\n", d.value("group", "").c_str(),
                 d.value("bytes_out", 0ull), d.value("bytes_in", 0ull));
+  print_speed(s);
   print_kill_switch(s);
   if (s.contains("relay")) {
     const json& r = s["relay"];

@@ -107,9 +107,16 @@ json NodeDaemon::status() const {
     out["leases"] = {{"moved", moves_.moved}, {"lost", moves_.lost}, {"last_move_ms", ms(moves_.last_took)}};
   }
   for (const auto& [group, a] : groups_) {
-    out["devices"].push_back(
-        {{"group", group}, {"kind", a.kind == shell::PacketDevice::Kind::tun ? "tun" : "veth"}});
+    json d{{"group", group}, {"kind", a.kind == shell::PacketDevice::Kind::tun ? "tun" : "veth"}};
+    if (const shell::PacketDevice* device = driver_->device(a.tun)) {
+      d["bytes_out"] = device->carried().out;
+      d["bytes_in"] = device->carried().in;
+      d["superpackets"] = device->offloads().tcp;
+    }
+    out["devices"].push_back(d);
   }
+  const auto offloads = driver_->datagram_offloads();
+  out["trains"] = {{"out", offloads.trains_out}, {"in", offloads.trains_in}};
   if (n.relay() != nullptr) out["relay"] = relay_json();
   json drops = json::object();
   for (size_t i = 1; i < static_cast<size_t>(encryption::Drop::count_); i++) {

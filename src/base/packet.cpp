@@ -2,63 +2,6 @@
 
 namespace macrovpn {
 
-Packet& Packet::operator=(Packet&& o) noexcept {
-  if (this != &o) {
-    release();
-    slot_ = o.slot_;
-    begin_ = o.begin_;
-    size_ = o.size_;
-    o.slot_ = nullptr;
-  }
-  return *this;
-}
-
-void Packet::release() {
-  if (slot_ == nullptr) return;
-  PacketPool& pool = *slot_->pool;
-  std::unique_ptr<Slot> slot(slot_);
-  slot_ = nullptr;
-  if (pool.free_.size() < PacketPool::kKeepFree) {
-    pool.free_.push_back(std::move(slot));
-  } else {
-    pool.slots_--;
-  }
-}
-
-uint8_t* Packet::data() {
-  MV_ASSERT(slot_ != nullptr);
-  return slot_->bytes + begin_;
-}
-const uint8_t* Packet::data() const {
-  MV_ASSERT(slot_ != nullptr);
-  return slot_->bytes + begin_;
-}
-
-uint8_t* Packet::push_front(size_t n) {
-  MV_ASSERT(n <= headroom());
-  begin_ -= static_cast<uint32_t>(n);
-  size_ += static_cast<uint32_t>(n);
-  return data();
-}
-
-uint8_t* Packet::push_back(size_t n) {
-  MV_ASSERT(n <= tailroom());
-  uint8_t* at = data() + size_;
-  size_ += static_cast<uint32_t>(n);
-  return at;
-}
-
-void Packet::pop_front(size_t n) {
-  MV_ASSERT(n <= size_);
-  begin_ += static_cast<uint32_t>(n);
-  size_ -= static_cast<uint32_t>(n);
-}
-
-void Packet::truncate(size_t n) {
-  MV_ASSERT(n <= size_);
-  size_ = static_cast<uint32_t>(n);
-}
-
 void Packet::assign(Bytes contents) {
   MV_ASSERT(slot_ != nullptr && contents.size() <= kPacketMax + kPacketTailroom);
   begin_ = kPacketHeadroom;
@@ -68,18 +11,13 @@ void Packet::assign(Bytes contents) {
 
 PacketPool::~PacketPool() {
   MV_ASSERT(slots_ == free_.size());
+  for (Packet::Slot* slot : free_) delete slot;
 }
 
-Packet PacketPool::take() {
-  if (free_.empty()) {
-    std::unique_ptr<Packet::Slot> slot(new Packet::Slot);  // contents left uninitialised on purpose
-    slot->pool = this;
-    slots_++;
-    return Packet(slot.release());
-  }
-  Packet p(free_.back().release());
-  free_.pop_back();
-  return p;
+Packet PacketPool::take_new() {
+  auto* slot = new Packet::Slot;  // contents left uninitialised on purpose
+  slots_++;
+  return Packet(slot, this);
 }
 
 Packet PacketPool::copy_of(Bytes contents) {

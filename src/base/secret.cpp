@@ -9,8 +9,10 @@ void wipe(void* p, size_t n) {
 
 bool equal_constant_time(Bytes a, Bytes b) {
   if (a.size() != b.size()) return false;
-  uint8_t diff = 0;
-  for (size_t i = 0; i < a.size(); i++) diff = static_cast<uint8_t>(diff | (a[i] ^ b[i]));
+  uint64_t diff = 0;
+  size_t i = 0;
+  for (; i + 8 <= a.size(); i += 8) diff |= load_le64(&a[i]) ^ load_le64(&b[i]);
+  for (; i < a.size(); i++) diff |= a[i] ^ b[i];
   return diff == 0;
 }
 

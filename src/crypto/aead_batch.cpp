@@ -12,6 +12,8 @@ namespace macrovpn::crypto {
 struct AeadBatch::Impl {
   Engine engine = Engine::openssl;
   EVP_CIPHER_CTX* evp = EVP_CIPHER_CTX_new();
+  // Fetched once: OpenSSL 3 otherwise looks for the algorithm anew at each packet (2.0 us instead of 1.3).
+  EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr);
   IMB_MGR* mb = nullptr;
   struct Scratch {
     ByteArray<12> nonce{};
@@ -21,7 +23,7 @@ struct AeadBatch::Impl {
   std::array<Scratch, kChunk> scratch;
 
   explicit Impl(Engine wanted) {
-    MV_ASSERT(evp != nullptr);
+    MV_ASSERT(evp != nullptr && cipher != nullptr);
     if (wanted == Engine::openssl) return;
     IMB_MGR* m = alloc_mb_mgr(0);
     if (m == nullptr) return;
@@ -36,6 +38,7 @@ struct AeadBatch::Impl {
   }
   ~Impl() {
     EVP_CIPHER_CTX_free(evp);
+    EVP_CIPHER_free(cipher);
     if (mb != nullptr) free_mb_mgr(mb);
   }
 
@@ -43,8 +46,7 @@ struct AeadBatch::Impl {
     ByteArray<12> nonce{};
     store_le64(&nonce[4], j.counter);
     int n = 0;
-    j.ok = EVP_CipherInit_ex(evp, EVP_chacha20_poly1305(), nullptr, j.key->reveal().data(), nonce.data(),
-                             encrypt) == 1;
+    j.ok = EVP_CipherInit_ex(evp, cipher, nullptr, j.key->reveal().data(), nonce.data(), encrypt) == 1;
     if (!encrypt) j.ok = j.ok && EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_SET_TAG, 16, j.data + j.size) == 1;
     if (j.size > 0) j.ok = j.ok && EVP_CipherUpdate(evp, j.data, &n, j.data, static_cast<int>(j.size)) == 1;
     uint8_t none[16];

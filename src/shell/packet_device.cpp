@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "shell/namespace.h"
 #include "shell/offload/segment.h"
@@ -232,10 +233,11 @@ void PacketDevice::take_run(PacketPool& pool, std::vector<Packet>& out, size_t s
 }
 
 PacketDevice::Status PacketDevice::read_packets(PacketPool& pool, std::vector<Packet>& out, size_t max) {
-  const size_t enough = out.size() + max;
+  const size_t before = out.size(), enough = before + max;
   Status status = Status::ok;
   for (bool more = true; more && status == Status::ok && out.size() < enough;) status = read_one(pool, out, more);
   scatter_.give_back();
+  for (size_t i = before; i < out.size(); i++) carried_.out += out[i].size();
   return status;
 }
 
@@ -269,24 +271,13 @@ ssize_t PacketDevice::write_parts(std::span<const iovec> parts) {
 
 bool PacketDevice::write_packet(Bytes packet) {
   if (!is_ip(packet.data(), packet.size())) return false;
-<<<<<<< HEAD
-  auto* at = const_cast<uint8_t*>(packet.data());
-  if (state_.kind == Kind::tun) return write(fd_.get(), at, packet.size()) > 0;
-  uint8_t ethernet[ETHER_HDR_LEN];
-  std::copy(state_.ethernet.begin(), state_.ethernet.end(), ethernet);
-  store_be16(ethernet + 12, at[0] >> 4 == 4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
-  iovec io[2] = {{ethernet, sizeof ethernet}, {at, packet.size()}};
-  msghdr m{};
-  m.msg_iov = io;
-  m.msg_iovlen = 2;
-  return sendmsg(fd_.get(), &m, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
-=======
   uint8_t front[VirtioHeader::kSize + 20] = {};  // a virtio header that says nothing
   const size_t header = header_ ? VirtioHeader::kSize : 0;
   std::copy_n(packet.data(), 20, front + header);
   const iovec parts[2] = {{front, header + 20}, {const_cast<uint8_t*>(packet.data()) + 20, packet.size() - 20}};
-  return write_parts(parts) > 0;
->>>>>>> 9f72e6c (shell: superpackets through TUN and packet sockets, trains of datagrams through UDP)
+  if (write_parts(parts) <= 0) return false;
+  carried_.in += packet.size();
+  return true;
 }
 
 size_t PacketDevice::write_packets(std::span<Packet> packets) {
@@ -300,7 +291,9 @@ size_t PacketDevice::write_packets(std::span<Packet> packets) {
     packets = packets.first(static_cast<size_t>(std::remove_if(packets.begin(), packets.end(), strange) - packets.begin()));
   coalescer_.plan(packets);
   for (size_t i = 0; i < coalescer_.writes(); i++) {
-    if (write_parts(coalescer_.write(i)) > 0) taken += coalescer_.packets_of(i);
+    if (write_parts(coalescer_.write(i)) <= 0) continue;
+    taken += coalescer_.packets_of(i);
+    carried_.in += coalescer_.bytes_of(i);
   }
   return taken;
 }

@@ -52,6 +52,10 @@ class PacketDevice {
     bool udp = false;
   };
   Offloads offloads() const { return offloads_; }
+  struct Carried {
+    uint64_t out = 0, in = 0;  // bytes of IP packets that its namespace sent, and received
+  };
+  const Carried& carried() const { return carried_; }
 
   enum class Status : uint8_t { ok, gone };  // gone: the namespace or the device is no more
   // Appends packets to `out` until there are no more, or `max` or more were: a superpacket is never left half read.  Only
@@ -73,6 +77,7 @@ class PacketDevice {
   State state_;
   bool header_ = false;  // a virtio header is in front of each packet
   Offloads offloads_;
+  Carried carried_;
   Coalescer coalescer_;
   Scatter scatter_;
   size_t guessed_header_ = 0, guessed_segment_ = 0;  // of the last superpacket; 0: the last packet was none

@@ -29,11 +29,11 @@ for _ in range(100):
 
 def marks_at_one_link_are_never_seen_at_the_next():
     # ECN and DSCP would be a tag from end to end.
-    with running_world() as world:
+    with running_world(offloads=False) as world:  # every datagram whole, as on a wire
         world.client.host.nft(_MARK.format(match="udp dport 51820"))
         world.web_host.nft(_MARK.format(match="tcp sport 80"))
         with world.lab.capture(*(relay.host for relay in world.relays)) as capture:
-            world.run("curl", "-4", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/300000")
+            world.run("curl", "-4", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/3000000")
         check(capture.drops() == 0, "the captures missed packets")
         sent, from_client, from_site = [], [], []
         for relay in world.relays:

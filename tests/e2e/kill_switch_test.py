@@ -183,8 +183,10 @@ def probes_for_the_inside_addresses_get_no_answer_into_the_tunnel():
         check(answers(RULES) == "", "the kernel answers")
         for version, address in zip("46", INSIDE):
             line = re.search(rf" *ip6? daddr {address} counter name probes drop\n", RULES)[0]
-            said = answers(RULES.replace(line, ""))
-            check(set(said.splitlines()) == {f"answer over IPv{version}"}, f"without the rule for {address}: {said!r}")
+            said = set(answers(RULES.replace(line, "")).splitlines())
+            # The kernel says again what it answered to the probe before.
+            said -= {"answer over IPv4"} if version == "6" else set()
+            check(said == {f"answer over IPv{version}"}, f"without the rule for {address}: {said!r}")
 
 
 netlab.enter()

@@ -164,7 +164,8 @@ class Pair:
 def pair(ours=OURS, theirs=THEIRS, link=None, **settings):
     """A laboratory with one Pair, `pair.lab`; that our device ends well is checked."""
     with netlab.Lab() as lab:
-        made = Pair(lab.host("ours", ours, **(link or {})), lab.host("theirs", theirs, **(link or {})), **settings)
+        link = {"offloads": False} | (link or {})  # every datagram whole, as on a wire
+        made = Pair(lab.host("ours", ours, **link), lab.host("theirs", theirs, **link), **settings)
         made.lab = lab
         yield made
         if made.node.process.running:

@@ -27,7 +27,8 @@ class Watched:
     """A pair, what runs through it, and what we know of it at the start."""
 
     def __init__(self, lab, number, caller, talker, kind):
-        hosts = [lab.host(f"ours{number}", f"192.0.2.{10 + number}"), lab.host(f"theirs{number}", f"198.51.100.{10 + number}")]
+        hosts = [lab.host(f"ours{number}", f"192.0.2.{10 + number}", offloads=False),  # every datagram whole
+                 lab.host(f"theirs{number}", f"198.51.100.{10 + number}", offloads=False)]
         self.pair = Pair(*hosts, caller=caller)
         self.caller, self.kind = caller, kind
         self.pair.ping(caller)

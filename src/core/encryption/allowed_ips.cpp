@@ -3,6 +3,7 @@
 namespace macrovpn::encryption {
 
 bool AllowedIps::insert(const IpPrefix& prefix, PeerRef peer) {
+  last_ = {};
   const IpPrefix p = IpPrefix::of(prefix.address, prefix.length);
   auto& level = family(p.address.family())[p.length];
   const auto at = level.find(p.address);
@@ -38,6 +39,7 @@ void AllowedIps::forget(const IpPrefix& p) {
 }
 
 void AllowedIps::remove(PeerRef peer) {
+  last_ = {};
   const auto list = owned_.find(peer);
   if (list == owned_.end()) return;
   for (const auto& [named, prefix] : list->second) forget(prefix);
@@ -45,6 +47,7 @@ void AllowedIps::remove(PeerRef peer) {
 }
 
 void AllowedIps::remove_one(const IpPrefix& prefix, PeerRef peer) {
+  last_ = {};
   const IpPrefix p = IpPrefix::of(prefix.address, prefix.length);
   const ByLength& levels = family(p.address.family());
   const auto level = levels.find(p.length);
@@ -56,6 +59,12 @@ void AllowedIps::remove_one(const IpPrefix& prefix, PeerRef peer) {
 }
 
 PeerRef AllowedIps::find(const IpAddress& a) const {
+  Last& last = last_[a.bytes().back() % 2];
+  if (!last.valid || last.address != a) last = {a, look_up(a), true};
+  return last.peer;
+}
+
+PeerRef AllowedIps::look_up(const IpAddress& a) const {
   for (const auto& [length, level] : family(a.family())) {
     const auto at = level.find(IpPrefix::of(a, length).address);
     if (at != level.end()) return at->second.owner;

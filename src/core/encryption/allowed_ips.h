@@ -4,7 +4,7 @@
 //
 // One ordered map per prefix length in use, longest first: a device has two or three lengths, so a look-up is
 // two or three searches, and there is no trie to get wrong.  Beside them each peer's own list, in the order in which it
-// was given, for those who ask what they configured.
+// was given, for those who ask what they configured.  Packets come in runs of one address, so the last answers are kept.
 #pragma once
 #include <array>
 #include <map>
@@ -35,10 +35,17 @@ class AllowedIps {
   const ByLength& family(IpFamily f) const { return f == IpFamily::v4 ? v4_ : v6_; }
   void forget(const IpPrefix&);
   void disown(const Entry&);
+  PeerRef look_up(const IpAddress&) const;
+  struct Last {
+    IpAddress address;
+    PeerRef peer;
+    bool valid = false;
+  };
   ByLength v4_, v6_;
   std::map<PeerRef, std::map<uint64_t, IpPrefix>> owned_;
   uint64_t named_ = 0;
   size_t size_ = 0;
+  mutable std::array<Last, 2> last_;  // by the lowest bit of the address: the two ends of a flow mostly differ in it
 };
 
 // The addresses and the length that an IP packet states; nothing if it is none or is shorter than it says.

@@ -25,6 +25,11 @@ Result<PeerRef, Drop> Tunnels::add_hop(Mono, const HopPeer& h) {
 void Tunnels::remove(PeerRef ref) {
   if (Peer* p = impl_->peers.find(ref)) impl_->remove(*p);
 }
+std::optional<PeerKind> Tunnels::kind_of(PeerRef ref) const {
+  const Peer* p = impl_->peers.find(ref);
+  return p == nullptr ? std::nullopt : std::optional(p->kind);
+}
+
 std::optional<PeerInfo> Tunnels::info(PeerRef ref) const {
   const Peer* p = impl_->peers.find(ref);
   return p ? std::optional(impl_->info(*p)) : std::nullopt;

@@ -168,6 +168,7 @@ class Tunnels {
   Result<PeerRef, Drop> add_hop(Mono now, const HopPeer&);
   void remove(PeerRef);  // keys are wiped; unknown refs are ignored
   std::optional<PeerInfo> info(PeerRef) const;
+  std::optional<PeerKind> kind_of(PeerRef) const;  // for each packet: info() copies much
   std::vector<PeerRef> peers() const;  // in ref order
   // Longest-prefix match over the configured peers' allowed IPs; nobody if none.
   PeerRef route_to(const IpAddress& inner_destination) const;

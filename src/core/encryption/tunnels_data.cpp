@@ -70,13 +70,21 @@ void Tunnels::Impl::seal_batch(Now now, std::span<SealJob> batch, Out& out) {
     work.push_back(w);
   }
   aead.seal(jobs);
-  for (const Work& w : work)
-    after_sent(now, *w.peer, *w.session, w.payload, batch[w.job].packet->size(), out);
+  // What follows is the same for all packets of a run to one peer.
+  for (size_t i = 0; i < work.size();) {
+    const Work& first = work[i];
+    Payload payload = Payload::keepalive;
+    size_t bytes = 0;
+    for (; i < work.size() && work[i].session == first.session; i++) {
+      bytes += batch[work[i].job].packet->size();
+      if (work[i].payload == Payload::data) payload = Payload::data;
+    }
+    after_sent(now, *first.peer, *first.session, payload, bytes, out);
+  }
 }
 
-void Tunnels::Impl::after_sent(Now now, Peer& p, const Session& s, Payload payload, size_t datagram,
-                               Out& out) {
-  p.tx_bytes += datagram;
+void Tunnels::Impl::after_sent(Now now, Peer& p, const Session& s, Payload payload, size_t bytes, Out& out) {
+  p.tx_bytes += bytes;
   if (p.kind == PeerKind::ephemeral) return;
   const bool worn = s.send_counter >= limits.rekey_after_messages;
   if (p.hop) {
@@ -180,35 +188,49 @@ void Tunnels::Impl::open_batch(Now now, std::span<OpenJob> batch, Out& out) {
     work.push_back(w);
   }
   aead.open(jobs);
-  for (size_t i = 0; i < work.size(); i++) {
-    OpenJob& job = batch[work[i].job];
-    job.result = counted(jobs[i].ok ? finish_open(now, job, work[i], out) : Drop::bad_tag);
+  for (size_t i = 0; i < work.size();) {
+    Arrival run{work[i].peer, work[i].session};
+    for (; i < work.size() && work[i].session == run.session; i++) {
+      OpenJob& job = batch[work[i].job];
+      job.result = counted(jobs[i].ok ? finish_open(now, job, work[i].payload, run, out) : Drop::bad_tag);
+    }
+    if (run.from != nullptr) after_received(now, run, out);
   }
   retired.clear();
 }
 
-Drop Tunnels::Impl::finish_open(Now now, OpenJob& job, const Work& w, Out& out) {
-  Peer& p = *w.peer;
-  if (!w.session->window.accept(load_le64(job.packet->data() + 8))) return Drop::replayed_counter;
+Drop Tunnels::Impl::finish_open(Now now, OpenJob& job, Payload payload, Arrival& run, Out& out) {
+  Peer& p = *run.peer;
+  if (!run.session->window.accept(load_le64(job.packet->data() + 8))) return Drop::replayed_counter;
   job.peer = p.ref;
-  p.rx_bytes += job.packet->size();
+  run.bytes += job.packet->size();
+  run.from = &job.from;
+  if (payload == Payload::data) run.payload = payload;
+  if (run.session == p.sessions.next.get()) {
+    run.confirmed = true;
+    confirm(now.mono, p, job.from, out);
+  }
+  job.packet->pop_front(kTransportHeader);
+  job.packet->truncate(job.packet->size() - crypto::kTagSize);
+  return deliver(p, *job.packet);
+}
+
+// Once for a run of packets from one session.
+void Tunnels::Impl::after_received(Now now, const Arrival& run, Out& out) {
+  Peer& p = *run.peer;
+  p.rx_bytes += run.bytes;
   p.last_received = now.mono;
-  const bool confirmed = w.session == p.sessions.next.get();
-  if (confirmed) confirm(now.mono, p, job.from, out);
-  note_source(p, job.from);
+  note_source(p, *run.from);
   if (p.configured) {
-    p.configured->timers.on_received(now.mono, w.payload);
-    if (confirmed) flush_staged(now, p, out);
+    p.configured->timers.on_received(now.mono, run.payload);
+    if (run.confirmed) flush_staged(now, p, out);
     const Session* s = p.sessions.current.get();
     if (s != nullptr && s->role == Role::initiator && now.mono - s->created >= kRekeyOnReceiveAfter &&
         p.configured->timers.take_last_minute()) {
       initiate(now, p, Reason::rekey, out);
     }
   }
-  if (p.configured || confirmed) touch(p);
-  job.packet->pop_front(kTransportHeader);
-  job.packet->truncate(job.packet->size() - crypto::kTagSize);
-  return deliver(p, *job.packet);
+  if (p.configured || run.confirmed) touch(p);
 }
 
 // What a configured peer sends must be an IP packet from an address that is its own.

@@ -81,9 +81,18 @@ struct Tunnels::Impl {
   void open_batch(Now, std::span<OpenJob>, Out&);
   Drop prepare_seal(Now, SealJob&, Peer&, Out&, Work&);
   void frame(const Peer&, Session&, Packet&, crypto::AeadJob&);
-  void after_sent(Now, Peer&, const Session&, Payload, size_t datagram, Out&);
+  void after_sent(Now, Peer&, const Session&, Payload, size_t bytes, Out&);
   Drop prepare_open(Mono now, const OpenJob&, Work&);
-  Drop finish_open(Now, OpenJob&, const Work&, Out&);
+  struct Arrival {  // packets of one session that follow each other
+    Peer* peer;
+    Session* session;
+    const Route* from = nullptr;  // of the last that was good
+    size_t bytes = 0;
+    Payload payload = Payload::keepalive;
+    bool confirmed = false;  // the session became the current one with them
+  };
+  Drop finish_open(Now, OpenJob&, Payload, Arrival&, Out&);
+  void after_received(Now, const Arrival&, Out&);
   Drop deliver(const Peer&, Packet&);
   void note_source(Peer&, const Route& from);
   bool accepts_from(const Peer&, const Route& from) const;

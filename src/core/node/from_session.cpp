@@ -41,10 +41,10 @@ void Node::open_all(Now now, Effects& fx) {
 }
 
 void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx) {
-  const auto info = tunnels_.info(peer);
-  if (!info) return;
-  const bool from_above = info->kind == PeerKind::hop;
-  const bool from_below = info->kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
+  const auto kind = tunnels_.kind_of(peer);
+  if (!kind) return;
+  const bool from_above = kind == PeerKind::hop;
+  const bool from_below = kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
   if (from_below && relay_ && !relay_->comes_its_way(peer, masks_.is_pair(from.mask))) {
     counters_.bad_payload++;
     return;

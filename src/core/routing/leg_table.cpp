@@ -47,6 +47,7 @@ Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionInde
   const Key name{leg.upstream, leg.number};
   deaths_.erase({death_of(leg), name});
   leg.newest = (leg.newest + 1) % kIndexesPerLeg;
+  last_up_ = nullptr;
   auto& slot = leg.indexes[leg.newest];
   if (const auto old = up_.find({leg.next.endpoint, slot.index}); old != up_.end() && old->second == &leg)
     up_.erase(old);
@@ -57,20 +58,27 @@ Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionInde
 }
 
 LegTable::Leg* LegTable::find_down(PeerRef upstream, LegNumber number) {
+  if (last_down_ != nullptr && last_down_->number == number && last_down_->upstream == upstream) return last_down_;
   const auto it = legs_.find({upstream, number});
-  return it == legs_.end() ? nullptr : &it->second;
+  return it == legs_.end() ? nullptr : last_down_ = &it->second;
 }
 
 LegTable::Leg* LegTable::find_up(Mono now, const Endpoint& from, SessionIndex receiver) {
-  const auto it = up_.find({from, receiver});
-  if (it == up_.end()) return nullptr;
-  for (const auto& i : it->second->indexes) {
-    if (i.index == receiver && now - i.registered < kIndexLife) return it->second;
+  const UpKey key{from, receiver};
+  if (last_up_ == nullptr || !(key == last_up_key_)) {
+    const auto it = up_.find(key);
+    if (it == up_.end()) return nullptr;
+    last_up_ = it->second;
+    last_up_key_ = key;
+  }
+  for (const auto& i : last_up_->indexes) {
+    if (i.index == receiver && now - i.registered < kIndexLife) return last_up_;
   }
   return nullptr;
 }
 
 void LegTable::forget_indexes(const Leg& leg) {
+  last_down_ = last_up_ = nullptr;
   for (const auto& i : leg.indexes) {
     const auto it = up_.find({leg.next.endpoint, i.index});
     if (it != up_.end() && it->second == &leg) up_.erase(it);

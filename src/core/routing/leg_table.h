@@ -97,6 +97,10 @@ class LegTable {
   LegLimits limits_;
   std::map<Key, Leg> legs_;  // ordered: walked; a node's address is stable
   std::unordered_map<UpKey, Leg*, UpHash> up_;
+  // Packets come in runs: what was found last.
+  Leg* last_down_ = nullptr;
+  Leg* last_up_ = nullptr;
+  UpKey last_up_key_;
   std::map<PeerRef, size_t> per_upstream_;
   Shares shares_;
   std::map<std::pair<Mono, Key>, int> deaths_;  // when a leg's newest index ends

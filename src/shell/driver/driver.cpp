@@ -38,6 +38,7 @@ void Driver::read_socket(SocketId id, UdpSocket& s) {
     incoming_.clear();
     const size_t n = s.receive(id, pool_, incoming_);
     if (!incoming_.empty()) node_.on_datagrams(reactor_.now(), incoming_, effects_);
+    carry_out();
     if (n < UdpSocket::kBatch) break;
   }
   incoming_.clear();
@@ -48,16 +49,17 @@ void Driver::read_device(TunId tun) {
   for (int i = 0; i < kRounds; i++) {
     packets_.clear();
     const auto status = d.read_packets(pool_, packets_, UdpSocket::kBatch);
-    if (!packets_.empty()) node_.on_tun_packets(reactor_.now(), tun, packets_, effects_);
+    const size_t n = packets_.size();
+    if (n != 0) node_.on_tun_packets(reactor_.now(), tun, packets_, effects_);
+    packets_.clear();
+    carry_out();
     if (status == PacketDevice::Status::gone) {
       reactor_.remove(d.fd());
-      packets_.clear();
       if (on_gone_) on_gone_(tun);
       return;
     }
-    if (packets_.size() < UdpSocket::kBatch) break;
+    if (n < UdpSocket::kBatch) break;
   }
-  packets_.clear();
 }
 
 void Driver::on_exit_packets(std::span<Packet> packets) {
@@ -79,6 +81,16 @@ void Driver::detach(TunId tun) {
   reactor_.remove(it->second.fd());
   devices_.erase(it);
   node_.detach(reactor_.now(), tun, effects_);
+}
+
+const PacketDevice* Driver::device(TunId tun) const {
+  const auto it = devices_.find(tun);
+  return it == devices_.end() ? nullptr : &it->second;
+}
+
+UdpSocket::Offloads Driver::datagram_offloads() const {
+  const auto it = sockets_.find(kListenSocket);
+  return it == sockets_.end() ? UdpSocket::Offloads{} : it->second.offloads();
 }
 
 Result<void> Driver::hop(TunId tun) {
@@ -103,20 +115,25 @@ void Driver::flush() {
   const Now now = reactor_.now();
   refresh_shield(now.mono);
   if (now.mono >= node_.next_deadline()) node_.on_deadline(now, effects_);
-  for (const node::ExitLease& l : effects_.exit_leases) {
-    if (exit_lease_) exit_lease_(l);
-  }
-  effects_.exit_leases.clear();
-  if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
-  effects_.exit_packets.clear();
-  write_devices();
-  send_datagrams();
+  carry_out();
   std::vector<node::NodeEvent> events;
   events.swap(effects_.events);
   for (const node::NodeEvent& e : events) {
     if (on_event_) on_event_(e);
   }
   reactor_.wake_at(node_.next_deadline());
+}
+
+// Packets and datagrams.  After each batch, not once a wake-up: the next hop works while we read more.
+void Driver::carry_out() {
+  for (const node::ExitLease& l : effects_.exit_leases) {
+    if (exit_lease_) exit_lease_(l);
+  }
+  effects_.exit_leases.clear();
+  if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
+  effects_.exit_packets.clear();
+  if (!effects_.tun_packets.empty()) write_devices();
+  if (!effects_.datagrams.empty()) send_datagrams();
 }
 
 void Driver::write_devices() {

@@ -1,7 +1,7 @@
 // Driver: one Node, its sockets and devices in a Reactor.  It carries out Effects and nothing else.
 //
-// A wake-up reads everything that is ready, in batches, lets the node work, and sends once at the end
-// (Reactor::after_round), grouped by socket.
+// A wake-up reads everything that is ready, in batches, and lets the node work on each; what comes of a batch leaves before
+// the next is read, grouped by socket.  Timers and events follow at its end (Reactor::after_round).
 #pragma once
 #include <functional>
 #include <map>
@@ -46,6 +46,9 @@ class Driver {
   // A program's device is gone: its namespace ended.
   void on_device_gone(std::function<void(TunId)> f) { on_gone_ = std::move(f); }
 
+  const PacketDevice* device(TunId) const;  // nullptr: there is none
+  UdpSocket::Offloads datagram_offloads() const;
+
   node::Node& node() { return node_; }
   const node::Node& node() const { return node_; }
 
@@ -54,6 +57,7 @@ class Driver {
   void refresh_shield(Mono now);
   void read_device(TunId tun);
   void flush();
+  void carry_out();
   void write_devices();
   void send_datagrams();
 

@@ -133,9 +133,9 @@ bool UdpSocket::set_mark(uint32_t mark) {
 
 namespace {
 
-// While datagrams come alone, one call takes up to kBatch of them, each to a slot of its own; while they come in trains, two
-// trains, each to as many slots as the longest can have.
-constexpr size_t kTrains = 2, kTrainSlots = 48;
+// While datagrams come alone, one call takes up to kBatch of them, each to a slot of its own; while they come in trains, one
+// train, to as many slots as the longest mostly has.
+constexpr size_t kTrains = 1, kTrainSlots = 48;
 constexpr size_t kWorthwhile = 4;  // fewer datagrams a message than this are no train
 
 struct Receiver {

@@ -30,6 +30,7 @@ class Coalescer {
   // One write(2): a virtio header, the first packet, payloads of those that follow.  Valid until the next call.
   std::span<const iovec> write(size_t n);
   size_t packets_of(size_t n) const { return groups_[n].count; }
+  size_t bytes_of(size_t n) const { return groups_[n].size; }  // of the one packet that is written
 
  private:
   static constexpr uint32_t kNobody = UINT32_MAX;

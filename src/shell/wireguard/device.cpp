@@ -16,7 +16,7 @@ size_t type_of(Bytes message) {
 }
 
 Route route_of(const node::Datagram& d) {
-  return Route::udp(kListenSocket, d.remote, kPlain);
+  return Route::udp(kListenSocket, d.remote, kPlain, d.local);
 }
 
 }  // namespace
@@ -50,10 +50,16 @@ void WireGuardDevice::set_link(const Link& link) {
 // ---- from the wire
 
 void WireGuardDevice::read_socket() {
-  incoming_.clear();
-  for (int i = 0; i < kRounds; i++) {
-    if (socket_->receive(kListenSocket, pool_, incoming_) < UdpSocket::kBatch) break;
+  for (int i = 0; i < kRounds && socket_; i++) {
+    incoming_.clear();
+    const size_t n = socket_->receive(kListenSocket, pool_, incoming_);
+    open_incoming();
+    if (n < UdpSocket::kBatch) break;
   }
+  incoming_.clear();
+}
+
+void WireGuardDevice::open_incoming() {
   for (node::Datagram& d : incoming_) {
     const size_t type = type_of(std::as_const(d.packet).bytes());
     received_[type]++;
@@ -98,19 +104,21 @@ void WireGuardDevice::open_collected() {
 
 // ---- from the device
 
+// Each batch leaves before the next is read, so that the far end works while we read on.
 void WireGuardDevice::read_device() {
-  packets_.clear();
   for (int i = 0; i < kRounds; i++) {
-    const size_t before = packets_.size();
+    packets_.clear();
     if (device_.read_packets(pool_, packets_, UdpSocket::kBatch) == PacketDevice::Status::gone) {
       reactor_.remove(device_.fd());
       if (on_gone_) on_gone_();
       return;
     }
-    if (packets_.size() - before < UdpSocket::kBatch) break;
+    const size_t n = packets_.size();
+    from_device_ += n;
+    seal_collected();
+    send_queued();
+    if (n < UdpSocket::kBatch) break;
   }
-  from_device_ += packets_.size();
-  seal_collected();
 }
 
 void WireGuardDevice::seal_collected() {
@@ -151,7 +159,12 @@ void WireGuardDevice::answer_too_long(Bytes packet) {
 
 void WireGuardDevice::queue(const Route& route, Packet packet) {
   sent_[type_of(std::as_const(packet).bytes())]++;
-  outgoing_.push_back({route.socket, route.endpoint, std::move(packet)});
+  outgoing_.push_back({route.socket, route.endpoint, std::move(packet), route.local});
+}
+
+void WireGuardDevice::send_queued() {
+  if (!outgoing_.empty()) not_sent_ += outgoing_.size() - (socket_ ? socket_->send(outgoing_) : 0);
+  outgoing_.clear();
 }
 
 void WireGuardDevice::flush() {
@@ -159,8 +172,7 @@ void WireGuardDevice::flush() {
   if (now.mono >= tunnels_.next_deadline()) tunnels_.on_deadline(now, out_);
   for (encryption::Outgoing& m : out_.messages) queue(m.route, std::move(m.packet));
   out_.messages.clear();
-  if (!outgoing_.empty()) not_sent_ += outgoing_.size() - (socket_ ? socket_->send(outgoing_) : 0);
-  outgoing_.clear();
+  send_queued();
   for (const encryption::Event& e : out_.events) note(e);
   out_.events.clear();
   reactor_.wake_at(tunnels_.next_deadline());

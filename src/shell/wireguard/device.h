@@ -60,12 +60,14 @@ class WireGuardDevice {
 
   // device.cpp
   void read_socket();
+  void open_incoming();
   void on_handshake_message(const node::Datagram&);
   void open_collected();
   void read_device();
   void seal_collected();
   void answer_too_long(Bytes packet);
   void queue(const Route&, Packet);
+  void send_queued();
   void flush();
   void note(const encryption::Event&);
 
