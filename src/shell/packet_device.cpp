@@ -156,6 +156,8 @@ void PacketDevice::learn_offloads() {
 namespace {
 // A superpacket of 64 KiB is at least this many packets of an ordinary size.
 constexpr size_t kSlots = 48;
+// Packets alone before we no longer expect a superpacket: acknowledgements come between them.
+constexpr unsigned kPatience = 8;
 
 uint8_t* spill() {
   thread_local const std::unique_ptr<uint8_t[]> memory(new uint8_t[Scatter::kSpill]);
@@ -210,7 +212,7 @@ void PacketDevice::take_run(PacketPool& pool, std::vector<Packet>& out, size_t s
   if (!is_ip(front.data(), std::min(front.size(), size))) return;
   const size_t before = out.size();
   if (h.type == VirtioHeader::kNone) {
-    guessed_segment_ = 0;
+    if (++alone_ > kPatience) guessed_segment_ = 0;
     scatter_.cut(pool, size, 0, std::max(size, size_t{1}), out);
     if (out.size() > before && !complete_checksum(h, out.back().bytes())) out.pop_back();
     return;
@@ -227,6 +229,7 @@ void PacketDevice::take_run(PacketPool& pool, std::vector<Packet>& out, size_t s
     if (i > 0) std::memcpy(segments[i].data(), segments[0].data(), plan->header_size());
     plan->finish(i, segments[i].bytes());
   }
+  alone_ = 0;
   const bool long_enough = plan->header_size() + plan->payload_size() >= kMaxHeaders;  // for the front of any packet
   guessed_segment_ = long_enough && segments.size() > 1 ? plan->payload_size() : 0;
   guessed_header_ = plan->header_size();

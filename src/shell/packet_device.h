@@ -80,7 +80,8 @@ class PacketDevice {
   Carried carried_;
   Coalescer coalescer_;
   Scatter scatter_;
-  size_t guessed_header_ = 0, guessed_segment_ = 0;  // of the last superpacket; 0: the last packet was none
+  size_t guessed_header_ = 0, guessed_segment_ = 0;  // of the last superpacket; 0: none is expected
+  unsigned alone_ = 0;                               // packets since it
   std::vector<iovec> parts_;
   ByteArray<VirtioHeader::kSize> virtio_{};
   ByteArray<14> link_{};

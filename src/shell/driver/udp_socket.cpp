@@ -76,8 +76,11 @@ Result<void> UdpSocket::create() {
   set(fd(), SOL_SOCKET, SO_SNDBUF, kBuffer);
   set(fd(), SOL_SOCKET, SO_RCVBUFFORCE, kBuffer);  // root's; else the system's net.core.rmem_max bounds it
   set(fd(), SOL_SOCKET, SO_SNDBUFFORCE, kBuffer);
-  set(fd(), IPPROTO_IP, IP_PKTINFO, 1);
-  if (stack_ == Stack::both) set(fd(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  if (stack_ == Stack::both) {
+    set(fd(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);  // tells of IPv4 too
+  } else {
+    set(fd(), IPPROTO_IP, IP_PKTINFO, 1);
+  }
   const int on = 1;
   offloads_.trains_in = setsockopt(fd(), SOL_UDP, UDP_GRO, &on, sizeof on) == 0;
   const int none = 0;
@@ -137,6 +140,7 @@ namespace {
 // train, to as many slots as the longest mostly has.
 constexpr size_t kTrains = 1, kTrainSlots = 48;
 constexpr size_t kWorthwhile = 4;  // fewer datagrams a message than this are no train
+constexpr unsigned kPatience = 8;  // messages that are none, before we expect none
 
 struct Receiver {
   std::array<Scatter, UdpSocket::kBatch> scatters;
@@ -159,15 +163,18 @@ struct FromKernel {
 FromKernel read_control(msghdr& m) {
   FromKernel out;
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
-    if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+    const auto is = [&](int level, int type, size_t size) {
+      return c->cmsg_level == level && c->cmsg_type == type && c->cmsg_len >= CMSG_LEN(size);
+    };
+    if (is(SOL_UDP, UDP_GRO, sizeof(int))) {
       int n = 0;
       std::memcpy(&n, CMSG_DATA(c), sizeof n);
       out.segment = static_cast<size_t>(std::max(n, 0));
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+    } else if (is(IPPROTO_IPV6, IPV6_PKTINFO, sizeof(in6_pktinfo))) {
       in6_pktinfo info;
       std::memcpy(&info, CMSG_DATA(c), sizeof info);
       out.local = from_in6(info.ipi6_addr);
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+    } else if (is(IPPROTO_IP, IP_PKTINFO, sizeof(in_pktinfo))) {
       in_pktinfo info;
       std::memcpy(&info, CMSG_DATA(c), sizeof info);
       out.local = IpAddress::v4(ntohl(info.ipi_addr.s_addr));
@@ -178,14 +185,14 @@ FromKernel read_control(msghdr& m) {
 
 }  // namespace
 
-size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out) {
-  thread_local Receiver r;
-  const bool trains = train_ != 0;
-  const size_t count = trains ? kTrains : kBatch;
+namespace {
+
+// Where `count` messages will be put.
+void offer(Receiver& r, PacketPool& pool, size_t count, size_t slots, size_t segment) {
   r.vectors.clear();
-  r.vectors.reserve(kBatch * 2 + kTrains * (kTrainSlots + 1));
+  r.vectors.reserve(UdpSocket::kBatch * 2 + kTrains * (kTrainSlots + 1));  // pointers into it must hold
   for (size_t i = 0; i < count; i++) {
-    r.scatters[i].offer(pool, trains ? kTrainSlots : 1, 0, trains ? train_ : kPacketMax, &r.spills[i * Scatter::kSpill]);
+    r.scatters[i].offer(pool, slots, 0, segment, &r.spills[i * Scatter::kSpill]);
     const size_t first = r.vectors.size();
     r.scatters[i].append_to(r.vectors);
     msghdr& m = r.messages[i].msg_hdr;
@@ -197,17 +204,24 @@ size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datag
     m.msg_control = r.controls[i].bytes;
     m.msg_controllen = sizeof r.controls[i].bytes;
   }
-  const int n = recvmmsg(fd(), r.messages.data(), static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
-  size_t datagrams = 0;
-  size_t newest_train = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (static_cast<int>(i) >= n) {
-      r.scatters[i].give_back();
-      continue;
-    }
+}
+
+}  // namespace
+
+size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out) {
+  thread_local Receiver r;
+  const bool trains = train_ != 0;
+  const size_t count = trains ? kTrains : kBatch;
+  offer(r, pool, count, trains ? kTrainSlots : 1, trains ? train_ : kPacketMax);
+  const int said = recvmmsg(fd(), r.messages.data(), static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
+  const size_t n = said > 0 ? static_cast<size_t>(said) : 0;
+  for (size_t i = n; i < count; i++) r.scatters[i].give_back();
+  size_t datagrams = 0, newest_train = 0;
+  for (size_t i = 0; i < n; i++) {
     const size_t size = r.messages[i].msg_len;
     const FromKernel control = read_control(r.messages[i].msg_hdr);
-    const size_t segment = control.segment != 0 ? std::min(control.segment, std::max<size_t>(size, 1)) : std::max<size_t>(size, 1);
+    const size_t whole = std::max<size_t>(size, 1);
+    const size_t segment = control.segment != 0 ? std::min(control.segment, whole) : whole;
     r.cut.clear();
     r.scatters[i].cut(pool, size, 0, segment, r.cut);
     if (r.cut.size() >= kWorthwhile) newest_train = segment;
@@ -215,9 +229,14 @@ size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datag
     const Endpoint remote = from_sockaddr(r.names[i]);
     for (Packet& p : r.cut) out.push_back({id, remote, std::move(p), control.local});
   }
-  if (n > 0) train_ = newest_train;
-  // Trains end by and by: what would have been read in one call may take several, and the caller must not stop early.
-  return trains && n == static_cast<int>(count) ? std::max(datagrams, kBatch) : datagrams;
+  if (newest_train != 0) {
+    train_ = newest_train;
+    alone_ = 0;
+  } else if (n > 0 && ++alone_ > kPatience) {
+    train_ = 0;
+  }
+  // One train a call: there may be more, and the caller must not take it for the last.
+  return trains && n == count ? std::max(datagrams, kBatch) : datagrams;
 }
 
 // ---- sending

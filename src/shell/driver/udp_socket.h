@@ -54,7 +54,8 @@ class UdpSocket {
   uint16_t port_ = 0;
   uint32_t mark_ = 0;
   Offloads offloads_;
-  size_t train_ = 0;  // size of a datagram in the train that came last; 0: they come alone
+  size_t train_ = 0;     // size of a datagram in the train that came last; 0: none is expected
+  unsigned alone_ = 0;   // messages since it that were none
 };
 
 }  // namespace macrovpn::shell
