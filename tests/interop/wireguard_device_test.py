@@ -84,6 +84,21 @@ def a_peer_is_followed_from_ipv4_to_ipv6_and_back():
     return said
 
 
+def it_answers_from_the_address_that_was_called_and_from_another_when_that_is_gone():
+    several = [*OURS, "192.0.2.2", "2001:db8:1::2"]
+    with pair(ours=several) as p:
+        p.ping("ours")
+        for address in several:
+            p.go.wg("set", "wg0", "peer", p.node.public_key, "endpoint", on(address))
+            p.ping("theirs", count=3)
+            check(p.their_endpoint() == on(address), f"called at {address}, we answered from {p.their_endpoint()}")
+        p.go.wg("set", "wg0", "peer", p.node.public_key, "endpoint", on(several[2]))
+        p.ping("theirs")
+        p.ours.ip("address", "del", f"{several[2]}/32", "dev", "eth0")
+        check(any(p.ping("ours", timeout=0.5, check=False) for _ in range(3)), "we cling to an address that is gone")
+        check(p.their_endpoint() == on(OURS[0]), f"they see us at {p.their_endpoint()}")
+
+
 def another_private_key_is_another_device():
     with pair() as p:
         p.ping("ours"), p.ping("theirs")
@@ -248,7 +263,8 @@ def a_routing_loop_is_cut_and_a_mark_leads_around_it():
 netlab.enter()
 sys.exit(netlab.run_tests([
     several_peers_are_kept_apart_both_ways, a_live_peer_gets_other_settings_and_keeps_its_session,
-    a_peer_is_followed_from_ipv4_to_ipv6_and_back, another_private_key_is_another_device, the_figures_of_wg_show_are_those_of_the_wire,
+    a_peer_is_followed_from_ipv4_to_ipv6_and_back,
+    it_answers_from_the_address_that_was_called_and_from_another_when_that_is_gone, another_private_key_is_another_device, the_figures_of_wg_show_are_those_of_the_wire,
     a_mark_is_on_what_it_sends_and_can_be_changed, the_port_changes_under_traffic_and_one_that_is_taken_is_refused,
     down_is_silent_and_up_works_again, the_mtu_changes_while_it_runs, a_narrow_path_is_crossed_in_fragments,
     a_packet_device_in_another_namespace_still_speaks_from_where_it_was_made, wireguard_runs_inside_of_wireguard,
