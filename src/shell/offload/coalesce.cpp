@@ -48,7 +48,8 @@ Checksum pseudo_header(Bytes p, size_t ip_header, uint8_t protocol, size_t lengt
       .add_word(static_cast<uint16_t>(length));
 }
 
-bool checksum_holds(Bytes p, size_t ip_header, bool tcp) {
+bool checksums_hold(Bytes p, size_t ip_header, bool tcp) {
+  if (ip_header == kIp4Header && Checksum().add(p.first(kIp4Header)).complement() != 0) return false;
   return pseudo_header(p, ip_header, tcp ? kTcp : kUdp, p.size() - ip_header).add(p.subspan(ip_header)).complement() == 0;
 }
 
@@ -69,9 +70,9 @@ Coalescer::Group Coalescer::classify(Bytes p, bool udp_together) {
     const bool plain = (p[at + 13] | kPsh) == (kAck | kPsh) && (p[at + 12] & 0x0f) == 0;
     g.open = plain && g.headers >= at + kTcpHeader && g.headers < p.size();
     g.next_sequence = static_cast<uint32_t>(load_be32(&p[at + 4]) + p.size() - g.headers);
-  } else if (protocol == kUdp && p.size() > at + kUdpHeader) {
+  } else if (protocol == kUdp && p.size() >= at + kUdpHeader) {
     g.headers = static_cast<uint16_t>(at + kUdpHeader);
-    g.open = udp_together && load_be16(&p[at + 4]) == p.size() - at && load_be16(&p[at + 6]) != 0;
+    g.open = udp_together && p.size() > g.headers && load_be16(&p[at + 4]) == p.size() - at && load_be16(&p[at + 6]) != 0;
   } else {
     return g;
   }
@@ -99,8 +100,8 @@ bool Coalescer::join(Group& g, const Group& c, uint32_t index) {
   if (!same_network_header(first, p, g.ip_header, g.count)) return false;
   if (g.tcp && (load_be32(&p[g.ip_header + 4]) != g.next_sequence || !same_tcp_header(first, p, g.ip_header, g.headers)))
     return false;
-  if (!g.verified) g.open = g.verified = checksum_holds(first, g.ip_header, g.tcp);
-  if (!g.open || !checksum_holds(p, c.ip_header, c.tcp)) return false;
+  if (!g.verified) g.open = g.verified = checksums_hold(first, g.ip_header, g.tcp);
+  if (!g.open || !checksums_hold(p, c.ip_header, c.tcp)) return false;
   next_[g.last] = index;
   g.last = index;
   g.count++;

@@ -112,6 +112,7 @@ TEST(Coalescer, LeavesApartWhatCuttingWouldNotRestore) {
       {"larger than the first", testing::make_packet(follows, 1001)},
       {"without payload", testing::make_packet(follows, 0)},
       {"a wrong checksum", raw(20 + 16, 1)},
+      {"a wrong header checksum", raw(10, 1)},
       {"a changed payload", raw(500, 1)},
       {"a fragment", raw(6, 0x20)},
   };
@@ -162,6 +163,16 @@ TEST(Coalescer, KeepsTheOrderOfAFlowAndPutsTogetherWhatIsInterleaved) {
   std::vector<size_t> counts;
   for (size_t i = 0; i < 6; i++) counts.push_back(c.packets_of(i));
   EXPECT_EQ(counts, (std::vector<size_t>{5, 10, 10, 10, 1, 5}));
+}
+
+TEST(Coalescer, AnEmptyDatagramKeepsItsPlace) {
+  PacketPool pool;
+  std::vector<Packet> batch;
+  for (const size_t payload : {100u, 0u, 100u})
+    batch.push_back(pool.copy_of(testing::make_packet({.kind = Kind::udp6}, payload)));
+  Coalescer c(Coalescer::Udp::together);
+  c.plan(batch);
+  EXPECT_EQ(c.writes(), 3u);
 }
 
 TEST(Coalescer, NeverMakesMoreThanAnIpPacketHolds) {
