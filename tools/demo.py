@@ -64,15 +64,14 @@ class Demo:
 
     def page(self, world):
         with Parties(world) as parties:
-            got = world.run("curl", "-sS", "--max-time", "15", f"http://{WEB_NAME}/", check=False)
-            path = world.path_of(world.active_or_last())
+            code, said, path = world.run_and_path("curl", "-sS", "--max-time", "15", f"http://{WEB_NAME}/")
             time.sleep(0.3)
         exit_addresses = set(path[-1].host.addresses)
-        seen_by_web = re.findall(r"[0-9a-f.:]{7,}", got.stdout)
-        held = got.returncode == 0 and any(address in exit_addresses for address in seen_by_web)
-        self.facts["page"] = {"curl": got.returncode, "said": got.stdout.strip()}
-        self.step("page", held, f"an unmodified curl fetched a page by name; the web server said: \"{got.stdout.strip()}\" "
-                                f"(that is {path[-1].name}, the exit)" if held else f"curl: {got.stderr.strip()}")
+        seen_by_web = re.findall(r"[0-9a-f.:]{7,}", said)
+        held = code == 0 and any(address in exit_addresses for address in seen_by_web)
+        self.facts["page"] = {"curl": code, "said": said}
+        self.step("page", held, f"an unmodified curl fetched a page by name; the web server said: \"{said}\" "
+                                f"(that is {path[-1].name}, the exit)" if held else f"curl: {said}")
         self.what_they_saw(world, parties, path)
 
     def what_they_saw(self, world, parties, path):

@@ -23,9 +23,8 @@ def circuit(hops, exit_kind="rootless"):
         world.up("--hops", str(hops))
         world.run("curl", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/1000000")
         relays_before = {relay: usage_of(relay) for relay in world.relays}
-        said = world.run("curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", "--max-time", "60",
-                         f"http://{WEB_NAME}/bytes/{DOWNLOAD}", timeout=90).stdout
-        path = world.path_of(world.active_or_last())
+        _, said, path = world.run_and_path("curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", "--max-time", "60",
+                                           f"http://{WEB_NAME}/bytes/{DOWNLOAD}", timeout=90)
         row = {"mbit": float(said) * 8e-6, "client_peak_kib": world.client.process.usage()["peak_rss_kib"],
                "relay_peak_kib": path[0].process.usage()["peak_rss_kib"]}
         if len(path) > 1:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import shutil
 import tempfile
 import time
@@ -145,6 +146,14 @@ class World:
     def run(self, *argv, timeout=60, check=True):
         """`macrovpn run -- ARGV` on the client, to its end."""
         return self.client.command("run", "--", *argv, timeout=timeout, check=check)
+
+    def run_and_path(self, *argv, timeout=60):
+        """As run(): (exit code, output, the relays of the circuit that carried it), asked for while the program is still there."""
+        process = self.start_run("sh", "-c", shlex.join(map(str, argv)) + '; code=$?; echo; echo "ended with $code"; sleep 60')
+        said = process.wait_for_output("ended with ", timeout).rpartition("\nended with ")
+        path = self.path_of(self.active())
+        process.stop()
+        return int(said[2]), said[0].strip(), path
 
     def start_run(self, *argv, log=None):
         return self.client.start("run", "--", *argv, log=log)
