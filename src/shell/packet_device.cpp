@@ -121,7 +121,9 @@ Result<PacketDevice> PacketDevice::decode(Fd fd, Bytes state) {
 bool PacketDevice::is_genuine() const {
   if (state_.kind == Kind::tun) {
     ifreq r{};
-    return ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI);
+    int size = 0;
+    return ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI) &&
+           (!header_ || (ioctl(fd_.get(), TUNGETVNETHDRSZ, &size) == 0 && size == static_cast<int>(VirtioHeader::kSize)));
   }
   const auto is = [&](int option, int wanted) {
     int value = 0;
@@ -143,6 +145,8 @@ void PacketDevice::learn_offloads() {
   ifreq r{};
   header_ = ioctl(fd_.get(), TUNGETIFF, &r) == 0 && (r.ifr_flags & IFF_VNET_HDR) != 0;
   if (!header_) return;
+  const int size = VirtioHeader::kSize;  // whoever made it may have chosen a longer one
+  static_cast<void>(ioctl(fd_.get(), TUNSETVNETHDRSZ, &size));
   // Headers of Linux before 6.2 lack these.
   constexpr unsigned kUso4 = 0x20, kUso6 = 0x40;
   constexpr unsigned kTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
@@ -176,7 +180,8 @@ ssize_t PacketDevice::read_parts() {
   msghdr m{};
   m.msg_iov = parts_.data();
   m.msg_iovlen = count;
-  return recvmsg(fd_.get(), &m, MSG_DONTWAIT);
+  const ssize_t n = recvmsg(fd_.get(), &m, MSG_DONTWAIT);
+  return n > 0 && (m.msg_flags & MSG_TRUNC) != 0 ? 0 : n;
 }
 
 // `more`: something was there.

@@ -60,6 +60,20 @@ TEST(ConfiguredPeers, HandshakeWithAPresharedKeyAndRefuseAnother) {
   EXPECT_EQ(q.a.drops[Drop::bad_handshake], 1u);
 }
 
+TEST(ConfiguredPeers, AreCalledFromAnyAddressOfOursOnceNothingComesBack) {
+  Pair p;
+  const TestNode silent{3, "192.0.2.9:1000"};
+  Route route = silent.route();
+  route.local = *IpAddress::parse("192.0.2.77");
+  const PeerRef peer = *p.a.tunnels.add_configured(
+      p.wire.now.mono, {silent.keys.pub, {}, route, {*IpPrefix::parse("10.0.0.9")}, {}});
+  EXPECT_EQ(p.wire.send(p.a, peer, ip_packet("10.0.0.1", "10.0.0.9")), Drop::staged);
+  EXPECT_EQ(p.a.tunnels.info(peer)->route.local, route.local);
+  p.wire.advance(6s);  // the first retry
+  EXPECT_TRUE(p.a.tunnels.info(peer)->route.local.is_unspecified());
+  EXPECT_EQ(p.a.tunnels.info(peer)->route.endpoint, route.endpoint);
+}
+
 TEST(ConfiguredPeers, PadToSixteenAndTrimToTheInnerLength) {
   Pair p;
   p.send_a(29);

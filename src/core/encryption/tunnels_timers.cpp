@@ -53,10 +53,13 @@ void Tunnels::Impl::run_configured(Now now, Peer& p, Out& out) {
     switch (t.due(now.mono)) {
       case TimerAction::none:
         return;
+      // Nothing comes back: perhaps since the address of ours that was spoken to is on a network that we have left.
       case TimerAction::retry_handshake:
+        p.route.local = {};
         initiate(now, p, Reason::retry, out);
         break;
       case TimerAction::new_handshake:
+        p.route.local = {};
         initiate(now, p, Reason::rekey, out);
         break;
       case TimerAction::keepalive:

@@ -339,17 +339,36 @@ size_t UdpSocket::send_some(std::span<node::Datagram> batch, size_t& tried) {
   const size_t train = s.trains[0];
   tried = train;
   if (errno == EIO && train > 1) offloads_.trains_out = false;
-  if (s.messages[0].msg_hdr.msg_control == nullptr || errno == EAGAIN) return 0;
+  const bool final = errno == EAGAIN || errno == EPERM || errno == ENOBUFS;
+  if (s.messages[0].msg_hdr.msg_control == nullptr || final) return 0;
   return send_apart(batch.first(train));
 }
 
-// The slow way: each alone, from whichever address.
+// The slow way: each alone.  From another address only if ours has gone, never because something else is wrong with it: who
+// called one address must not be told of another.
 size_t UdpSocket::send_apart(std::span<node::Datagram> train) {
   size_t sent = 0;
   for (node::Datagram& d : train) {
     sockaddr_in6 name;
-    const socklen_t n = to_sockaddr(d.remote, stack_, name);
-    if (sendto(fd(), d.packet.data(), d.packet.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&name), n) >= 0) sent++;
+    iovec part{d.packet.data(), d.packet.size()};
+    Sender::Control control;
+    msghdr m{};
+    m.msg_name = &name;
+    m.msg_namelen = to_sockaddr(d.remote, stack_, name);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    const bool sourced = !d.local.is_unspecified() && d.local.family() == d.remote.address.family();
+    if (sourced) {
+      m.msg_control = control.bytes;
+      put_source(m, d.local, stack_ == Stack::v4_only);
+    }
+    ssize_t n = sendmsg(fd(), &m, MSG_DONTWAIT);
+    if (n < 0 && sourced && (errno == EINVAL || errno == EADDRNOTAVAIL || errno == ENETUNREACH)) {
+      m.msg_control = nullptr;
+      m.msg_controllen = 0;
+      n = sendmsg(fd(), &m, MSG_DONTWAIT);
+    }
+    sent += n >= 0;
   }
   return sent;
 }

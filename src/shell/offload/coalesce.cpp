@@ -130,6 +130,8 @@ void Coalescer::plan(std::span<Packet> batch) {
       Flow& f = flow_of(c, packet(i));
       if (f.group != kNobody && join(groups_[f.group], c, i)) continue;
       f.group = static_cast<uint32_t>(groups_.size());
+    } else {
+      flows_.clear();  // it may be of any of them: nothing may pass it
     }
     c.open &= !pushed;
     groups_.push_back(c);

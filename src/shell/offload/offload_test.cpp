@@ -165,6 +165,19 @@ TEST(Coalescer, KeepsTheOrderOfAFlowAndPutsTogetherWhatIsInterleaved) {
   EXPECT_EQ(counts, (std::vector<size_t>{5, 10, 10, 10, 1, 5}));
 }
 
+TEST(Coalescer, NothingPassesAPacketWhoseFlowIsUnknown) {
+  PacketPool pool;
+  std::vector<Packet> batch;
+  auto fragment = testing::make_packet({.kind = Kind::udp4, .id = 2}, 100);
+  fragment[6] = 0x20;
+  batch.push_back(pool.copy_of(testing::make_packet({.kind = Kind::udp4, .id = 1}, 100)));
+  batch.push_back(pool.copy_of(fragment));
+  batch.push_back(pool.copy_of(testing::make_packet({.kind = Kind::udp4, .id = 2}, 100)));
+  Coalescer c(Coalescer::Udp::together);
+  c.plan(batch);
+  EXPECT_EQ(c.writes(), 3u);
+}
+
 TEST(Coalescer, AnEmptyDatagramKeepsItsPlace) {
   PacketPool pool;
   std::vector<Packet> batch;
@@ -210,6 +223,8 @@ TEST(Segmenter, RefusesHeadersThatContradictThePacket) {
   };
   EXPECT_FALSE(refused([](auto&) {}, super.size()));
   EXPECT_TRUE(refused([](auto& h) { h.segment_size = 0; }, super.size()));
+  EXPECT_TRUE(refused([](auto& h) { h.segment_size = 1; }, super.size()));  // more than kMostSegments
+  EXPECT_FALSE(refused([](auto& h) { h.segment_size = 5; }, super.size()));
   EXPECT_TRUE(refused([](auto& h) { h.checksum_start = 19; }, super.size()));
   EXPECT_TRUE(refused([](auto& h) { h.checksum_start = 60'000; }, super.size()));
   EXPECT_TRUE(refused([](auto& h) { h.type = VirtioHeader::kTcp6; }, super.size()));

@@ -12,6 +12,8 @@ void Scatter::offer(PacketPool& pool, size_t slots, size_t header, size_t segmen
     slots_.push_back(pool.take());
     slots_.back().push_back(header + segment);
   }
+  // A kernel may count bytes that it did not write: what was in the slot before must not look like a packet.
+  slots_.front().data()[0] = 0;
 }
 
 void Scatter::append_to(std::vector<iovec>& out) const {

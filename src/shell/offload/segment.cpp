@@ -34,7 +34,7 @@ std::optional<Segmenter> Segmenter::plan(const VirtioHeader& h, Bytes front, siz
   s.payload_size_ = h.segment_size;
   s.payload_ = size - s.header_size_;
   s.segments_ = (s.payload_ + s.payload_size_ - 1) / s.payload_size_;
-  if (s.header_size_ + s.payload_size_ > 0xffff) return {};
+  if (s.segments_ > kMostSegments || s.header_size_ + s.payload_size_ > 0xffff) return {};
   s.pseudo_ = pseudo_header(front, s.v4_, s.tcp_ ? kTcp : kUdp);
   return s;
 }

@@ -16,6 +16,8 @@ namespace macrovpn::shell {
 
 // Headers are shorter than this, or the superpacket is refused: IPv6 with extensions and TCP with all options.
 inline constexpr size_t kMaxHeaders = 192;
+// A superpacket of more pieces is refused: it would cost far more than it carries.
+inline constexpr size_t kMostSegments = 1024;
 
 class Segmenter {
  public:
