@@ -132,13 +132,12 @@ TEST(ParseIp, RefusesWhatOrdinaryHostsDoNotSend) {
 }
 
 std::vector<uint8_t> v6_with(std::initializer_list<uint8_t> extension, uint8_t first, Bytes rest) {
-  std::vector<uint8_t> p(40);
+  std::vector<uint8_t> p(40 + extension.size() + rest.size());
   p[0] = 0x60;
   p[6] = first;
-  store_be16(&p[4], static_cast<uint16_t>(extension.size() + rest.size()));
+  store_be16(&p[4], static_cast<uint16_t>(p.size() - 40));
   p[8] = p[24] = 0x20;
-  p.insert(p.end(), extension.begin(), extension.end());
-  p.insert(p.end(), rest.begin(), rest.end());
+  std::copy(rest.begin(), rest.end(), std::copy(extension.begin(), extension.end(), p.begin() + 40));
   return p;
 }
 
