@@ -13,10 +13,11 @@
 namespace macrovpn::encryption {
 
 struct ConfiguredState {
-  ConfiguredState(const Secret<32>& psk, Duration persistent, size_t device_mtu)
-      : preshared(psk), mtu(device_mtu), timers(persistent) {}
+  ConfiguredState(const Secret<32>& psk, Duration persistent, size_t device_mtu, std::vector<IpAddress> sources)
+      : preshared(psk), mtu(device_mtu), shared_sources(std::move(sources)), timers(persistent) {}
   Secret<32> preshared;
   size_t mtu;
+  std::vector<IpAddress> shared_sources;
   StockTimers timers;
   Tai64n last_sent{};
   std::deque<Packet> staged;  // oldest first; at most TunnelLimits::staged_packets

@@ -49,6 +49,9 @@ struct ConfiguredPeer {
   // Of the device that the packets come from: padding makes none longer than this, as stock peers have it.
   // Over IPv6 the usual 1420 fills a link of 1500 to the last byte.
   size_t mtu = 1420;
+  // It may send from these too, and so may other peers: nobody is routed to by them.  For peers that all have the
+  // same inside address and are told apart by who they are.
+  std::vector<IpAddress> shared_sources = {};
 };
 
 struct HopPeer {

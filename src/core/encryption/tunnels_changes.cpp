@@ -40,7 +40,8 @@ void Tunnels::Impl::set_identity(const KeyPair& own) {
 
 ConfiguredPeer Tunnels::Impl::configuration(const Peer& p) const {
   const ConfiguredState& c = *p.configured;
-  return {p.key, c.preshared, p.route, allowed.of(p.ref), c.timers.persistent(), c.mtu};
+  return {p.key, c.preshared, p.route, allowed.of(p.ref), c.timers.persistent(), c.mtu,
+          c.shared_sources};
 }
 
 void Tunnels::Impl::send_waiting(Now now, Peer& p, Out& out) {

@@ -238,7 +238,9 @@ Drop Tunnels::Impl::deliver(const Peer& p, Packet& packet) {
   if (!p.configured || packet.size() == 0) return Drop::none;
   const auto inner = parse_inner_packet(packet.bytes());
   if (!inner) return Drop::malformed;
-  if (allowed.find(inner->source) != p.ref) return Drop::not_allowed_ip;
+  const auto& shared = p.configured->shared_sources;
+  if (allowed.find(inner->source) != p.ref && std::find(shared.begin(), shared.end(), inner->source) == shared.end())
+    return Drop::not_allowed_ip;
   packet.truncate(inner->length);
   return Drop::none;
 }

@@ -32,7 +32,7 @@ Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPe
   p->key = c.key;
   p->route = c.route;
   rekey_static(*p);
-  p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive, c.mtu);
+  p->configured = std::make_unique<ConfiguredState>(c.preshared, c.persistent_keepalive, c.mtu, c.shared_sources);
   Peer& added = peers.add(std::move(p));
   for (const IpPrefix& prefix : c.allowed_ips) {
     if (allowed.insert(prefix, added.ref)) continue;

@@ -80,6 +80,7 @@ struct Group {
   Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;
   bool served = false;          // had a circuit
+  bool while_used = false;      // made by a packet, forgotten when nobody needs it
   Mono last_packet = kLongAgo;  // in or out
   routing::OpenFlows flows;
   std::deque<Packet> waiting;  // packets while there is no circuit; oldest dropped at kMaxWaiting

@@ -27,7 +27,7 @@ bool ClientSide::protects() const {
   };
   if (groups_.empty()) return std::any_of(circuits_.begin(), circuits_.end(), is_ready);
   return std::all_of(groups_.begin(), groups_.end(), [&](const auto& g) {
-    if (g.first.slot != 0 && !g.second.served) return true;  // new: its first packets wait, that is all
+    if (g.second.while_used && !g.second.served) return true;  // new: its first packets wait, that is all
     const auto c = circuits_.find(g.second.active);
     return c != circuits_.end() && is_ready(*c);
   });
@@ -336,9 +336,8 @@ void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
   }
 }
 
-// A device's own group stays; that of a slot, until nobody needs it.
 Mono ClientSide::forgotten_at(const Group& g) {
-  if (g.id.slot == 0) return kNever;
+  if (!g.while_used) return kNever;
   return g.last_packet + (g.flows.any() ? routing::Liveness::kConnectionOpen : kSlotForgotten);
 }
 

@@ -23,6 +23,10 @@ bool is_for_a_program(Bytes packet) {
 }  // namespace
 
 Result<void> ClientSide::attach(Now now, TunId tun, Slots slots, Effects& fx) {
+  if (slots == Slots::own_while_used) {
+    devices_[tun] = slots;
+    return {};
+  }
   if (groups_.size() >= kMaxGroups) return fail("too many programs run through the VPN at once; close one");
   devices_[tun] = slots;
   Group& g = groups_[{tun}];
@@ -71,6 +75,15 @@ size_t ClientSide::slots_of(TunId tun) const {
       groups_.begin(), groups_.end(), [tun](const auto& g) { return g.first.tun == tun && g.first.slot != 0; }));
 }
 
+// Whether a packet may bring this group of its device into being.
+bool ClientSide::may_appear(const GroupId& id) const {
+  const auto device = devices_.find(id.tun);
+  if (device == devices_.end() || groups_.size() >= kMaxGroups) return false;
+  if (id.slot == 0) return device->second == Slots::own_while_used;
+  if (slots_in_use_ >= kMaxSlotGroups) return false;
+  return device->second == Slots::many || (device->second == Slots::few && slots_of(id.tun) < kFewSlots);
+}
+
 // Only an address of a group may be a source: whatever else a program's kernel emits (link-local chatter, a spoofed
 // address) would tell the exit something about this machine.
 Group* ClientSide::group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx) {
@@ -78,13 +91,11 @@ Group* ClientSide::group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx
   if (!slot) return nullptr;
   const GroupId id{tun, *slot};
   if (Group* known = find_group(id)) return known;
-  const auto device = devices_.find(tun);
-  if (device == devices_.end() || device->second == Slots::only_own) return nullptr;
-  if (slots_in_use_ >= kMaxSlotGroups || groups_.size() >= kMaxGroups) return nullptr;
-  if (device->second == Slots::few && slots_of(tun) >= kFewSlots) return nullptr;
-  slots_in_use_++;
+  if (!may_appear(id)) return nullptr;
+  if (id.slot != 0) slots_in_use_++;
   Group& g = groups_[id];
   g.id = id;
+  g.while_used = true;
   g.last_packet = now.mono;
   rebuild(now, g, fx);
   keep_spares(now, fx);

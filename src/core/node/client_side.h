@@ -32,7 +32,7 @@ class ClientSide {
   explicit ClientSide(Shared s);
 
   // ---- the user
-  // A device's own group appears; those of its slots appear with their first packets.
+  // A device's own group appears; those of its slots, and of a phone, appear with their first packets.
   Result<void> attach(Now now, TunId tun, Slots slots, Effects& fx);
   void detach(Now now, TunId tun);
   Result<void> hop(Now now, TunId tun, Effects& fx);  // same exits, new middles, of a device's groups; tun 0: of all
@@ -117,6 +117,7 @@ class ClientSide {
 
   // client_packets.cpp
   size_t slots_of(TunId tun) const;
+  bool may_appear(const GroupId& id) const;
   Group* group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx);
   Circuit* usable_circuit(Now now, Group& g, Effects& fx);
   void forget_group(const GroupId& id);

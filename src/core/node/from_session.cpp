@@ -43,6 +43,7 @@ void Node::open_all(Now now, Effects& fx) {
 void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx) {
   const auto kind = tunnels_.kind_of(peer);
   if (!kind) return;
+  if (*kind == PeerKind::configured) return on_phone_packet(now, peer, std::move(packet), fx);
   const bool from_above = kind == PeerKind::hop;
   const bool from_below = kind == PeerKind::ephemeral;  // a caller of ours; else a relay that we called
   if (from_below && relay_ && !relay_->comes_its_way(peer, masks_.is_pair(from.mask))) {

@@ -22,7 +22,8 @@ struct GroupId {
 
 // May packets of this device name slots?  Not those of a program in a box: it would make circuits at will.  A device of
 // another user has few, so that he does not take the places of everybody.
-enum class Slots : uint8_t { only_own, few, many };
+//   own_while_used   only_own, but the group is made by the first packet and forgotten when idle, as a slot's is
+enum class Slots : uint8_t { only_own, own_while_used, few, many };
 
 inline constexpr size_t kFewSlots = 15;  // beside the device's own group
 

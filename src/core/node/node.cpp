@@ -23,7 +23,8 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
       tunnels_(config.wireguard, config.network.id.bytes, ShardId{0}, pool, rng, config.tunnels),
       masks_(config.network.id, config.wireguard),
       egress_(tunnels_, masks_, pool, rng),
-      resources_(config.relay ? config.relay->cap : Bandwidth{}) {
+      resources_(config.relay ? config.relay->cap : Bandwidth{}),
+      phones_(tunnels_) {
   const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_, resources_, service_};
   if (config.client) client_ = std::make_unique<ClientSide>(shared);
   if (config.relay) {
@@ -138,6 +139,7 @@ void Node::take(encryption::Out& out) {
 }
 
 void Node::finish(Now now, Effects& fx) {
+  give_to_phones(fx);
   egress_.flush(now, fx, events_);
   if (client_) client_->after_flush();
   if (!events_.empty()) {
@@ -177,6 +179,7 @@ void Node::check_invariants() const {
   tunnels_.check_invariants();
   directory_.check_invariants();
   masks_.check_invariants();
+  phones_.check_invariants();
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();

@@ -10,6 +10,7 @@
 
 #include "core/node/client_side.h"
 #include "core/node/exit_side.h"
+#include "core/node/phone_side.h"
 #include "core/node/relay_side.h"
 
 namespace macrovpn::node {
@@ -43,6 +44,10 @@ class Node {
   void detach(Now now, TunId tun, Effects& fx);
   Result<void> hop(Now now, TunId tun, Effects& fx);
 
+  // ---- phones (phone_side.h); the TunId is good for hop() too
+  Result<TunId> add_phone(Now now, const Phone& phone, Effects& fx);
+  void remove_phone(Now now, TunId tun, Effects& fx);
+
   // ---- the directory: filled by whoever reads descriptors
   discovery::Directory& directory() { return directory_; }
   const discovery::Directory& directory() const { return directory_; }
@@ -66,6 +71,7 @@ class Node {
   const ClientSide* client() const { return client_.get(); }
   const RelaySide* relay() const { return relay_.get(); }
   const ExitSide* exit() const { return exit_.get(); }
+  const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
   const MaskTable& masks() const { return masks_; }
   const NodeCounters& counters() const { return counters_; }
@@ -91,6 +97,9 @@ class Node {
   void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
   void answer_bind(Now now, PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
+  // from_phone.cpp
+  void on_phone_packet(Now now, PeerRef peer, Packet packet, Effects& fx);
+  void give_to_phones(Effects& fx);  // packets for them, out of tun_packets
   // node.cpp
   void finish(Now now, Effects& fx);
   void take(encryption::Out& out);
@@ -110,6 +119,7 @@ class Node {
   std::unique_ptr<ClientSide> client_;
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;
+  PhoneSide phones_;
   std::vector<Opening> opening_, opened_;
   std::vector<encryption::OpenJob> jobs_;
   std::vector<encryption::Event> events_;
