@@ -31,7 +31,49 @@ int answer_pings(int channel, PacketDevice::Kind kind) {
 constexpr uint8_t kPing4[] = {0x45, 0, 0,  28, 0, 0, 0, 0, 64,   1,    0x66, 0xcd, 10, 9,
                               0,    2, 10, 9,  0, 1, 8, 0, 0xf7, 0xfd, 0,    1,    0,  1};
 
+// The same with two queues; 10.9.0.2 to 10.9.0.31 are behind them.
+int answer_pings_by_queues(int channel) {
+  if (auto r = enter_namespaces(Mounts::inherited); !r) return report_error(channel, r.error()), 1;
+  auto queues = open_tun_queues("mv0", 2);
+  if (!queues) return report_error(channel, queues.error()), 1;
+  const LinkSetup setup{1400, {{*IpAddress::parse("10.9.0.1"), 32}}};
+  if (auto r = configure_link("mv0", setup, "route add 10.9.0.0/27 dev mv0\n"); !r)
+    return report_error(channel, r.error()), 1;
+  const int fds[] = {(*queues)[0].get(), (*queues)[1].get()};
+  if (!report_ready(channel, {}, fds)) return 1;
+  char c;
+  return recv(channel, &c, 1, 0) == 0 ? 0 : 1;
+}
+
 class PacketDevices : public testing::TestWithParam<PacketDevice::Kind> {};
+
+TEST(TunQueues, GiveAFlowsAnswersToTheQueueThatSentIt) {
+  auto helper = Helper::start([](int channel) { return answer_pings_by_queues(channel); });
+  ASSERT_TRUE(helper);
+  auto report = await_report(helper->channel());
+  if (!report) GTEST_SKIP() << report.error().message;
+  ASSERT_EQ(report->fds.size(), 2u);
+  PacketDevice queues[2] = {{std::move(report->fds[0]), {}}, {std::move(report->fds[1]), {}}};
+  PacketPool pool;
+  for (uint8_t host = 2; host < 26; host++) {
+    const size_t ours = host % 2;
+    ByteArray<28> ping;
+    std::copy(std::begin(kPing4), std::end(kPing4), ping.begin());
+    ping[15] = host;
+    store_be16(&ping[10], static_cast<uint16_t>(0x66cd - (host - 2)));
+    // The kernel answers the first one before it has noted where the flow comes from.
+    for (const bool noted : {false, true}) {
+      ASSERT_TRUE(queues[ours].write_packet(ping));
+      pollfd p[2] = {{queues[0].fd(), POLLIN, 0}, {queues[1].fd(), POLLIN, 0}};
+      ASSERT_EQ(poll(p, 2, 2000), 1);
+      EXPECT_TRUE(!noted || p[ours].revents != 0) << int{host};
+      std::vector<Packet> out;
+      for (PacketDevice& q : queues) ASSERT_EQ(q.read_packets(pool, out, 8), PacketDevice::Status::ok);
+      ASSERT_EQ(out.size(), 1u);
+      EXPECT_EQ(out[0].data()[19], host);
+    }
+  }
+}
 
 TEST_P(PacketDevices, CarriesPacketsBetweenANamespaceAndUs) {
   auto helper = Helper::start([](int channel) { return answer_pings(channel, GetParam()); });

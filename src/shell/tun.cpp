@@ -14,16 +14,33 @@
 
 namespace macrovpn::shell {
 
-Result<Fd> open_tun(const std::string& name) {
+namespace {
+
+Result<Fd> open_queue(const std::string& name, int more_flags) {
   MV_ASSERT(!name.empty() && name.size() < IFNAMSIZ);
   Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail(std::string("cannot open /dev/net/tun: ") + std::strerror(errno));
   ifreq r{};
   std::memcpy(r.ifr_name, name.data(), name.size());
-  r.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  r.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | more_flags);
   if (ioctl(fd.get(), TUNSETIFF, &r) != 0)
     return fail(std::string("cannot make a TUN device: ") + std::strerror(errno));
   return fd;
+}
+
+}  // namespace
+
+Result<Fd> open_tun(const std::string& name) {
+  return open_queue(name, 0);
+}
+
+Result<std::vector<Fd>> open_tun_queues(const std::string& name, size_t count) {
+  std::vector<Fd> out;
+  while (out.size() < count) {
+    TRY(Fd queue, open_queue(name, IFF_MULTI_QUEUE));
+    out.push_back(std::move(queue));
+  }
+  return out;
 }
 
 namespace {

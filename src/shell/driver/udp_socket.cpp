@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "shell/driver/steering.h"
 #include "shell/offload/scatter.h"
 
 namespace macrovpn::shell {
@@ -90,23 +91,45 @@ Result<void> UdpSocket::create() {
   return {};
 }
 
-Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
+// On the same address and port: the kernel takes it while both have SO_REUSEPORT.
+Result<UdpSocket> UdpSocket::sibling() const {
   UdpSocket s;
   s.mark_ = mark_;
   TRY_VOID(s.create());
-  sockaddr_in6 here, there;
+  sockaddr_in6 here;
   socklen_t n = sizeof here;
   getsockname(fd(), reinterpret_cast<sockaddr*>(&here), &n);
-  const socklen_t m = to_sockaddr(remote, stack_, there);
   set(s.fd(), SOL_SOCKET, SO_REUSEPORT, 1);
   set(fd(), SOL_SOCKET, SO_REUSEPORT, 1);
-  const bool made = s.stack_ == stack_ && bind(s.fd(), reinterpret_cast<sockaddr*>(&here), n) == 0 &&
-                    connect(s.fd(), reinterpret_cast<sockaddr*>(&there), m) == 0;
+  const bool made = s.stack_ == stack_ && bind(s.fd(), reinterpret_cast<sockaddr*>(&here), n) == 0;
   const int why = errno;
-  set(fd(), SOL_SOCKET, SO_REUSEPORT, 0);
+  if (!grouped_) set(fd(), SOL_SOCKET, SO_REUSEPORT, 0);
   if (!made) return fail(std::string("cannot share a UDP port: ") + strerror(why));
   s.port_ = port_;
   return s;
+}
+
+Result<UdpSocket> UdpSocket::connected_twin(const Endpoint& remote) const {
+  TRY(UdpSocket s, sibling());
+  sockaddr_in6 there;
+  const socklen_t m = to_sockaddr(remote, stack_, there);
+  if (connect(s.fd(), reinterpret_cast<sockaddr*>(&there), m) != 0)
+    return fail(std::string("cannot share a UDP port: ") + strerror(errno));
+  return s;
+}
+
+Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, size_t count, Rng& rng, uint32_t mark) {
+  std::vector<UdpSocket> out;
+  TRY(UdpSocket first, open(local, mark));
+  first.grouped_ = count > 1;
+  out.push_back(std::move(first));
+  while (out.size() < count) {
+    TRY(UdpSocket s, out.front().sibling());
+    s.grouped_ = true;
+    out.push_back(std::move(s));
+  }
+  if (count > 1) TRY_VOID(steer(out.front().fd(), count, rng));
+  return out;
 }
 
 Result<UdpSocket> UdpSocket::open(const Endpoint& local, uint32_t mark) {

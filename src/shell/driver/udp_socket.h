@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/result.h"
+#include "base/rng.h"
 #include "core/node/effects.h"
 #include "shell/fd.h"
 
@@ -23,6 +24,10 @@ class UdpSocket {
   // Port 0: any.  The unspecified address of either family listens on both families where the system has
   // IPv6.  mark: for routing rules and the kill switch of `macrovpn up` (SO_MARK); 0: none.
   static Result<UdpSocket> open(const Endpoint& local, uint32_t mark = 0);
+
+  // `count` of them on one address and port, one a worker; the kernel gives each what is its own (steering.h).  The port must be
+  // free, as for one alone; once they are made, another program of the same user could bind it too.
+  static Result<std::vector<UdpSocket>> open_group(const Endpoint& local, size_t count, Rng& rng, uint32_t mark = 0);
 
   // A second socket on this one's address and port that takes what `remote` sends (shield.h).
   Result<UdpSocket> connected_twin(const Endpoint& remote) const;
@@ -47,12 +52,14 @@ class UdpSocket {
 
  private:
   Result<void> create();
+  Result<UdpSocket> sibling() const;
   size_t send_some(std::span<node::Datagram> batch, size_t& tried);
   size_t send_apart(std::span<node::Datagram> train);
   Fd fd_;
   Stack stack_ = Stack::both;
   uint16_t port_ = 0;
   uint32_t mark_ = 0;
+  bool grouped_ = false;  // others share the port for good
   Offloads offloads_;
   size_t train_ = 0;     // size of a datagram in the train that came last; 0: none is expected
   unsigned alone_ = 0;   // messages since it that were none
