@@ -44,7 +44,7 @@ TEST_F(App, HelpTeaches) {
   for (const char* part : {"macrovpn run -- curl", "Exit status", "relay", "no public network yet"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
   for (const char* command : {"run", "proxy", "relay", "daemon", "status", "hop", "key", "network", "descriptor",
-                              "config", "doctor", "version"})
+                              "device", "device add", "config", "doctor", "version"})
     EXPECT_EQ(run(std::string(command) + " --help").status, 0) << command;
   EXPECT_EQ(run("").status, 2);
   EXPECT_EQ(run("dance").status, 2);
@@ -53,7 +53,8 @@ TEST_F(App, HelpTeaches) {
 
 TEST_F(App, AFreshInstallSaysThatThereIsNoNetwork) {
   for (const char* command :
-       {"status", "daemon", "relay", "run -- true", "proxy", "network show", "descriptor list"}) {
+       {"status", "daemon", "relay", "run -- true", "proxy", "network show", "descriptor list", "device add phone", "device list",
+        "device remove phone"}) {
     const Answer a = run(command);
     EXPECT_EQ(a.status, 4) << command;
     EXPECT_NE((a.out + a.err).find("No network yet: paste an invite or make one"), std::string::npos)

@@ -73,6 +73,9 @@ void print_status(const json& s) {
   for (const json& d : s.value("devices", json::array()))
     std::printf("programs   group %s: %llu bytes out, %llu in\n", d.value("group", "").c_str(),
                 d.value("bytes_out", 0ull), d.value("bytes_in", 0ull));
+  if (s.contains("phones"))
+    std::printf("devices    %d added; UDP port %d %s\n", s["phones"].value("count", 0), s["phones"].value("port", 0),
+                s["phones"].value("open", true) ? "is open for them" : "is taken by another program, so they cannot reach this node");
   print_speed(s);
   print_kill_switch(s);
   if (s.contains("relay")) {

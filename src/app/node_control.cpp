@@ -29,6 +29,7 @@ Result<void> NodeDaemon::serve() {
     for (const auto& [file, why] : refused_) refused.push_back({{"file", file}, {"why", why}});
     return json{{"known", driver_->node().directory().relays().size()}, {"refused", refused}};
   });
+  phones_->serve(*server_);
   server_->on("stop", [this](Request&) -> Result<json> {
     reactor_.after(100ms, [this] { stop(); });  // the answer goes out first
     return json::object();

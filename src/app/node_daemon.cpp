@@ -47,6 +47,7 @@ NodeDaemon::NodeDaemon(const DaemonOptions& options)
 NodeDaemon::~NodeDaemon() {
   server_.reset();
   operator_.reset();
+  phones_.reset();
   door_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
   driver_.reset();
@@ -129,8 +130,10 @@ Result<void> NodeDaemon::start() {
   }
   driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
+  phones_ = std::make_unique<PhoneKeeper>(reactor_, *driver_, options_);
   TRY_VOID(serve());
   driver_->start();
+  TRY_VOID(phones_->start());
   if (options_.roles.relay == Roles::Relay::on) {
     operator_ = std::make_unique<RelayOperator>(reactor_, *driver_, options_);
     TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
@@ -167,6 +170,7 @@ void NodeDaemon::tick() {
     scan_descriptors();
     if (prekey_ && reactor_.now().mono >= republish_at_) publish(*prekey_);
     look_after_system();
+    phones_->try_again();
     tick();
   });
 }

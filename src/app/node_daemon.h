@@ -6,6 +6,7 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
+#include "app/phone_keeper.h"
 #include "app/relay_operator.h"
 #include "shell/clock.h"
 #include "shell/config/descriptor_folder.h"
@@ -82,6 +83,7 @@ class NodeDaemon {
   std::unique_ptr<shell::Driver> driver_;
   std::unique_ptr<shell::ExitBackend> exit_;
   std::unique_ptr<RelayOperator> operator_;  // of a relay
+  std::unique_ptr<PhoneKeeper> phones_;
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why

@@ -55,7 +55,9 @@ json NodeDaemon::circuit_json(const node::Circuit& c) const {
            {"bytes_in", c.rx_bytes},
            {"path", path}};
   if (c.ready_after != Duration::zero()) out["build_ms"] = ms(c.ready_after);
-  if (!c.group.is_nobody()) {
+  if (const std::string device = phones_->name_of(c.group.tun); !device.empty()) {
+    out["device"] = device;
+  } else if (!c.group.is_nobody()) {
     out["group"] = group_of(c.group.tun);
     if (c.group.slot != 0) out["slot"] = c.group.slot;  // of a proxy, which knows its name
   }
@@ -115,6 +117,7 @@ json NodeDaemon::status() const {
     }
     out["devices"].push_back(d);
   }
+  if (!phones_->empty()) out["phones"] = phones_->port_json();
   const auto offloads = driver_->datagram_offloads();
   out["trains"] = {{"out", offloads.trains_out}, {"in", offloads.trains_in}};
   if (n.relay() != nullptr) out["relay"] = relay_json();

@@ -38,6 +38,7 @@ LIBRARIES = {
     r"nlohmann/": ("shell", "app"),
     r"toml\+\+/": ("shell/config",),
     r"CLI/": ("app",),
+    r"qrencode": ("shell/phone",),
     r"sqlite3": ("shell",),
     r"curl/": ("shell",),
 }

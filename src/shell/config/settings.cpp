@@ -139,6 +139,8 @@ const std::vector<Row>& rows() {
       {"client.hops", int64_t{0}, "relays in a circuit, 1 to 5; 0: as the mode says",
        [](S& s, const V& v) { return number(s.hops, v, 0, 5); }},
       {"client.mode", "private", "fast (1 relay), balanced (2) or private (3)", mode},
+      {"device.port", int64_t{51'821}, "UDP port that devices of `macrovpn device add` call; known to them, so change it before you add any",
+       [](S& s, const V& v) { return number(s.device_port, v, 1, 65'535); }},
       {"network.descriptors", "", "folder of relay descriptors; \"\": the usual one",
        [](S& s, const V& v) { return text(s.descriptor_folder, v); }},
       {"network.file", "", "the network file; \"\": the usual one",

@@ -27,6 +27,13 @@ void Driver::add_socket(SocketId id, UdpSocket socket) {
   reactor_.add(fd, EPOLLIN, [this, id](uint32_t) { read_socket(id, sockets_.at(id)); });
 }
 
+void Driver::remove_socket(SocketId id) {
+  const auto it = sockets_.find(id);
+  if (it == sockets_.end()) return;
+  reactor_.remove(it->second.fd());
+  sockets_.erase(it);
+}
+
 void Driver::start() {
   reactor_.after_round([this] { flush(); });
   node_.start(reactor_.now(), effects_);
@@ -95,6 +102,14 @@ UdpSocket::Offloads Driver::datagram_offloads() const {
 
 Result<void> Driver::hop(TunId tun) {
   return node_.hop(reactor_.now(), tun, effects_);
+}
+
+Result<TunId> Driver::add_phone(const node::Phone& phone) {
+  return node_.add_phone(reactor_.now(), phone, effects_);
+}
+
+void Driver::remove_phone(TunId tun) {
+  node_.remove_phone(reactor_.now(), tun, effects_);
 }
 
 void Driver::directory_changed() {

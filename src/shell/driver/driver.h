@@ -21,8 +21,9 @@ class Driver {
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
-  // Sockets first, then start().
+  // Sockets first, then start(); that of phones may come later.
   void add_socket(SocketId id, UdpSocket socket);
+  void remove_socket(SocketId id);  // of phones: harmless if there is none
   // What an exit's packets go into.  Packets from there come back by on_exit_packets().
   void set_exit(std::function<void(std::span<Packet>)> inject,
                 std::function<void(const node::ExitLease&)> on_lease) {
@@ -36,6 +37,8 @@ class Driver {
   Result<TunId> attach(PacketDevice device, node::Slots slots);
   void detach(TunId tun);
   Result<void> hop(TunId tun);
+  Result<TunId> add_phone(const node::Phone& phone);
+  void remove_phone(TunId tun);
   void directory_changed();
   void set_service(peers::Service service);
   // The last thing that a client sends; at once.

@@ -3,8 +3,12 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <bit>
+#include <cstring>
+
+#include "shell/fd.h"
 
 namespace macrovpn::shell {
 namespace {
@@ -45,6 +49,34 @@ OwnAddresses read_own_addresses() {
   }
   freeifaddrs(list);
   return out;
+}
+
+std::optional<IpAddress> outward_address(IpFamily family, uint32_t mark) {
+  const bool v4 = family == IpFamily::v4;
+  const Fd s(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!s) return std::nullopt;
+  if (mark != 0) setsockopt(s.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark);  // refused: nobody routes by it then
+  sockaddr_storage to{}, from{};
+  // Documentation addresses: no route but the default one leads there.
+  if (v4) {
+    auto& a = reinterpret_cast<sockaddr_in&>(to);
+    a.sin_family = AF_INET;
+    a.sin_port = htons(9);
+    a.sin_addr.s_addr = htonl(0xc0000201);  // 192.0.2.1
+  } else {
+    auto& a = reinterpret_cast<sockaddr_in6&>(to);
+    a.sin6_family = AF_INET6;
+    a.sin6_port = htons(9);
+    const ByteArray<4> head{0x20, 0x01, 0x0d, 0xb8};  // 2001:db8::1
+    std::copy(head.begin(), head.end(), a.sin6_addr.s6_addr);
+    a.sin6_addr.s6_addr[15] = 1;
+  }
+  socklen_t size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  if (connect(s.get(), reinterpret_cast<sockaddr*>(&to), size) != 0 ||
+      getsockname(s.get(), reinterpret_cast<sockaddr*>(&from), &size) != 0)
+    return std::nullopt;
+  const IpAddress a = address_of(from);
+  return a.is_unspecified() ? std::nullopt : std::optional(a);
 }
 
 }  // namespace macrovpn::shell

@@ -1,5 +1,6 @@
 // Which addresses this host has.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "model/ip.h"
@@ -13,5 +14,9 @@ struct OwnAddresses {
   bool has_global_v6 = false;
 };
 OwnAddresses read_own_addresses();
+
+// The address that the system would use towards the Internet, by its default route; nothing if there is no way there.  Asks
+// routing and sends nothing.  `mark`: as for UdpSocket.
+std::optional<IpAddress> outward_address(IpFamily family, uint32_t mark);
 
 }  // namespace macrovpn::shell
