@@ -6,9 +6,9 @@ from .world import HOME_ADDRESS, WEB_ADDRESSES
 class Parties:
     """A capture over every host's link; afterwards, who saw what."""
 
-    def __init__(self, world):
+    def __init__(self, world, *others):
         self._world = world
-        self._hosts = [world.home, *(relay.host for relay in world.relays), world.web_host, world.dns_host, world.client.host]
+        self._hosts = [world.home, *(relay.host for relay in world.relays), world.web_host, world.dns_host, world.client.host, *others]
         self._capture = world.lab.capture(*self._hosts)
 
     def __enter__(self):
