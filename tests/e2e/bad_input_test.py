@@ -21,7 +21,7 @@ from macronet.signing import Descriptor
 from netlab import check, kernel
 
 STRANGER = "12345"
-ADDRESS, PORT = "192.0.2.1", 51820
+ADDRESS, PORT, DEVICE_PORT = "192.0.2.1", 51820, 51821
 
 
 def real_root():
@@ -152,6 +152,9 @@ def damaged_counters_and_guards_are_refused_and_not_reset():
         refused(relay, "relay", "--listen", f"{ADDRESS}:{PORT}", says=["traffic counters", "damaged", "move that file away"])
         (client / "guards").write_bytes(b"nothing of ours")
         refused(client, "daemon", says=["entry relays", "damaged", "move that file away"])
+        (client / "guards").unlink()
+        (client / "devices").write_text("macrovpn devices 1\nphone\n")
+        refused(client, "daemon", says=["devices saved in", "damaged", "move that file away"])
 
 
 def a_full_disk_is_named_and_the_old_files_stay():
@@ -172,6 +175,55 @@ def a_full_disk_is_named_and_the_old_files_stay():
                 refused(fresh, *words, says=says)
         finally:
             subprocess.run(["/usr/bin/umount", folder], check=True)
+
+
+# ---- devices
+
+def a_device_that_cannot_be_added_is_refused_and_nothing_is_kept():
+    with places() as (_, client):
+        add = lambda *words, **options: refused(client, "device", "add", *words, **options)
+        add("phone", status=3, says=["no daemon is running", "macrovpn daemon"])
+        for name in ("", "my phone", "sixteen-letters-", "../phone", ".x"):
+            add(name, says=["1 to 15 letters"])
+        for endpoint in ("host:0", "host:port", "1.2.3:4", "host\nPostUp = x", "[::1"):
+            add("phone", "--endpoint", endpoint, says=["--endpoint must be like"])
+        with daemon(client, "daemon"):
+            # The daemon looks after more than this: its guards, once relays are known. None are.
+            there = client.parent / "there"
+            there.write_text("mine")
+            add("phone", "--endpoint", "host", "--output", there, says=[str(there), "not overwritten"])
+            check(there.read_text() == "mine", "a file was overwritten")
+            add("phone", "--endpoint", "host", "--output", client.parent / "no" / "folder", says=["no such file or folder"])
+            refused(client, "device", "remove", "phone", says=["no such device", "device list"])
+            check("No devices" in command(client, "device", "list").stdout, "a device was kept that nobody has")
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taken:
+                taken.bind(("::", DEVICE_PORT))
+                add("phone", "--endpoint", "host", says=[f"UDP port {DEVICE_PORT}", "device.port"])
+            # This computer has no way out here.
+            add("phone", says=["no way to other networks", "--endpoint"])
+            for n in range(16):
+                said = command(client, "device", "add", f"phone{n}", "--endpoint", "host")
+                check(said.returncode == 0 and "PrivateKey" in said.stdout, said.stderr)
+            add("phone3", "--endpoint", "host", says=["there is a device phone3 already", "device remove phone3"])
+            add("phone16", "--endpoint", "host", says=["16 devices already", "device remove"])
+
+
+def a_port_that_is_taken_costs_only_devices():
+    with places() as (_, client):
+        with daemon(client, "daemon"):
+            check(command(client, "device", "add", "phone", "--endpoint", "host").returncode == 0, "not added")
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taken:
+            taken.bind(("::", DEVICE_PORT))
+            with daemon(client, "daemon") as process:
+                said = command(client, "device", "list").stdout + command(client, "status").stdout
+                check(said.count(f"UDP port {DEVICE_PORT} is taken") == 2, said)
+                taken.close()
+                deadline = time.monotonic() + 15
+                while "taken" in command(client, "device", "list").stdout:
+                    check(time.monotonic() < deadline, "the port is free and was not opened")
+                    time.sleep(0.1)
+                process.terminate()
+                check(f"UDP port {DEVICE_PORT} is taken" in process.communicate()[1], "the daemon did not say so")
 
 
 # ---- the system
@@ -312,6 +364,8 @@ with tempfile.TemporaryDirectory(prefix="bad-input-program-") as own:
         a_file_of_another_user_or_open_to_all_is_refused_and_left_alone,
         damaged_counters_and_guards_are_refused_and_not_reset,
         a_full_disk_is_named_and_the_old_files_stay,
+        a_device_that_cannot_be_added_is_refused_and_nothing_is_kept,
+        a_port_that_is_taken_costs_only_devices,
         a_port_in_use_is_named,
         refused_user_namespaces_are_named_and_nothing_runs,
         a_closed_tun_is_replaced_by_a_veth_pair,

@@ -277,6 +277,15 @@ void scripts() {
       Buffer{1, 5, 0, 2, 1, 0, 5, 1, 5, 2, 0, 5, 1, 3, 2, 0, 6, 255, 0, 2, 3, 0x52, 9, 7, 3});
 }
 
+void devices() {
+  const std::string key = " " + std::string(43, 'A') + "=", other = " " + std::string(42, 'A') + "E=";
+  put("fuzz_devices", "file", std::string(1, 0) + "macrovpn devices 1\nphone" + key + key + "\na+b" + other + key + "\n");
+  int n = 0;
+  for (const char* e : {"vpn.example.org:51821", "203.0.113.5", "[2001:db8::5]:51821", "2001:db8::5"})
+    put("fuzz_devices", "endpoint-" + std::to_string(++n), std::string(1, 1) + e);
+  put("fuzz_devices", "code", std::string(1, 2) + "[Interface]\nPrivateKey = " + key);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -291,5 +300,6 @@ int main(int argc, char** argv) {
   control();
   system_files();
   scripts();
+  devices();
   return 0;
 }

@@ -62,14 +62,14 @@ std::optional<IpAddress> outward_address(IpFamily family, uint32_t mark) {
     auto& a = reinterpret_cast<sockaddr_in&>(to);
     a.sin_family = AF_INET;
     a.sin_port = htons(9);
-    a.sin_addr.s_addr = htonl(0xc0000201);  // 192.0.2.1
+    a.sin_addr.s_addr = htonl(0xc0000209);  // 192.0.2.9
   } else {
     auto& a = reinterpret_cast<sockaddr_in6&>(to);
     a.sin6_family = AF_INET6;
     a.sin6_port = htons(9);
-    const ByteArray<4> head{0x20, 0x01, 0x0d, 0xb8};  // 2001:db8::1
+    const ByteArray<4> head{0x20, 0x01, 0x0d, 0xb8};  // 2001:db8::9
     std::copy(head.begin(), head.end(), a.sin6_addr.s6_addr);
-    a.sin6_addr.s6_addr[15] = 1;
+    a.sin6_addr.s6_addr[15] = 9;
   }
   socklen_t size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
   if (connect(s.get(), reinterpret_cast<sockaddr*>(&to), size) != 0 ||

@@ -1,6 +1,9 @@
 #include "shell/phone/phone_file.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "shell/config/atomic_file.h"
 
@@ -76,6 +79,10 @@ Result<std::vector<SavedPhone>> load_phones(const std::string& path) {
 }
 
 Result<void> store_phones(const std::string& path, const std::vector<SavedPhone>& phones) {
+  if (phones.empty()) {
+    if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+    return file_error("cannot remove " + path, errno);
+  }
   std::string text(kTitle);
   for (const SavedPhone& p : phones)
     text += p.name + " " + to_base64(p.phone.key.bytes) + " " + to_base64(p.phone.preshared.reveal()) + "\n";

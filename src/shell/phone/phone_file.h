@@ -23,7 +23,7 @@ Result<void> check_phone_name(const std::string& name);
 // No file: none was added.  A damaged one is an error: a phone that is missing in it could not be told from one that was
 // removed.
 Result<std::vector<SavedPhone>> load_phones(const std::string& path);
-// Mode 0600.
+// Mode 0600.  None: there is no file afterwards.
 Result<void> store_phones(const std::string& path, const std::vector<SavedPhone>& phones);
 
 }  // namespace macrovpn::shell

@@ -50,6 +50,7 @@ TEST_F(PhoneFile, ComesBackAsItWasStored) {
   }
   ASSERT_TRUE(store_phones(path, {}).ok());
   EXPECT_TRUE(load_phones(path)->empty());
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST_F(PhoneFile, IsReadableByUsAlone) {

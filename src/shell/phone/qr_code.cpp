@@ -26,7 +26,7 @@ Result<QrCode> QrCode::of(std::string_view text) {
 }
 
 QrCode::~QrCode() {
-  wipe(dark_.data(), dark_.size());
+  if (!dark_.empty()) wipe(dark_.data(), dark_.size());  // moved from: there is nothing
 }
 
 bool QrCode::is_dark(size_t column, size_t row) const {
