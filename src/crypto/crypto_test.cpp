@@ -28,6 +28,23 @@ TEST(X25519, MatchesRfc7748) {
   EXPECT_TRUE(*x25519(alice.secret, bob.pub) == *x25519(bob.secret, alice.pub));
 }
 
+// RFC 7748 §5.2 and §6.1, with one object: every exchange is with the peer that it names, under the newest key.
+TEST(DhKey, ForgetsThePeerAndTheKeyBefore) {
+  const PrivateKey first(hex<32>("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
+  const PublicKey u{hex<32>("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")};
+  const std::string shared = "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552";
+  DhKey key(first);
+  EXPECT_EQ(to_hex(key.shared_with(u)->reveal()), shared);
+  EXPECT_FALSE(key.shared_with(PublicKey{}).ok());
+  EXPECT_EQ(to_hex(key.shared_with(u)->reveal()), shared);
+  key.set(PrivateKey(hex<32>("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")));
+  EXPECT_EQ(to_hex(key.public_key().bytes), "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
+  EXPECT_NE(to_hex(key.shared_with(u)->reveal()), shared);
+  key.forget();
+  key.set(first);
+  EXPECT_EQ(to_hex(key.shared_with(u)->reveal()), shared);
+}
+
 TEST(X25519, RefusesPointsOfLowOrder) {
   SeededRng rng(1);
   const KeyPair k = x25519_generate(rng);

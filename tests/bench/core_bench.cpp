@@ -37,40 +37,6 @@ void x25519(benchmark::State& state) {
 }
 BENCHMARK(x25519);
 
-// A stranger's handshakes answered by one relay: initiation in, response out.
-void handshakes_answered(benchmark::State& state) {
-  PacketPool pool;
-  SeededRng rng(1);
-  const ByteArray<8> network{};
-  encryption::TunnelLimits limits;
-  limits.handshakes_per_second = 1'000'000'000;
-  limits.load_threshold = 1'000'000'000;
-  limits.half_open = limits.half_open_per_source = 1'000'000;
-  const KeyPair relay = crypto::x25519_generate(rng);
-  encryption::Tunnels server(relay, network, ShardId{0}, pool, rng, limits);
-  server.accept_ephemeral_peers(true);
-  Now now{Mono(1000s), wall_from_unix(1'790'000'000)};
-  const Route from = Route::udp(kListenSocket, *Endpoint::parse("192.0.2.1:1000"), kPlain);
-  for (auto _ : state) {
-    state.PauseTiming();
-    now.mono += 20ms;
-    encryption::Tunnels client(crypto::x25519_generate(rng), network, ShardId{0}, pool, rng);
-    const auto peer = client.add_hop(now.mono, {crypto::x25519_generate(rng), relay.pub, from});
-    const auto init = client.start_handshake(now, *peer);
-    encryption::Out out;
-    state.ResumeTiming();
-    const auto accepted = server.on_initiation(now, {from, 148, std::nullopt}, init->message, {}, out);
-    if (!accepted.ok()) return state.SkipWithError(encryption::name_of(accepted.error()));
-    state.PauseTiming();
-    encryption::Out gone;
-    server.on_deadline(now, gone);
-    out = {};
-    state.ResumeTiming();
-  }
-  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));
-}
-BENCHMARK(handshakes_answered);
-
 struct Line : node::TestWorld {
   static constexpr TunId kTun{1};
   explicit Line(size_t hops) {

@@ -1,7 +1,6 @@
 #include "core/encryption/early_data.h"
 
 #include "crypto/aead.h"
-#include "crypto/x25519.h"
 
 namespace macrovpn::encryption {
 namespace {
@@ -76,9 +75,10 @@ PublicKey EarlyData::renew(Now now) {
   // The first prekey after a start or a jump says where the calendar stands; later ones must not let it
   // creep.
   if (ring_.empty()) wall_minus_mono_ = offset_of(now);
-  ring_.push_back({crypto::x25519_generate(rng_), now.mono + kPrekeyLifetime});
+  ring_.push_back({{}, now.mono + kPrekeyLifetime});
+  ring_.back().key.draw(rng_);
   if (ring_.size() > kPrekeys) ring_.pop_front();
-  return ring_.back().pair.pub;
+  return ring_.back().key.public_key();
 }
 
 bool EarlyData::calendar_jumped(Now now) const {
@@ -108,7 +108,7 @@ Result<std::vector<uint8_t>, Drop> EarlyData::open(Now now, const Request& r, By
   if (sealed.size() < kSlotSize + crypto::kTagSize) return Failure{Drop::early_bad};
   std::vector<uint8_t> plain(sealed.size() - crypto::kTagSize);
   const bool opened = std::any_of(ring_.rbegin(), ring_.rend(), [&](const Prekey& p) {
-    const auto shared = crypto::x25519(p.pair.secret, r.ephemeral);
+    const auto shared = p.key.shared_with(r.ephemeral);
     return shared.ok() && crypto::aead_open(early_key(r.c1, *shared, network_), 0, r.h1, sealed, plain);
   });
   if (!opened) return Failure{Drop::early_bad};

@@ -19,6 +19,7 @@
 #include "model/caller_key.h"
 #include "core/encryption/drop.h"
 #include "crypto/hash.h"
+#include "crypto/x25519.h"
 
 namespace macrovpn::encryption {
 
@@ -84,7 +85,7 @@ class EarlyData {
 
  private:
   struct Prekey {
-    KeyPair pair;
+    crypto::DhKey key;
     Mono expiry;
   };
   bool calendar_jumped(Now) const;

@@ -1,7 +1,5 @@
 #include "core/encryption/handshake.h"
 
-#include "crypto/x25519.h"
-
 namespace macrovpn::encryption {
 namespace {
 
@@ -22,8 +20,8 @@ Result<void, Drop> write_initiation(PendingInitiation& pending, const Initiation
   return {};
 }
 
-ReceivedInitiation::ReceivedInitiation(const KeyPair& ours, Bytes message)
-    : ours_(ours), message_(message), noise_(as_bytes(kPrologue), ours.pub) {
+ReceivedInitiation::ReceivedInitiation(const Noise& start, const crypto::DhKey& ours, Bytes message)
+    : ours_(ours), message_(message), noise_(start) {
   MV_ASSERT(message.size() == kInitiationSize);
 }
 
@@ -43,7 +41,8 @@ Result<Tai64n, Drop> ReceivedInitiation::read_timestamp(const Secret<32>& static
   return out;
 }
 
-Result<HandshakeResult, Drop> ReceivedInitiation::write_response(Rng& rng, SessionIndex local,
+Result<HandshakeResult, Drop> ReceivedInitiation::write_response(const crypto::DhKey& own_ephemeral,
+                                                                 SessionIndex local,
                                                                  const PublicKey& theirs,
                                                                  const Secret<32>& psk,
                                                                  const Cookie* usable_cookie, MutBytes out) {
@@ -51,7 +50,7 @@ Result<HandshakeResult, Drop> ReceivedInitiation::write_response(Rng& rng, Sessi
   store_le32(out.data(), static_cast<uint32_t>(MessageType::response));
   store_le32(out.data() + 4, local.value);
   store_le32(out.data() + 8, sender_index(message_).value);
-  TRY_VOID(noise_.write_message2(crypto::x25519_generate(rng), ephemeral(), theirs, psk, {},
+  TRY_VOID(noise_.write_message2(own_ephemeral, ephemeral(), theirs, psk, {},
                                  out.subspan(kNoiseAt2, kNoise2)));
   write_macs(out, theirs, usable_cookie);
   const TransportKeys keys = noise_.split();

@@ -11,6 +11,11 @@ namespace macrovpn::encryption {
 
 inline constexpr std::string_view kPrologue = "WireGuard v1 zx2c4 Jason@zx2c4.com";
 
+// What every handshake with this responder starts from.
+inline Noise start_of_handshake(const PublicKey& responder) {
+  return Noise(as_bytes(kPrologue), responder);
+}
+
 // What the two sides have after a handshake.
 struct HandshakeResult {
   Secret<32> send, receive;
@@ -21,7 +26,7 @@ struct HandshakeResult {
 // An initiation that was sent and waits for its response.
 struct PendingInitiation {
   PendingInitiation(const PublicKey& responder, const KeyPair& ephemeral_key)
-      : noise(as_bytes(kPrologue), responder), ephemeral(ephemeral_key) {}
+      : noise(start_of_handshake(responder)), ephemeral(ephemeral_key) {}
   Noise noise;  // after message 1: its hash is H1, its chaining key C1
   KeyPair ephemeral;
   SessionIndex local;
@@ -41,20 +46,20 @@ Result<void, Drop> write_initiation(PendingInitiation& pending, const Initiation
 // One initiation on its way through the responder.  Its mac1 was checked before.
 class ReceivedInitiation {
  public:
-  ReceivedInitiation(const KeyPair& ours, Bytes message);
+  ReceivedInitiation(const Noise& start, const crypto::DhKey& ours, Bytes message);
   Result<PublicKey, Drop> read_static();
   Result<Tai64n, Drop> read_timestamp(const Secret<32>& static_shared);
   PublicKey ephemeral() const;
   const crypto::Hash32& h1() const { return noise_.hash(); }      // after read_timestamp()
   const Secret<32>& c1() const { return noise_.chaining_key(); }  // ditto
-  // Last; spends this.
-  Result<HandshakeResult, Drop> write_response(Rng& rng, SessionIndex local, const PublicKey& theirs,
+  // Last; spends this.  `own_ephemeral` is freshly drawn.
+  Result<HandshakeResult, Drop> write_response(const crypto::DhKey& own_ephemeral, SessionIndex local, const PublicKey& theirs,
                                                const Secret<32>& psk, const Cookie* usable_cookie,
                                                MutBytes message);
 
  private:
   Bytes noise_part() const;
-  const KeyPair& ours_;  // outlive this
+  const crypto::DhKey& ours_;  // outlives this
   Bytes message_;
   Noise noise_;
 };

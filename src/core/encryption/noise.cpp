@@ -1,7 +1,5 @@
 #include "core/encryption/noise.h"
 
-#include "crypto/x25519.h"
-
 namespace macrovpn::encryption {
 namespace {
 
@@ -76,11 +74,11 @@ Result<void, Drop> Noise::write_message1(const KeyPair& ours, const KeyPair& eph
   return {};
 }
 
-Result<PublicKey, Drop> Noise::read_message1_static(const KeyPair& ours, Bytes in) {
+Result<PublicKey, Drop> Noise::read_message1_static(const crypto::DhKey& ours, Bytes in) {
   MV_ASSERT(in.size() >= noise_message1_size(0));
   const PublicKey ephemeral = key_at(in);
   mix_ephemeral(ephemeral);
-  const auto es = crypto::x25519(ours.secret, ephemeral);
+  const auto es = ours.shared_with(ephemeral);
   if (!es) return low_order();
   mix_cipher_key(es->reveal());
   PublicKey out;
@@ -95,14 +93,15 @@ Result<void, Drop> Noise::read_message1_payload(const Secret<32>& static_shared,
   return {};
 }
 
-Result<void, Drop> Noise::write_message2(const KeyPair& ephemeral, const PublicKey& their_ephemeral,
+Result<void, Drop> Noise::write_message2(const crypto::DhKey& ephemeral, const PublicKey& their_ephemeral,
                                          const PublicKey& their_static, const Secret<32>& psk, Bytes payload,
                                          MutBytes out) {
   MV_ASSERT(out.size() == noise_message2_size(payload.size()));
-  std::copy(ephemeral.pub.bytes.begin(), ephemeral.pub.bytes.end(), out.begin());
-  mix_ephemeral(ephemeral.pub);
-  const auto ee = crypto::x25519(ephemeral.secret, their_ephemeral);
-  const auto se = crypto::x25519(ephemeral.secret, their_static);
+  const PublicKey e = ephemeral.public_key();
+  std::copy(e.bytes.begin(), e.bytes.end(), out.begin());
+  mix_ephemeral(e);
+  const auto ee = ephemeral.shared_with(their_ephemeral);
+  const auto se = ephemeral.shared_with(their_static);
   if (!ee || !se) return low_order();
   mix_key(ee->reveal());
   mix_key(se->reveal());

@@ -12,6 +12,7 @@
 #include "core/encryption/drop.h"
 #include "crypto/aead.h"
 #include "crypto/hash.h"
+#include "crypto/x25519.h"
 #include "model/keys.h"
 
 namespace macrovpn::encryption {
@@ -42,9 +43,9 @@ class Noise {
                                    Bytes in, MutBytes payload);
 
   // ---- responder.  Message 1 is read in two steps: who it is decides about static_shared and payload.
-  Result<PublicKey, Drop> read_message1_static(const KeyPair& ours, Bytes in);
+  Result<PublicKey, Drop> read_message1_static(const crypto::DhKey& ours, Bytes in);
   Result<void, Drop> read_message1_payload(const Secret<32>& static_shared, Bytes in, MutBytes payload);
-  Result<void, Drop> write_message2(const KeyPair& ephemeral, const PublicKey& their_ephemeral,
+  Result<void, Drop> write_message2(const crypto::DhKey& ephemeral, const PublicKey& their_ephemeral,
                                     const PublicKey& their_static, const Secret<32>& psk, Bytes payload,
                                     MutBytes out);
 

@@ -69,7 +69,7 @@ void check(const NoiseVector& v) {
   ASSERT_TRUE(
       a.write_message1(init, init_e, resp.pub, *crypto::x25519(init.secret, resp.pub), payload1, one).ok());
   EXPECT_EQ(to_hex(one), v.messages[0].second);
-  const auto who = b.read_message1_static(resp, one);
+  const auto who = b.read_message1_static(crypto::DhKey(resp.secret), one);
   ASSERT_TRUE(who.ok());
   EXPECT_EQ(*who, init.pub);
   ASSERT_TRUE(b.read_message1_payload(*crypto::x25519(resp.secret, init.pub), one, got1).ok());
@@ -77,7 +77,7 @@ void check(const NoiseVector& v) {
 
   const auto payload2 = hex(v.messages[1].first);
   std::vector<uint8_t> two(noise_message2_size(payload2.size())), got2(payload2.size());
-  ASSERT_TRUE(b.write_message2(resp_e, init_e.pub, init.pub, psk, payload2, two).ok());
+  ASSERT_TRUE(b.write_message2(crypto::DhKey(resp_e.secret), init_e.pub, init.pub, psk, payload2, two).ok());
   EXPECT_EQ(to_hex(two), v.messages[1].second);
   ASSERT_TRUE(a.read_message2(init, init_e, psk, two, got2).ok());
   EXPECT_EQ(got2, payload2);

@@ -15,12 +15,14 @@ Peer* Tunnels::Impl::configured(PeerRef ref) const {
 void Tunnels::Impl::rekey_static(Peer& p) {
   p.static_shared = {};
   if (!has_identity()) return;
-  if (const auto shared = crypto::x25519(self.secret, p.key)) p.static_shared = *shared;
+  if (const auto shared = self_dh.shared_with(p.key)) p.static_shared = *shared;
 }
 
 void Tunnels::Impl::set_identity(const KeyPair& own) {
   if (own.secret == self.secret) return;
   self = own;
+  self_dh.set(own.secret);
+  called_noise = start_of_handshake(own.pub);
   cookies.set_self(own.pub);
   for (const PeerRef ref : peers.refs()) {
     Peer& p = *peers.find(ref);

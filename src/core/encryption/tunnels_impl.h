@@ -2,6 +2,7 @@
 #pragma once
 #include "core/encryption/allowed_ips.h"
 #include "core/encryption/early_data.h"
+#include "core/encryption/handshake.h"
 #include "core/encryption/index_table.h"
 #include "core/encryption/peer_table.h"
 #include "core/encryption/rate_limit.h"
@@ -124,6 +125,9 @@ struct Tunnels::Impl {
   const Secret<32>& psk_of(const Peer& p) const { return p.configured ? p.configured->preshared : no_psk; }
 
   KeyPair self;
+  crypto::DhKey self_dh;       // its secret, ready
+  Noise called_noise;          // what every handshake with us starts from
+  crypto::DhKey ephemeral_dh;  // holds a key while one answer is written, no longer
   ByteArray<8> network;
   PacketPool& pool;
   Rng& rng;

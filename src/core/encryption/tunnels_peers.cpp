@@ -8,6 +8,8 @@ namespace macrovpn::encryption {
 Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId shard, PacketPool& packets,
                     Rng& random, const TunnelLimits& l)
     : self(own),
+      self_dh(own.secret),
+      called_noise(start_of_handshake(own.pub)),
       network(network_tag),
       pool(packets),
       rng(random),

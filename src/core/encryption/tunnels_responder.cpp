@@ -41,7 +41,7 @@ Drop Tunnels::Impl::admit(Now now, const Caller& c, Bytes message, Out& out) {
 Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& caller, Bytes message,
                                                     Bytes early_data, Out& out) {
   if (const Drop d = admit(now, caller, message, out); d != Drop::none) return Failure{d};
-  ReceivedInitiation received(self, message);
+  ReceivedInitiation received(called_noise, self_dh, message);
   TRY(const PublicKey key, received.read_static());
   const Peer* known = peers.find(key);
   if (key == self.pub || (known == nullptr && !accept_ephemeral)) return Failure{Drop::unknown_peer};
@@ -50,7 +50,7 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
     if (known->static_shared.is_zero()) return Failure{Drop::low_order_point};
     shared = known->static_shared;
   } else {
-    const auto dh = crypto::x25519(self.secret, key);
+    const auto dh = self_dh.shared_with(key);
     if (!dh) return Failure{Drop::low_order_point};
     shared = *dh;
   }
@@ -66,7 +66,9 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   const SessionIndex local = indexes.draw(peer);
   const Cookie* cookie = peer->cookie.usable(now.mono) ? &peer->cookie : nullptr;
   ByteArray<kResponseSize> response;
-  const auto result = received.write_response(rng, local, key, psk_of(*peer), cookie, response);
+  ephemeral_dh.draw(rng);
+  const auto result = received.write_response(ephemeral_dh, local, key, psk_of(*peer), cookie, response);
+  ephemeral_dh.forget();
   if (!result) {  // the ephemeral is of low order: nobody honest
     indexes.erase(local);
     if (accepted.is_new) remove(*peer);
