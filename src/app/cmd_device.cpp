@@ -75,14 +75,26 @@ Result<Made> configure(const json& answer, const AddFlags& f, const KeyPair& key
   return m;
 }
 
-bool fits_the_terminal(const QrCode& code) {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_col >= code.columns();
-}
-
 Result<void> print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};
   return fail("the configuration could not be written to standard output; nothing was added");
+}
+
+// Zeros where it is no terminal, or one that does not know.
+winsize terminal_size() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  return size;
+}
+
+Result<void> show_code(const QrCode& code) {
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  TRY_VOID(print(code.half_blocks(terminal ? QrCode::Colours::terminal : QrCode::Colours::none)));
+  std::fprintf(stderr, "Scan it in the WireGuard app: +, then \"Scan from QR code\".  It holds the device's key and is shown only now.\n");
+  const size_t rows = terminal_size().ws_row;
+  if (rows != 0 && rows < code.columns() / 2 + 2)
+    std::fprintf(stderr, "It has %zu lines: make the window higher, or its letters smaller.\n", (code.columns() + 1) / 2);
+  return {};
 }
 
 Result<void> show(const Made& m, const AddFlags& f) {
@@ -95,11 +107,8 @@ Result<void> show(const Made& m, const AddFlags& f) {
   if (!m.note.empty()) std::fprintf(stderr, "%s\n", m.note.c_str());
   if (f.qr || (terminal && f.output.empty())) {
     TRY(const QrCode code, QrCode::of(m.config));
-    if (!terminal || fits_the_terminal(code)) {
-      TRY_VOID(print(code.half_blocks(terminal ? QrCode::Colours::terminal : QrCode::Colours::none)));
-      std::fprintf(stderr, "Scan it in the WireGuard app: +, then \"Scan from QR code\".  It holds the device's key and is shown only now.\n");
-      return {};
-    }
+    const size_t width = terminal_size().ws_col;
+    if (width == 0 || width >= code.columns()) return show_code(code);
     std::fprintf(stderr, "This terminal is too narrow for the QR code, which needs %zu columns; here is the configuration:\n", code.columns());
   }
   if (f.output.empty()) return print(m.config);

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """`macrovpn device`: a phone with a stock WireGuard app (Debian's wireguard-go) that goes through the circuits of its owner's node."""
 
+import base64
 import json
 import pathlib
+import socket
 import time
 
 from e2e import netlab, running_world
@@ -90,17 +92,28 @@ def a_phone_away_from_home_uses_the_circuits_and_nothing_leaks():
         host.ip("link", "set", "wg0", "mtu", "1420")
         large_both_ways(phone)
         no_secret_stays(world, config)
+        nothing_at_home_is_reached(world, phone)
         return restart_and_removal(world, phone)
 
 
 def no_secret_stays(world, config):
-    """What only the phone has to know is in no file of the node's."""
+    """What only the phone has to know, and where it is, is in no file of the node's."""
     private = settings_of(config)["PrivateKey"][0]
+    secrets = [private.encode(), base64.b64decode(private), AWAY[0].encode(), socket.inet_aton(AWAY[0])]
     for path in pathlib.Path(world.client.state).rglob("*"):
-        check(not path.is_file() or private.encode() not in path.read_bytes(), f"the phone's private key is in {path}")
+        check(not path.is_file() or not any(secret in path.read_bytes() for secret in secrets), f"the phone's key or address is in {path}")
     check((pathlib.Path(world.client.state) / "devices").stat().st_mode & 0o777 == 0o600, "the file of devices is open to others")
     log = world.client.process.output()
     check("phone" not in log and AWAY[0] not in log, f"the daemon's log names the device: {log}")
+
+
+def nothing_at_home_is_reached(world, phone):
+    """Nor the node itself: what a phone sends comes out at the exit, and there only."""
+    netlab.WebServer(world.client.host, 8080)
+    at_home = f"http://{world.client.host.ip4}:8080/"
+    check(world.client.host.run(["curl", "-sS", "--max-time", "3", at_home]).stdout.startswith("you are"), "the node's own server does not answer")
+    for address in (world.client.host.ip4, f"[{world.client.host.ip6}]", "10.10.0.1"):
+        check(phone.page(f"http://{address}:8080/", 2) is None, f"the phone reached {address} at home")
 
 
 def restart_and_removal(world, phone):

@@ -79,7 +79,7 @@ struct Group {
   int failed_builds = 0;        // since the last success
   Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;
-  bool served = false;          // had a circuit
+  bool served = false;          // had a circuit and a lease
   bool while_used = false;      // made by a packet, forgotten when nobody needs it
   Mono last_packet = kLongAgo;  // in or out
   routing::OpenFlows flows;

@@ -97,7 +97,7 @@ void ClientSide::give_to_group(Now now, Circuit& c, Group& g) {
   c.group = g.id;
   c.gives_up = kNever;
   g.active = c.id;
-  g.served = true;
+  g.served |= c.granted;
   g.replacement = {};
   g.failed_builds = g.exit_failures = 0;
   g.retry_at = kNever;
@@ -211,7 +211,7 @@ void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f,
     fx.events.push_back(LeaseMoved{g->id, trouble ? now.mono - g->trouble_since : Duration::zero()});
   }
   g->trouble_since = kNever;
-  g->has_lease = true;
+  g->has_lease = g->served = true;
   g->exit = c.exit().relay.id;
   g->lease = f.id;
   g->lease_secret = f.secret;

@@ -315,6 +315,17 @@ TEST_F(Phones, AGroupComesWithTheFirstPacketAndGoesWhenIdle) {
   EXPECT_EQ(exit().exit.size(), 2u);
 }
 
+TEST_F(Phones, NewOnesDoNotUnprotectTheOthers) {
+  net.connect(net.client(), TunId{1});
+  run_for(2s);
+  const size_t before = net.count<StateChanged>(net.client());
+  for (int i = 0; i < 3; i++) add(new_app("198.51.100." + std::to_string(200 + i)));
+  for (auto& a : apps) ask(*a);
+  run_for(5s);
+  EXPECT_EQ(exit().exit.size(), 3u);
+  EXPECT_EQ(net.count<StateChanged>(net.client()), before);
+}
+
 TEST_F(Phones, AreBoundedAndEachKeyIsTakenOnce) {
   App& first = new_app();
   add(first);
