@@ -5,9 +5,11 @@ Prints JSON; ./bench makes docs/benchmarks.md of it. Everything runs on this mac
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
+import time
 
 import one_hop  # first: it knows the way to the laboratory
 import netlab
@@ -17,14 +19,32 @@ from macronet.world import WEB_NAME
 DOWNLOAD = 400_000_000
 
 
+@contextlib.contextmanager
+def counted_by_perf():
+    """Somebody outside samples the machine (perf record --control): only this is what he wants to know about."""
+    if perf_control is None:
+        yield
+        return
+    with open(perf_control, "w") as control:
+        print("enable", file=control, flush=True)
+        yield
+        print("disable", file=control, flush=True)
+        time.sleep(0.2)
+
+
+perf_control = None
+tcp_only = False
+
+
 def circuit(hops, exit_kind="rootless"):
     """A download through `hops` relays, and what the client's daemon and the relays needed for it."""
     with netlab.Lab() as lab, World(lab, relays=6, exits=2, client_v6=False, exit_kind=exit_kind, ordinary_relays=exit_kind == "rootless") as world:
         world.up("--hops", str(hops))
         world.run("curl", "-sS", "-o", "/dev/null", "--max-time", "20", f"http://{WEB_NAME}/bytes/1000000")
         relays_before = {relay: usage_of(relay) for relay in world.relays}
-        _, said, path = world.run_and_path("curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", "--max-time", "60",
-                                           f"http://{WEB_NAME}/bytes/{DOWNLOAD}", timeout=90)
+        with counted_by_perf():
+            _, said, path = world.run_and_path("curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", "--max-time", "60",
+                                               f"http://{WEB_NAME}/bytes/{DOWNLOAD}", timeout=90)
         row = {"mbit": float(said) * 8e-6, "client_peak_kib": world.client.process.usage()["peak_rss_kib"],
                "relay_peak_kib": path[0].process.usage()["peak_rss_kib"]}
         if len(path) > 1:
@@ -39,14 +59,17 @@ def usage_of(relay):
 
 def one_hop_row(device, mbit):
     with device() as ends:
-        row = {"mbit": one_hop.tcp_mbit(*ends)}
+        with counted_by_perf():
+            row = {"mbit": one_hop.tcp_mbit(*ends)}
+        if tcp_only:
+            return row
         row["udp_64"] = one_hop.udp_packets_per_second(*ends)
         row["ping_ms"] = one_hop.ping_under_load(*ends, mbit)
         return row
 
 
 def naive():
-    with one_hop.naive_loop() as ends:
+    with one_hop.naive_loop() as ends, counted_by_perf():
         return {"mbit": one_hop.tcp_mbit(*ends)}
 
 
@@ -67,17 +90,23 @@ def medians(rows):
 
 
 def main():
+    global perf_control, tcp_only
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", choices=MEASURES, action="append")
+    parser.add_argument("--tcp-only", action="store_true", help="of one hop, nothing but the TCP stream")
+    parser.add_argument("--perf-control", metavar="FIFO", help="of a perf record --control=fifo:FIFO, told when to count")
     options = parser.parse_args()
+    perf_control, tcp_only = options.perf_control, options.tcp_only
     netlab.enter()
     rows = {name: [] for name in options.only or MEASURES}
     for run in range(options.runs):  # interleaved, so that a busy moment of the machine meets all
         for name, of in rows.items():
-            print(f"run {run + 1} of {options.runs}: {name}", file=sys.stderr, flush=True)
+            print(f"run {run + 1} of {options.runs}: {name} ...", end=" ", file=sys.stderr, flush=True)
+            started = time.monotonic()
             try:
                 of.append(MEASURES[name]())
+                print(f"{of[-1]['mbit']:.0f} Mbit/s ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
             except netlab.Skip as reason:
                 print(f"{name}: {reason}", file=sys.stderr)
     print(json.dumps({name: medians(of) for name, of in rows.items() if of} | {"runs": options.runs}, indent=2))
