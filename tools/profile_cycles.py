@@ -25,7 +25,7 @@ KERNEL = r"^\[.*\]$"
 KINDS = (
     ("AEAD", r"libIPSec_MB|libcrypto|libsodium", r""),
     ("BLAKE2", r"libb2", r""),
-    ("checksums, ours", r"", r"[Cc]hecksum"),
+    ("checksums, ours", r"", r"[Cc]hecksum|sum_blocks"),
     ("checksums, kernel", KERNEL, r"csum"),
     ("kernel: copies", KERNEL, r"copy|memcpy|memmove|rep_movs|iov_iter"),
     ("kernel: memory", KERNEL, r"alloc|_free|free_|slab|page|memset|clear_|folio|kmem"),
