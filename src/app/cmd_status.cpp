@@ -34,6 +34,8 @@ void print_circuit(const json& c) {
   if (c.contains("build_ms")) std::printf("  ready after %.0f ms", c["build_ms"].get<double>());
   if (c.value("one_round_trip", false)) std::printf(" in one round trip");
   std::printf("\n");
+  if (const int mtu = c.value("mtu", 0); mtu != 0 && mtu < 1280 && c.value("state", "") == "ready")
+    std::printf("           IPv4 only: a network on the way loses packets of more than %d bytes\n", mtu);
 }
 
 void print_service(const json& relay) {

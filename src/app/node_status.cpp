@@ -50,7 +50,8 @@ json NodeDaemon::circuit_json(const node::Circuit& c) const {
            {"state", name_of(c.state)},
            {"age_ms", (reactor_.now().mono - c.build_started) / 1ms},
            {"one_round_trip", !c.hop_by_hop},
-           {"mtu", c.mtu},
+           {"mtu", c.mtu()},
+           {"ipv6", c.carries_v6()},
            {"bytes_out", c.tx_bytes},
            {"bytes_in", c.rx_bytes},
            {"path", path}};

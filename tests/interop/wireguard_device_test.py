@@ -197,6 +197,17 @@ def the_mtu_changes_while_it_runs():
         check("an MTU of 65535 was set" in p.node.process.output(), p.node.process.output())
 
 
+def what_a_peer_with_a_larger_mtu_sends_is_not_lost_in_silence():
+    with pair() as p:
+        p.ping("ours")
+        p.theirs.ip("link", "set", "wg0", "mtu", "8920")
+        p.ping("theirs", size=1700)
+        check(not p.ping("theirs", size=3000, timeout=0.5, check=False), "there is room for 3000 bytes: the sentence below is wrong")
+        check(p.node.counters()["received_too_long"] >= 1, p.node.counters())
+        check("a peer sends packets of more than 1760 bytes" in p.node.process.output(), p.node.process.output())
+        p.ping("theirs", size=1000)
+
+
 def a_narrow_path_is_crossed_in_fragments():
     with pair(link={"mtu": 1300, "offloads": False}) as p:
         p.ping("ours", size=1300, count=2), p.ping("ours", 6, size=1300, count=2)
@@ -266,6 +277,7 @@ sys.exit(netlab.run_tests([
     a_peer_is_followed_from_ipv4_to_ipv6_and_back,
     it_answers_from_the_address_that_was_called_and_from_another_when_that_is_gone, another_private_key_is_another_device, the_figures_of_wg_show_are_those_of_the_wire,
     a_mark_is_on_what_it_sends_and_can_be_changed, the_port_changes_under_traffic_and_one_that_is_taken_is_refused,
-    down_is_silent_and_up_works_again, the_mtu_changes_while_it_runs, a_narrow_path_is_crossed_in_fragments,
+    down_is_silent_and_up_works_again, the_mtu_changes_while_it_runs, what_a_peer_with_a_larger_mtu_sends_is_not_lost_in_silence,
+    a_narrow_path_is_crossed_in_fragments,
     a_packet_device_in_another_namespace_still_speaks_from_where_it_was_made, wireguard_runs_inside_of_wireguard,
     a_routing_loop_is_cut_and_a_mark_leads_around_it]))

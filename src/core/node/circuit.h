@@ -5,10 +5,13 @@
 #include <vector>
 
 #include "base/packet.h"
+#include "core/node/config.h"
 #include "core/node/group_id.h"
 #include "core/routing/frames.h"
 #include "core/routing/liveness.h"
+#include "core/routing/newest_segments.h"
 #include "core/routing/open_flows.h"
+#include "core/routing/path_mtu.h"
 #include "model/relay.h"
 
 namespace macrovpn::node {
@@ -45,24 +48,26 @@ struct Circuit {
   bool exits_v6 = false;  // the exit has IPv6; known once granted
   bool move_told = false;
   Mono asked_lease = kNever;
-  uint16_t mtu = 0;
-  int mtu_probes = 0;
-  Mono next_mtu_probe = kNever;
+  routing::PathMtu path_mtu;
+  int mtu_told = 0;  // requests with the newest size that the exit has not confirmed
   Mono check_binding = kNever;
   int binding_tries = 0;
   routing::Liveness live;
   struct Ping {
     size_t hop;
     Mono sent;
-    uint16_t size;
+    uint16_t size;  // 0: a small one
   };
   std::map<uint64_t, Ping> pings;  // at most kMaxPings, oldest dropped
   uint64_t tx_bytes = 0, rx_bytes = 0;
 
   Hop& exit() { return hops.back(); }
   const Hop& exit() const { return hops.back(); }
+  uint16_t mtu() const { return path_mtu.mtu(); }
+  // Not said before the exit has: then it is tried.
+  bool carries_v6() const { return mtu() >= kLeastV6Mtu && (exits_v6 || !granted); }
 };
-inline constexpr size_t kMaxPings = 16;
+inline constexpr size_t kMaxPings = 32;
 inline constexpr size_t kMaxWaiting = 64;
 
 // One isolation group: its circuit, and the lease that keeps its connections.
@@ -83,6 +88,7 @@ struct Group {
   bool while_used = false;      // made by a packet, forgotten when nobody needs it
   Mono last_packet = kLongAgo;  // in or out
   routing::OpenFlows flows;
+  routing::NewestSegments sent;  // by the program
   std::deque<Packet> waiting;  // packets while there is no circuit; oldest dropped at kMaxWaiting
 };
 

@@ -110,7 +110,8 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
   c.hop_by_hop = config_.build == Build::hop_by_hop;
   c.hops.resize(path.size());
   for (size_t i = 0; i < path.size(); i++) c.hops[i].relay = *path[i];
-  c.mtu = mtu_for(path.size(), path.front()->endpoints[0].address.family());
+  const uint16_t most = mtu_for(path.size(), path.front()->endpoints[0].address.family());
+  c.path_mtu = {most, known_mtu(path.front()->id, most)};
   c.shares_guard = path.size() > 1;
   if (group != nullptr) {
     c.group = group->id;
@@ -168,7 +169,7 @@ Result<void> ClientSide::add_peers(Now now, Circuit& c) {
     hop.peer = *peer;
     hop.our_key = ours.pub;
     if (i == 0 && c.shares_guard) {
-      links_[hop.relay.id] = {hop.peer, ours.pub, false, c.id, 0};
+      links_[hop.relay.id] = {hop.peer, ours.pub, false, c.id, 0, UINT16_MAX};
     } else {
       hop_of_[hop.peer] = {c.id, i};
     }
@@ -191,7 +192,7 @@ void ClientSide::begin_build(Now now, Circuit& c) {
 
 std::vector<uint8_t> ClientSide::lease_frame(const Circuit& c, const crypto::Hash32& h1) const {
   routing::LeaseFrame f;
-  f.mtu = c.mtu;
+  f.mtu = c.mtu();
   if (c.resumes) {
     f.flags |= routing::kLeaseResume;
     f.id = c.lease;

@@ -85,7 +85,7 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   spare_failures_ = 0;
   // The first packet confirms every session on the way, and with the last one the lease.
   ping(now, c, c.hops.size() - 1, 0);
-  probe_mtu(now, c);
+  c.path_mtu.started(now.mono);
   for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
   ask_binding(now, c);
   fx.events.push_back(CircuitReady{c.id, c.group});
@@ -200,6 +200,7 @@ void ClientSide::on_granted(Now now, Circuit& c, const routing::GrantedFrame& f,
   c.granted = true;
   c.exits_v6 = (f.flags & routing::kGrantedV6) != 0;
   c.asked_lease = kNever;
+  if (f.mtu != c.mtu()) tell_mtu(now, c);  // it changed while the answer was on its way
   c.lease = f.id;
   c.lease_secret = f.secret;
   Group* g = find_group(c.group);
@@ -233,7 +234,8 @@ void ClientSide::ping(Now now, Circuit& c, size_t hop, uint16_t size) {
   if (size == 0) size = static_cast<uint16_t>(least + s_.rng.below(kPingPadding));
   const size_t padding = size > least ? size - least : 0;
   s_.egress.frame(c.hops[hop].peer, routing::write_ping(FrameType::ping, {id, padding}));
-  if (hop + 1 == c.hops.size()) c.live.pinged(now.mono);
+  // A large one says nothing about life when it is lost.
+  if (hop + 1 == c.hops.size() && c.pings[id].size == 0) c.live.pinged(now.mono);
 }
 
 void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
@@ -244,21 +246,7 @@ void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
   c.hops[p.hop].round_trip = took;
   if (p.hop + 1 != c.hops.size()) return;
   c.live.pong(now.mono, took);
-  if (p.size >= c.mtu && p.size != 0) {
-    c.next_mtu_probe = kNever;
-  }
-}
-
-void ClientSide::probe_mtu(Now now, Circuit& c) {
-  constexpr int kTries = 3;
-  if (c.mtu_probes == kTries) {  // something on the way drops full packets
-    c.mtu = kLeastMtu;
-    c.next_mtu_probe = kNever;
-    return;
-  }
-  c.mtu_probes++;
-  c.next_mtu_probe = now.mono + std::max<Duration>(1s, c.ready_after * 2);
-  ping(now, c, c.hops.size() - 1, c.mtu);
+  c.path_mtu.pong(now.mono, p.size, p.sent);
 }
 
 void ClientSide::ask_binding(Now now, Circuit& c) {
@@ -300,23 +288,14 @@ void ClientSide::on_bound(Now now, Circuit& c, size_t hop, const routing::BoundF
 Mono ClientSide::deadline_of(const Circuit& c) const {
   Mono d = c.gives_up;
   if (c.state != Circuit::State::ready) return d;
-  d = std::min({d, c.live.next_check(), c.next_mtu_probe, c.check_binding});
-  if (c.asked_lease != kNever)
-    d = std::min(d, c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2));
+  d = std::min({d, c.live.next_check(), c.path_mtu.next_check(), c.check_binding, lease_retry(c)});
   return d;
 }
 
-void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
+void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed) {
   if (now.mono < deadline_of(c)) return;
   if (now.mono >= c.gives_up) return failed.push_back(c.id);
-  if (c.asked_lease != kNever &&
-      now.mono >= c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2)) {
-    c.asked_lease = now.mono;
-    Circuit again = Circuit{};  // a plain request: the exit repeats what the session holds
-    again.mtu = c.mtu;
-    s_.egress.frame(c.exit().peer, lease_frame(again, {}));
-  }
-  if (now.mono >= c.next_mtu_probe) probe_mtu(now, c);
+  if (now.mono >= lease_retry(c)) ask_lease_again(now, c);
   if (now.mono >= c.check_binding) {
     constexpr int kTries = 3;
     // Silence proves nothing against the relay, which may just have died: only the circuit goes.
@@ -328,12 +307,15 @@ void ClientSide::check(Now now, Circuit& c, std::vector<CircuitId>& failed) {
       g != nullptr && g->flows.any() ? routing::Liveness::Connections::open : routing::Liveness::Connections::none;
   switch (c.live.check(now.mono, s_.rng, connections)) {
     case routing::Liveness::Verdict::nothing:
-      return;
+      break;
     case routing::Liveness::Verdict::ping:
-      return ping(now, c, c.hops.size() - 1, 0);
+      ping(now, c, c.hops.size() - 1, 0);
+      if (c.live.is_silent()) c.path_mtu.silent(now.mono);
+      break;
     case routing::Liveness::Verdict::dead:
       return failed.push_back(c.id);
   }
+  check_mtu(now, c, fx, failed);
 }
 
 Mono ClientSide::forgotten_at(const Group& g) {
@@ -353,7 +335,7 @@ Mono ClientSide::next_deadline() const {
 
 void ClientSide::on_deadline(Now now, Effects& fx) {
   std::vector<CircuitId> failed;
-  for (auto& [id, c] : circuits_) check(now, c, failed);
+  for (auto& [id, c] : circuits_) check(now, c, fx, failed);
   for (const CircuitId id : failed) {
     Circuit* c = find(id);
     if (c == nullptr) continue;

@@ -61,6 +61,7 @@ void ClientSide::forget_group(const GroupId& id) {
 
 void ClientSide::send_packet(Now now, Circuit& c, Packet packet) {
   c.live.sent(now.mono);
+  c.path_mtu.carried(packet.size());
   c.tx_bytes += packet.size();
   s_.egress.payload(c.exit().peer, std::move(packet));
 }
@@ -124,15 +125,9 @@ void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, E
     if (g == nullptr) continue;
     g->last_packet = now.mono;
     g->flows.on_packet(p.bytes(), routing::OpenFlows::From::program);
+    g->sent.on_packet(p.bytes());
     Circuit* c = usable_circuit(now, *g, fx);
-    if (c != nullptr && p.size() > c->mtu) {
-      too_big(*g, *c, p, fx);
-      continue;
-    }
-    if (c != nullptr && no_way_for(*c, p.bytes())) {
-      unreachable(*g, p, fx);
-      continue;
-    }
+    if (c != nullptr && refuse(*g, *c, p.bytes(), p.size(), fx)) continue;
     if (g->id.slot != 0 && !routing::rewrite_to_inside(p.bytes())) continue;
     if (c != nullptr) {
       send_packet(now, *c, std::move(p));
@@ -143,30 +138,41 @@ void ClientSide::on_tun_packets(Now now, TunId tun, std::span<Packet> packets, E
   }
 }
 
-// IPv6 where the exit has none, which it said with the lease: the program tries IPv4 at once, instead of after a round
-// trip or a timeout.  Names are asked for over either.
+// IPv6 where the exit has none, which it said with the lease, or where the circuit is too narrow for it: the program
+// tries IPv4 at once, instead of after a round trip or a timeout.  Names are asked for over either.
 bool ClientSide::no_way_for(const Circuit& c, Bytes packet) {
-  if (!c.granted || c.exits_v6 || packet[0] >> 4 != 6) return false;
+  if (packet[0] >> 4 != 6 || c.carries_v6()) return false;
   return packet.size() >= 40 && !equal(packet.subspan(24, 16), routing::InsideAddresses::get().dns6.bytes());
 }
 
-void ClientSide::unreachable(const Group& g, const Packet& packet, Effects& fx) {
-  const auto header = routing::parse_ip(packet.bytes());
+// Answers what the circuit does not carry; true if it does not.  `size`: that the packet had, which may be cut.
+bool ClientSide::refuse(const Group& g, const Circuit& c, Bytes packet, size_t size, Effects& fx) {
+  const bool no_way = no_way_for(c, packet);
+  if (!no_way && size <= c.mtu()) return false;
+  no_way ? unreachable(g, packet, fx) : too_big(g, c, packet, fx);
+  return true;
+}
+
+void ClientSide::unreachable(const Group& g, Bytes packet, Effects& fx) {
+  const auto header = routing::parse_ip(packet);
   if (!header.ok()) return;
   const IpAddress& router = routing::InsideAddresses::get().dns(header->destination.family());
   Packet reply = s_.pool.take();
-  if (routing::make_unreachable(packet.bytes(), *header, routing::Unreachable::no_route, router, reply)) {
+  // An open connection takes an ICMP error for a passing trouble and would hang.
+  const bool open = header->protocol == routing::IpProtocol::tcp && (header->tcp_flags & routing::kTcpSyn) == 0;
+  if (open ? routing::make_tcp_reset(packet, *header, reply)
+           : routing::make_unreachable(packet, *header, routing::Unreachable::no_route, router, reply)) {
     fx.tun_packets.push_back({g.id.tun, std::move(reply)});
   }
 }
 
 // The program's kernel learns the path MTU as it would from a router (RFC 1191, RFC 8201).
-void ClientSide::too_big(const Group& g, const Circuit& c, const Packet& packet, Effects& fx) {
-  const auto header = routing::parse_ip(packet.bytes());
+void ClientSide::too_big(const Group& g, const Circuit& c, Bytes packet, Effects& fx) {
+  const auto header = routing::parse_ip(packet);
   if (!header.ok()) return;
   const IpAddress& router = routing::InsideAddresses::get().dns(header->destination.family());
   Packet reply = s_.pool.take();
-  if (routing::make_too_big(packet.bytes(), *header, c.mtu, router, reply)) {
+  if (routing::make_too_big(packet, *header, c.mtu(), router, reply)) {
     fx.tun_packets.push_back({g.id.tun, std::move(reply)});
   }
 }
@@ -178,6 +184,7 @@ void ClientSide::on_ip(Now now, PeerRef peer, Packet packet, Effects& fx) {
   if (c == nullptr || it->second.second + 1 != c->hops.size() || c->group.is_nobody())
     return;  // only from the exit
   c->live.received(now.mono);
+  c->path_mtu.carried(packet.size());
   c->rx_bytes += packet.size();
   if (!is_for_a_program(packet.bytes())) return;
   const GroupId id = c->group;

@@ -2,7 +2,7 @@
 // group_id.h); each group has a circuit and a lease; a spare circuit is kept ready so that nobody waits for a handshake.
 //
 // Files: client_build.cpp (paths, one-round-trip and hop-by-hop builds), client_circuit.cpp (coming up, frames, pings, watching),
-// client_failure.cpp (failure, replacement, hop), client_packets.cpp (packets in and out).
+// client_mtu.cpp (what size a circuit carries), client_failure.cpp (failure, replacement, hop), client_packets.cpp (packets in and out).
 #pragma once
 #include <map>
 #include <set>
@@ -25,6 +25,8 @@ inline constexpr Duration kBindingTimeout = 2s;
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
 inline constexpr size_t kMaxAvoided = 32;
 inline constexpr uint64_t kPingPadding = 320;
+inline constexpr Duration kBrokenRest = 30s;  // circuits that carry small packets alone are given up no more often
+inline constexpr int kMtuTellings = 5;
 inline constexpr Duration kLeaving = 10min;  // a relay that said goodbye is not used for so long, or until it renews
 
 class ClientSide {
@@ -61,6 +63,8 @@ class ClientSide {
   // Every program has a circuit that carries its packets; without programs: one is ready.
   bool protects() const;
   void cookie_came(Now now, const Route& from);
+  // A datagram was too long for our own link.
+  void refused_as_too_long(Now now);
   // Peers of destroyed circuits go only after their last frames were sealed.
   void after_flush();
   void check_invariants() const;
@@ -72,6 +76,7 @@ class ClientSide {
     bool up = false;
     CircuitId building;  // whose build carries the guard's handshake
     int lost_builds = 0;
+    uint16_t mtu = UINT16_MAX;  // that its newest measured circuit has, if that is less than it could
   };
 
   // client_build.cpp
@@ -97,7 +102,15 @@ class ClientSide {
   void on_pong(Now now, Circuit& c, uint64_t id);
   void on_bound(Now now, Circuit& c, size_t hop, const routing::BoundFrame& f, Effects& fx);
   void ping(Now now, Circuit& c, size_t hop, uint16_t size);
-  void probe_mtu(Now now, Circuit& c);
+  // client_mtu.cpp
+  void remember_mtu(const Circuit& c);
+  uint16_t known_mtu(const PeerId& guard, uint16_t most) const;
+  void check_mtu(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
+  void mtu_changed(Now now, Circuit& c, Effects& fx);
+  void tell_mtu(Now now, Circuit& c);
+  void ask_lease_again(Now now, Circuit& c);
+  Mono lease_retry(const Circuit& c) const;
+
   void ask_binding(Now now, Circuit& c);
   void circuit_failed(Now now, CircuitId id, Effects& fx);
   void blame_guard(Now now, const Circuit& c, Effects& fx);
@@ -110,7 +123,7 @@ class ClientSide {
   void destroy(CircuitId id);
   void rebuild(Now now, Group& g, Effects& fx);
   void keep_spares(Now now, Effects& fx);
-  void check(Now now, Circuit& c, std::vector<CircuitId>& failed);
+  void check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
   void save_guards(Effects& fx);
   Mono deadline_of(const Circuit& c) const;
   static Mono forgotten_at(const Group& g);
@@ -124,8 +137,9 @@ class ClientSide {
   void send_packet(Now now, Circuit& c, Packet packet);
   void flush_waiting(Now now, Group& g, Circuit& c);
   static bool no_way_for(const Circuit& c, Bytes packet);
-  void unreachable(const Group& g, const Packet& packet, Effects& fx);
-  void too_big(const Group& g, const Circuit& c, const Packet& packet, Effects& fx);
+  bool refuse(const Group& g, const Circuit& c, Bytes packet, size_t size, Effects& fx);
+  void unreachable(const Group& g, Bytes packet, Effects& fx);
+  void too_big(const Group& g, const Circuit& c, Bytes packet, Effects& fx);
 
   Circuit* find(CircuitId id);
   Group* find_group(const GroupId& id);
@@ -153,6 +167,8 @@ class ClientSide {
   std::vector<PeerRef> doomed_;
   Mono retry_spares_ = kNever;
   int spare_failures_ = 0;
+  Mono leave_broken_at_ = kLongAgo;
+  bool warned_v4_only_ = false;
 };
 
 }  // namespace macrovpn::node

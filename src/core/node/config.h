@@ -3,8 +3,10 @@
 #include <optional>
 
 #include "core/encryption/tunnels.h"
+#include "core/routing/ip_packet.h"
 #include "core/routing/lease_table.h"
 #include "core/routing/leg_table.h"
+#include "core/routing/path_mtu.h"
 #include "crypto/ed25519.h"
 #include "model/network.h"
 #include "model/relay.h"
@@ -41,7 +43,8 @@ struct NodeConfig {
   routing::LeaseLimits leases;
 };
 
-inline constexpr uint16_t kLeastMtu = 1280;  // IPv6's least; what every circuit can carry
+inline constexpr uint16_t kLeastMtu = routing::PathMtu::kLeast;  // of a lease; below kLeastV6Mtu it carries IPv4 alone
+using routing::kLeastV6Mtu;
 
 // What fits inside n hops over a link of 1500 bytes: always 0 mod 16.
 constexpr uint16_t mtu_for(size_t hops, IpFamily guard_family) {

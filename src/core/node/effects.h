@@ -51,13 +51,19 @@ struct LeaseMoved {
 struct LeaseLost {
   GroupId group;
 };
+// What a circuit carries was found to be less, or more again.
+struct MtuChanged {
+  CircuitId circuit;
+  GroupId group;  // nobody: a spare
+  uint16_t mtu;
+};
 struct Warning {
   std::string text;  // a sentence for a person; no address in it
 };
 using NodeEvent =
-    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, Warning>;
+    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, Warning>;
 
-// For the exit's network: a lease took effect with this MTU, or (no MTU) was forgotten.
+// For the exit's network: a lease took effect with this MTU, has it from now on, or (no MTU) was forgotten.
 struct ExitLease {
   routing::LeaseNumber number;
   std::optional<uint16_t> mtu;

@@ -25,11 +25,19 @@ void ExitSide::on_lease(Now now, PeerRef session, const CallerKey& caller, Bytes
   if (!s_.config.relay->exit) return refuse(session, ErrorCode::no_exit);
   if (s_.service != peers::Service::open) return refuse(session, ErrorCode::going_away);
   if (when == When::now && (f->flags & routing::kLeaseResume) == 0) {
-    // The client asks again because GRANTED was lost.
-    if (const auto held = leases_.granted(session)) return grant(session, *held);
+    // The client asks again because GRANTED was lost, or because its circuit carries another size now.
+    if (const auto held = leases_.granted(session)) return repeat(session, *held, f->mtu, fx);
   }
   if (const auto r = leases_.request(session, caller, *f, h1); !r.ok()) return refuse(session, r.error());
   if (when == When::now) session_confirmed(now, session, fx);
+}
+
+void ExitSide::repeat(PeerRef session, routing::LeaseTable::Taken held, uint16_t mtu, Effects& fx) {
+  if (leases_.set_mtu(session, mtu)) {
+    held.mtu = mtu;
+    fx.exit_leases.push_back({held.number, mtu});
+  }
+  grant(session, held);
 }
 
 void ExitSide::session_confirmed(Now now, PeerRef session, Effects& fx) {

@@ -34,6 +34,7 @@ class ExitSide {
   void check_invariants() const { leases_.check_invariants(); }
 
  private:
+  void repeat(PeerRef session, routing::LeaseTable::Taken held, uint16_t mtu, Effects& fx);
   void grant(PeerRef session, const routing::LeaseTable::Taken& t);
   void refuse(PeerRef session, routing::ErrorCode code);
   Shared s_;

@@ -176,7 +176,7 @@ TEST_F(FiveHops, ASixthIsRefused) {
   ByteArray<148> garbage{1};
   net.send_frame(net.client(), circuit->exit().peer,
                  routing::write_extend(other, 0, routing::write_element(garbage, {5001}, {})));
-  net.run_for(1s);
+  net.run_for(150ms);  // there, and not back: with the answer the client takes another circuit, maybe through the same relay
   EXPECT_EQ(last.node->relay()->counters().refused, before + 1);
   EXPECT_EQ(HostileNet::extended(last), extended);
 }

@@ -59,6 +59,10 @@ class Node {
   const peers::Resources& resources() const { return resources_; }
   // A client that ends: leases and circuits are given back, so that nobody keeps them for it.
   void say_goodbye(Now now, Effects& fx);
+  // The system refused a datagram as too long for our own link.  What it says of links further on is not believed.
+  void refused_as_too_long(Now now) {
+    if (client_) client_->refused_as_too_long(now);
+  }
 
   // For tests of other nodes: a control frame in a session of ours, whatever it says.
   void send_frame(Now now, PeerRef session, Bytes frame, Effects& fx);

@@ -214,7 +214,7 @@ TEST(Node, AForgedLeaseMtuIsRefused) {
   const Circuit* c = net.connect();
   ASSERT_NE(c, nullptr);
   const uint64_t before = net.host_of(c->exit()).node->exit()->counters().refused;
-  for (const uint16_t mtu : {0, 20, 52, 1279, 65535}) {
+  for (const uint16_t mtu : {0, 20, 52, 575, 65535}) {
     routing::LeaseFrame f;
     f.mtu = mtu;
     net.send_frame(net.client(), c->exit().peer, routing::write_lease(f));
@@ -357,7 +357,7 @@ TEST(Node, EveryTransportMessageIsAMultipleOfSixteen) {
 TEST(Node, AnswersTooBigInsteadOfSendingMoreThanTheCircuitCarries) {
   Net net;
   const Circuit* c = net.connect();
-  ASSERT_EQ(c->mtu, 1376);
+  ASSERT_EQ(c->mtu(), 1376);
   net.run_for(2s);
   net.client().tun.clear();
   net.send_from_program(net.client(), kTun, udp_packet("10.10.0.2", "192.0.2.1", 1376 - 28));

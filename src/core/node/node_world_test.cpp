@@ -104,6 +104,7 @@ void TestWorld::apply(Host& h, Effects& fx) {
   }
   for (TunPacket& p : fx.tun_packets) h.tun.emplace_back(p.packet.bytes().begin(), p.packet.bytes().end());
   for (Packet& p : fx.exit_packets) h.exit.emplace_back(p.bytes().begin(), p.bytes().end());
+  h.leases.insert(h.leases.end(), fx.exit_leases.begin(), fx.exit_leases.end());
   for (NodeEvent& e : fx.events) {
     if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
     h.events.push_back(std::move(e));

@@ -19,6 +19,7 @@ class TestWorld {
     IpAddress address;
     std::vector<std::vector<uint8_t>> tun, exit;  // what came out there
     std::vector<NodeEvent> events;
+    std::vector<ExitLease> leases;
     uint64_t datagrams_in = 0, bytes_in = 0, bytes_out = 0;
     bool dead = false;
     PublicKey prekey;

@@ -22,8 +22,9 @@ namespace macrovpn::node {
 inline constexpr size_t kMaxPhones = 16;
 // The socket that phones call; apart from the others, so that it comes and goes with the phones.
 inline constexpr SocketId kPhoneSocket{255};
-// What every circuit can carry, whatever its number of hops: a phone's configuration stays as it was made.
-inline constexpr uint16_t kPhoneMtu = kLeastMtu;
+// What nearly every circuit carries, whatever its number of hops, and IPv6's least: a phone's configuration stays as it was
+// made.
+inline constexpr uint16_t kPhoneMtu = kLeastV6Mtu;
 
 struct Phone {
   PublicKey key;

@@ -350,7 +350,7 @@ TEST_F(Phones, AreToldWhenAPacketIsTooLongForTheirCircuit) {
   const TunId tun = add(app);
   ask(app);
   run_for(2s);
-  const uint16_t mtu = net.active(net.client(), tun)->mtu;
+  const uint16_t mtu = net.active(net.client(), tun)->mtu();
   ASSERT_GE(mtu, kPhoneMtu);
   ask(app, mtu - 28u);
   run_for(1s);

@@ -12,6 +12,8 @@
 
 namespace macrovpn::routing {
 
+inline constexpr uint16_t kLeastV6Mtu = 1280;  // RFC 8200 §5
+
 enum class IpProtocol : uint8_t { icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 };
 
 enum class IpDrop : uint8_t {

@@ -81,6 +81,17 @@ bool make_tcp_reset(Bytes packet, const IpHeader& h, Packet& out) {
   return true;
 }
 
+bool make_tcp_end(Bytes packet, const IpHeader& h, Packet& out) {
+  if (h.protocol != IpProtocol::tcp || !h.has_transport() || (h.tcp_flags & kTcpRst) != 0) return false;
+  const Bytes in = packet.subspan(h.payload_at, h.size - h.payload_at);
+  const MutBytes t = start_ip(h.source, h.destination, IpProtocol::tcp, 20, out);
+  std::copy_n(in.begin(), 12, t.begin());  // ports and numbers
+  t[12] = 5 << 4;
+  t[13] = kTcpRst | (h.tcp_flags & kTcpAck);
+  finish_ip(out);
+  return true;
+}
+
 MutBytes start_ip(const IpAddress& source, const IpAddress& destination, IpProtocol protocol, size_t payload,
                   Packet& out) {
   MV_ASSERT(source.family() == destination.family());

@@ -21,6 +21,9 @@ bool make_unreachable(Bytes packet, const IpHeader&, Unreachable, const IpAddres
 bool make_too_big(Bytes packet, const IpHeader&, uint16_t mtu, const IpAddress& from, Packet& out);
 // The reset that refuses or ends a TCP connection (RFC 9293 §3.10.7.1).  False about a reset.
 bool make_tcp_reset(Bytes packet, const IpHeader&, Packet& out);
+// A reset in the place of `packet`, from its source to its destination, which believes it if the packet was what it waited
+// for (RFC 5961 §3.2).  False about a reset.
+bool make_tcp_end(Bytes packet, const IpHeader&, Packet& out);
 
 // An empty IP packet of that protocol with room for `payload` bytes; finish_ip() once they are written.
 MutBytes start_ip(const IpAddress& source, const IpAddress& destination, IpProtocol, size_t payload,

@@ -120,6 +120,15 @@ uint16_t LeaseTable::mtu_of(LeaseNumber number) const {
   return it == numbers_.end() ? 0 : leases_.at(it->second).mtu;
 }
 
+bool LeaseTable::set_mtu(PeerRef session, uint16_t mtu) {
+  const auto it = sessions_.find(session);
+  if (it == sessions_.end()) return false;
+  Lease& lease = leases_.at(it->second);
+  if (lease.sessions.back() != session || lease.mtu == mtu) return false;
+  lease.mtu = mtu;
+  return true;
+}
+
 void LeaseTable::set_death(const LeaseId& id, Lease& lease, Mono when) {
   if (lease.dies != kNever) {
     const auto [first, last] = dying_.equal_range(lease.dies);

@@ -59,6 +59,8 @@ class LeaseTable {
   LeaseNumber lease_of(PeerRef session) const;  // 0: none
   PeerRef session_of(LeaseNumber) const;        // the newest; nobody if none is left
   uint16_t mtu_of(LeaseNumber) const;
+  // False if it is that already, or if the session is not the newest that holds the lease: the packets go elsewhere.
+  bool set_mtu(PeerRef session, uint16_t mtu);
   void release(Mono now, PeerRef session, const LeaseId&);  // by its holder: forgotten at once
   void session_gone(Mono now, PeerRef session);
   // All at once; expire() tells which.

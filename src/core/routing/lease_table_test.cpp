@@ -119,6 +119,19 @@ TEST_F(LeaseTableTest, RepeatsWhatASessionHolds) {
   EXPECT_FALSE(t.granted(PeerRef{2}));
 }
 
+TEST_F(LeaseTableTest, TakesAnotherMtuFromItsNewestSessionAlone) {
+  const auto first = open(PeerRef{1});
+  EXPECT_TRUE(t.set_mtu(PeerRef{1}, 1200));
+  EXPECT_FALSE(t.set_mtu(PeerRef{1}, 1200));
+  EXPECT_FALSE(t.set_mtu(PeerRef{9}, 1000));
+  EXPECT_EQ(t.granted(PeerRef{1})->mtu, 1200);
+  ASSERT_TRUE(t.request(PeerRef{2}, kCaller, resume(first, kH1), kH1).ok());
+  ASSERT_TRUE(t.confirmed(kStart, PeerRef{2})->ok());
+  EXPECT_FALSE(t.set_mtu(PeerRef{1}, 1000));
+  EXPECT_TRUE(t.set_mtu(PeerRef{2}, 1000));
+  EXPECT_EQ(t.mtu_of(first.number), 1000);
+}
+
 TEST_F(LeaseTableTest, RefusesTheNinthLease) {
   for (uint64_t s = 1; s <= 8; s++) open(PeerRef{s});
   EXPECT_EQ(t.request(PeerRef{9}, kCaller, {}, kH1).error(), ErrorCode::full);

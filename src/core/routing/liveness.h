@@ -31,6 +31,7 @@ class Liveness {
   Verdict check(Mono now, Rng& rng, Connections connections = Connections::none);
   Mono next_check() const;
   Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
+  bool is_silent() const { return probes_ > 0; }  // something was sent, and not even a ping was answered yet
   Mono last_heard() const { return last_heard_; }
   Duration round_trip() const { return round_trip_; }  // smoothed (RFC 6298); zero: not measured yet
 

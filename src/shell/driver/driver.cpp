@@ -170,6 +170,7 @@ void Driver::send_datagrams() {
       if (d.socket == id && d.packet) outgoing_.push_back(std::move(d));
     }
     if (!outgoing_.empty()) socket.send(outgoing_);
+    if (socket.take_too_long()) node_.refused_as_too_long(reactor_.now());
   }
   outgoing_.clear();
   effects_.datagrams.clear();

@@ -249,6 +249,7 @@ size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datag
     r.scatters[i].cut(pool, size, 0, segment, r.cut);
     if (r.cut.size() >= kWorthwhile) newest_train = segment;
     datagrams += std::max<size_t>(r.cut.size(), 1);
+    if (r.cut.empty()) dropped_as_too_long_ += whole / segment;
     const Endpoint remote = from_sockaddr(r.names[i]);
     for (Packet& p : r.cut) out.push_back({id, remote, std::move(p), control.local});
   }
@@ -362,6 +363,7 @@ size_t UdpSocket::send_some(std::span<node::Datagram> batch, size_t& tried) {
   const size_t train = s.trains[0];
   tried = train;
   if (errno == EIO && train > 1) offloads_.trains_out = false;
+  if (errno == EMSGSIZE) too_long_ = true;
   const bool final = errno == EAGAIN || errno == EPERM || errno == ENOBUFS;
   if (s.messages[0].msg_hdr.msg_control == nullptr || final) return 0;
   return send_apart(batch.first(train));
@@ -391,6 +393,7 @@ size_t UdpSocket::send_apart(std::span<node::Datagram> train) {
       m.msg_controllen = 0;
       n = sendmsg(fd(), &m, MSG_DONTWAIT);
     }
+    if (n < 0 && errno == EMSGSIZE) too_long_ = true;
     sent += n >= 0;
   }
   return sent;

@@ -36,11 +36,14 @@ class UdpSocket {
   uint16_t port() const { return port_; }
   bool has_v6() const { return stack_ == Stack::both; }
   // Appends what one call to the kernel gives, at least kBatch datagrams if they are there; returns how many it read.
-  // Longer ones than a Packet holds are dropped.
+  // Longer ones than a Packet holds are dropped and counted.
   size_t receive(SocketId id, PacketPool& pool, std::vector<node::Datagram>& out);
+  uint64_t dropped_as_too_long() const { return dropped_as_too_long_; }
   // Sends in order; what the kernel refuses (no route, full queue) is lost, as on any network.  Returns how
   // many left.
   size_t send(std::span<node::Datagram> batch);
+  // Whether a datagram since the last call was too long for the link that it would have left by.
+  bool take_too_long() { return std::exchange(too_long_, false); }
   struct Offloads {
     bool trains_out = false, trains_in = false;  // UDP_SEGMENT, UDP_GRO
   };
@@ -60,6 +63,8 @@ class UdpSocket {
   uint16_t port_ = 0;
   uint32_t mark_ = 0;
   bool grouped_ = false;  // others share the port for good
+  bool too_long_ = false;
+  uint64_t dropped_as_too_long_ = 0;
   Offloads offloads_;
   size_t train_ = 0;     // size of a datagram in the train that came last; 0: none is expected
   unsigned alone_ = 0;   // messages since it that were none

@@ -90,7 +90,7 @@ TEST_F(Sockets, AnAnswerFromAnAddressThatHasGoneLeavesFromAnother) {
   EXPECT_EQ(got.size(), 3u);
 }
 
-TEST_F(Sockets, WhatIsLongerThanAPacketIsDropped) {
+TEST_F(Sockets, WhatIsLongerThanAPacketIsDroppedAndCounted) {
   UdpSocket to = open(at("127.0.0.1", 0));
   const Fd raw(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_in there{};
@@ -107,6 +107,7 @@ TEST_F(Sockets, WhatIsLongerThanAPacketIsDropped) {
   receive(to, 1);
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(got[0].packet.size(), kPacketMax);
+  EXPECT_EQ(to.dropped_as_too_long(), 2u);
 }
 
 }  // namespace

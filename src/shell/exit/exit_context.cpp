@@ -105,6 +105,30 @@ void ExitContext::send_reset(Bytes packet, const IpHeader& h) {
   if (routing::make_tcp_reset(packet, h, p)) out.push(std::move(p));
 }
 
+void ExitContext::set_mtu(PacketDevice& device, LeaseNumber lease, uint16_t mtu) {
+  mtu = std::min(mtu, config.mtu);
+  const bool narrower = mtu < mtu_of(lease);
+  mtus[lease] = mtu;
+  const auto sent = newest.find(lease);
+  if (!narrower || sent == newest.end()) return;
+  sent->second.each_larger_than(mtu, [&](Bytes p) {
+    if (const auto h = routing::parse_ip(p)) answer_too_big(device, p, *h, mtu);
+  });
+}
+
+// IPv6 hears of no MTU below 1280 (RFC 8201 §4): such a connection could only hang, and so both ends are told that it is
+// over, in the other's name.  Programs then try again, over IPv4.
+void ExitContext::answer_too_big(PacketDevice& device, Bytes packet, const IpHeader& h, uint16_t mtu) {
+  Packet answer = out.take();
+  if (h.is_v4() || mtu >= routing::kLeastV6Mtu) {
+    if (routing::make_too_big(packet, h, mtu, h.destination, answer)) device.write_packet(answer.bytes());
+    return;
+  }
+  if (routing::make_tcp_reset(packet, h, answer)) device.write_packet(answer.bytes());
+  Packet end = out.take();
+  if (routing::make_tcp_end(packet, h, end)) out.push(std::move(end));
+}
+
 Unreachable unreachable_of(int error) {
   switch (error) {
     case ECONNREFUSED:

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/routing/ip_reply.h"
+#include "core/routing/newest_segments.h"
 #include "shell/exit/exit_backend.h"
 
 namespace macrovpn::shell {
@@ -57,15 +58,26 @@ struct ExitContext {
   ExitCounters& counters;
   PacketOutput& out;
   std::unordered_map<LeaseNumber, uint16_t>& mtus;
+  std::unordered_map<LeaseNumber, routing::NewestSegments> newest{};  // for clients
 
   Mono now() const { return reactor.now().mono; }
   uint16_t mtu_of(LeaseNumber n) const {
     const auto it = mtus.find(n);
     return it == mtus.end() ? config.mtu : it->second;
   }
+  // Nothing of leases that are gone, to which kernels may send for long.
+  routing::NewestSegments* newest_of(LeaseNumber n) { return mtus.contains(n) ? &newest[n] : nullptr; }
+  // The lease has another MTU; `device` leads to the kernel that sends to clients.
+  void set_mtu(PacketDevice& device, LeaseNumber, uint16_t mtu);
+  void forget(LeaseNumber n) {
+    mtus.erase(n);
+    newest.erase(n);
+  }
   // Answers a packet that goes no further.
   void send_unreachable(Bytes packet, const IpHeader&, routing::Unreachable);
   void send_reset(Bytes packet, const IpHeader&);
+  // A packet for a client that is larger than its lease's MTU; `device` leads to the kernel that sent it.
+  void answer_too_big(PacketDevice& device, Bytes packet, const IpHeader&, uint16_t mtu);
 };
 
 // What a failed connect() or sendto() means for the one who tried.

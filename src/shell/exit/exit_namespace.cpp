@@ -14,7 +14,8 @@ namespace {
 const char* const kDevice = "mv0";
 constexpr uint16_t kProxyPort = 1;  // only a lookup key; nothing on the Internet can see it
 
-// Rules first match what already has a socket, so that packets of open connections take the short way.
+// Rules first match what already has a socket, so that packets of open connections take the short way.  Of ICMP there is
+// only what we say ourselves of packets that are too big for a client.
 const char* const kRules = R"(
 table inet macrovpn_exit {
   chain prerouting {
@@ -23,6 +24,8 @@ table inet macrovpn_exit {
     meta l4proto tcp socket transparent 1 meta mark set 1 accept
     meta nfproto ipv4 meta l4proto { tcp, udp } tproxy ip to 127.0.0.1:1 meta mark set 1 accept
     meta nfproto ipv6 meta l4proto { tcp, udp } tproxy ip6 to [::1]:1 meta mark set 1 accept
+    icmp type destination-unreachable meta mark set 1 accept
+    icmpv6 type packet-too-big meta mark set 1 accept
     drop
   }
 }

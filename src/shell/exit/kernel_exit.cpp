@@ -30,7 +30,7 @@ struct KernelExit::Parts {
               counters.packets_out += packets.size();
               g(packets);
             }),
-        context{reactor, config, policy, counters, out, mtus},
+        context{reactor, config, policy, counters, out, mtus, {}},
         dns(context, rng) {
     read_host();
   }
@@ -133,10 +133,9 @@ bool KernelExit::Parts::deliver(Packet& packet) {
   if (lease.value == 0) return false;
   const uint16_t mtu = context.mtu_of(lease);
   routing::clamp_mss(packet.bytes(), *h, mtu);
+  if (routing::NewestSegments* sent = context.newest_of(lease)) sent->on_packet(packet.bytes());
   if (h->size <= mtu) return true;
-  Packet answer = out.take();
-  if (routing::make_too_big(packet.bytes(), *h, mtu, h->destination, answer))
-    forwarding.device().write_packet(answer.bytes());
+  context.answer_too_big(forwarding.device(), packet.bytes(), *h, mtu);
   return false;
 }
 
@@ -157,12 +156,12 @@ void KernelExit::tick() {
 }
 
 void KernelExit::set_mtu(LeaseNumber lease, uint16_t mtu) {
-  parts_->mtus[lease] = std::min(mtu, parts_->config.mtu);
+  parts_->context.set_mtu(parts_->forwarding.device(), lease, mtu);
 }
 
 void KernelExit::forget(LeaseNumber lease) {
   parts_->dns.forget(lease);
-  parts_->mtus.erase(lease);
+  parts_->context.forget(lease);
 }
 
 const ExitCounters& KernelExit::counters() const {

@@ -46,7 +46,7 @@ struct RootlessExit::Parts {
               counters.packets_out += packets.size();
               f(packets);
             }),
-        context{reactor, config, policy, counters, out, mtus},
+        context{reactor, config, policy, counters, out, mtus, {}},
         dns(context, rng),
         tcp(context, dns, inside),
         udp(context, inside,
@@ -73,6 +73,7 @@ struct RootlessExit::Parts {
 
   bool admit(Packet& packet);
   bool admit_icmp(Bytes packet, const IpHeader&, LeaseNumber);
+  void sort_out(std::vector<Packet>& packets);
 };
 
 Result<std::unique_ptr<RootlessExit>> RootlessExit::create(Reactor& reactor, Rng& rng, PacketPool& pool,
@@ -147,13 +148,36 @@ void RootlessExit::on_device() {
   Parts& p = *parts_;
   auto& queue = p.out.queue();
   const auto status = p.inside.device.read_packets(p.out.pool(), queue, kPacketsPerTurn);
-  // The kernel's own words (router solicitations and the like) are not for clients.
-  std::erase_if(queue, [&](const Packet& packet) {
-    const auto h = routing::parse_ip(packet.bytes());
-    return !h || routing::lease_of_private(h->destination).value == 0;
-  });
+  p.sort_out(queue);
   p.out.pushed();
   if (status == PacketDevice::Status::gone) p.reactor.modify(p.inside.device.fd(), 0);
+}
+
+// Leaves what is for clients: the kernel's own words (router solicitations and the like) are not, and what is too big for a
+// lease would be lost on the way, so that the kernel must hear of it: once a batch and lease is enough for all its connections.
+void RootlessExit::Parts::sort_out(std::vector<Packet>& packets) {
+  LeaseNumber newest{}, told{};
+  uint16_t mtu = 0;
+  routing::NewestSegments* sent = nullptr;
+  std::vector<Packet> rest;  // taken out first: an answer may put more into the queue
+  rest.swap(packets);
+  for (Packet& packet : rest) {
+    const auto h = routing::parse_ip(packet.bytes());
+    const LeaseNumber lease = h ? routing::lease_of_private(h->destination) : LeaseNumber{};
+    if (lease.value == 0) continue;
+    if (lease != newest) {
+      newest = lease;
+      mtu = context.mtu_of(lease);
+      sent = context.newest_of(lease);
+    }
+    if (sent != nullptr) sent->on_packet(packet.bytes());
+    if (mtu < config.mtu) routing::clamp_mss(packet.bytes(), *h, mtu);
+    if (h->size <= mtu) {
+      packets.push_back(std::move(packet));
+    } else if (std::exchange(told, lease) != lease || !h->is_v4()) {
+      context.answer_too_big(inside.device, packet.bytes(), *h, mtu);
+    }
+  }
 }
 
 void RootlessExit::tick() {
@@ -171,7 +195,7 @@ void RootlessExit::tick() {
 }
 
 void RootlessExit::set_mtu(LeaseNumber lease, uint16_t mtu) {
-  parts_->mtus[lease] = std::min(mtu, parts_->config.mtu);
+  parts_->context.set_mtu(parts_->inside.device, lease, mtu);
 }
 
 void RootlessExit::forget(LeaseNumber lease) {
@@ -179,7 +203,7 @@ void RootlessExit::forget(LeaseNumber lease) {
   parts_->udp.forget(lease);
   parts_->ping.forget(lease);
   parts_->dns.forget(lease);
-  parts_->mtus.erase(lease);
+  parts_->context.forget(lease);
 }
 
 const ExitCounters& RootlessExit::counters() const {

@@ -6,6 +6,7 @@
 #include <dirent.h>
 
 #include "core/routing/ip_reply.h"
+#include "shell/clock.h"
 #include "shell/exit/world_test.h"
 
 namespace macrovpn::shell {
@@ -334,6 +335,58 @@ TEST_P(Rootless, LeavesNoDescriptorBehind) {
   EXPECT_LE(open_descriptors(), before + 64);  // pipes kept for the next
   bench.reset();
   EXPECT_LT(open_descriptors(), before);
+}
+
+// The circuit became narrower while a download runs: the kernel inside hears of it and goes on in smaller pieces.
+TEST_P(Rootless, ADownloadGoesOnInANarrowerLease) {
+  bench->exit->set_mtu(LeaseNumber{7}, 1376);
+  for (const char* server : {"198.51.100.10:9", "[2001:db8:7::10]:9"}) {
+    const Endpoint to = at(server);
+    const Fd s = tcp(family_of(to.address));
+    ASSERT_EQ(bench->connect_tcp(s, to), 0);
+    size_t got = bench->read_all(s, 1 << 20).size();
+    bench->circuits_carry = 1300;
+    bench->run_for(3s);  // its kernel has become patient: it sends again after 2 s and more
+    got += bench->read_all(s, 33 << 20, 10ms).size();
+    bench->exit->set_mtu(LeaseNumber{7}, 1300);
+    const Mono told = read_clocks().mono;
+    const size_t next = bench->read_all(s, 1, 5s).size();
+    EXPECT_GT(next, 0u);
+    EXPECT_LT(read_clocks().mono - told, 200ms) << server;
+    got += next + bench->read_all(s, 33 << 20, 10s).size();
+    EXPECT_EQ(got, size_t{32} << 20) << server;
+    bench->circuits_carry = SIZE_MAX;
+    bench->exit->set_mtu(LeaseNumber{7}, 1376);
+  }
+}
+
+TEST_P(Rootless, ANewConnectionInANarrowLeaseHearsOfItInItsHandshake) {
+  bench->exit->set_mtu(LeaseNumber{7}, 1000);
+  const Fd s = tcp();
+  ASSERT_EQ(bench->connect_tcp(s, kEcho), 0);
+  int mss = 0;
+  socklen_t n = sizeof mss;
+  ASSERT_EQ(getsockopt(s.get(), IPPROTO_TCP, TCP_MAXSEG, &mss, &n), 0);
+  EXPECT_LE(mss, 960);
+}
+
+// Nobody would believe a smaller size, so that the connection would hang.
+TEST_P(Rootless, BelowWhatIpv6NeedsAnIpv6ConnectionEndsAtBothEnds) {
+  const Fd s = tcp(AF_INET6);
+  ASSERT_EQ(bench->connect_tcp(s, at("[2001:db8:7::10]:9")), 0);
+  bench->read_all(s, 1 << 20);
+  bench->circuits_carry = 1200;
+  bench->run_for(100ms);
+  bench->exit->set_mtu(LeaseNumber{7}, 1200);
+  char b[65536];
+  ssize_t r = 0;
+  EXPECT_TRUE(bench->until([&] {
+    while ((r = recv(s.get(), b, sizeof b, 0)) > 0) {
+    }
+    return errno != EAGAIN;
+  }));
+  EXPECT_EQ(errno, ECONNRESET);
+  EXPECT_TRUE(bench->until([&] { return exit().sizes().tcp_flows == 0; }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Rootless,

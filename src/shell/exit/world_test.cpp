@@ -112,7 +112,7 @@ Bench::Bench(const ExitConfig& config, const Make& make) {
       const auto lease = rewrite_from_private(p.bytes());
       EXPECT_TRUE(lease);
       for (const auto& c : clients)
-        if (lease && c->lease == *lease) c->device.write_packet(p.bytes());
+        if (lease && c->lease == *lease && p.size() <= circuits_carry) c->device.write_packet(p.bytes());
     }
   });
   if (made)

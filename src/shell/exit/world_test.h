@@ -63,6 +63,7 @@ class Bench {
   PacketPool pool;
   std::vector<std::unique_ptr<Client>> clients;
   std::unique_ptr<ExitBackend> exit;
+  size_t circuits_carry = SIZE_MAX;  // longer packets for clients are lost
   std::string error;  // why there is no exit
 };
 

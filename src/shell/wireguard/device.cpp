@@ -57,6 +57,16 @@ void WireGuardDevice::read_socket() {
     if (n < UdpSocket::kBatch) break;
   }
   incoming_.clear();
+  if (socket_) count_too_long(socket_->dropped_as_too_long());
+}
+
+// Datagrams of the socket; who sent them cannot be told, since nothing of them was opened.
+void WireGuardDevice::count_too_long(uint64_t dropped) {
+  if (dropped == socket_too_long_) return;
+  if (received_too_long_ == 0)
+    log_.error("a peer sends packets of more than " + std::to_string(kLargestMtu) +
+               " bytes, which do not fit here and are lost: give its device an MTU of at most that");
+  received_too_long_ += dropped - std::exchange(socket_too_long_, dropped);
 }
 
 void WireGuardDevice::open_incoming() {

@@ -60,6 +60,7 @@ class WireGuardDevice {
 
   // device.cpp
   void read_socket();
+  void count_too_long(uint64_t dropped);
   void open_incoming();
   void on_handshake_message(const node::Datagram&);
   void open_collected();
@@ -95,6 +96,7 @@ class WireGuardDevice {
 
   ByType received_{}, sent_{};
   uint64_t from_device_ = 0, no_peer_ = 0, not_sent_ = 0, looped_ = 0, too_long_ = 0;
+  uint64_t received_too_long_ = 0, socket_too_long_ = 0;
   uint64_t to_device_count_ = 0, not_written_ = 0, first_sessions_ = 0, renewals_ = 0, gave_up_ = 0;
 };
 

@@ -138,6 +138,7 @@ void WireGuardDevice::close_socket() {
   if (!socket_) return;
   reactor_.remove(socket_->fd());
   socket_.reset();
+  socket_too_long_ = 0;
 }
 
 uapi::Refusal WireGuardDevice::set_fwmark(uint32_t mark) {
@@ -186,7 +187,7 @@ uapi::Counters WireGuardDevice::counters() const {
       {"from_device", from_device_}, {"to_device", to_device_count_}, {"no_peer", no_peer_},
       {"not_sent", not_sent_},       {"not_written", not_written_},   {"looped", looped_},
       {"too_long", too_long_},       {"sessions", first_sessions_},   {"renewals", renewals_},
-      {"gave_up", gave_up_}};
+      {"gave_up", gave_up_},         {"received_too_long", received_too_long_}};
   out.insert(out.end(), std::begin(own), std::end(own));
   for (size_t i = 1; i < static_cast<size_t>(encryption::Drop::count_); i++) {
     const auto d = static_cast<encryption::Drop>(i);

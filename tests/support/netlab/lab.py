@@ -113,6 +113,19 @@ class Lab:
         self._captures.append(Capture(self, chosen, **options))
         return self._captures[-1]
 
+    def lose_long(self, sender, receiver, above):
+        """From now on the internet loses IP packets of more than `above` bytes that one host (or name) sends to the other, and says
+        nothing to anybody; above=None: no more. Both hosts need wires (or offloads=False), else frames are longer than packets are.
+        """
+        sender, receiver = self._known(sender), self._known(receiver)
+        table = f"inet long_{sender.name}_{receiver.name}"
+        rules = [f"ip saddr {sender.ip4} ip daddr {receiver.ip4} ip length > {above} drop"]
+        if getattr(sender, "ip6", None) and getattr(receiver, "ip6", None):
+            rules.append(f"ip6 saddr {sender.ip6} ip6 daddr {receiver.ip6} ip6 length > {(above or 40) - 40} drop")
+        chain = "type filter hook forward priority 0; " + "; ".join(rules)
+        self._internet.nft(f"add table {table}\ndelete table {table}\n"
+                           + (f"table {table} {{\nchain forward {{ {chain}\n}}\n}}\n" if above is not None else ""))
+
     def drops(self):
         """Frames that any recording missed."""
         return sum(capture.stop() for capture in self._captures)
