@@ -127,25 +127,39 @@ def report(title, data):
     table(["symbol", "kind of work", "share"], [[symbol, kind, share(n)] for (symbol, kind), n in symbols.most_common(TOP)])
 
 
+COST = re.compile(r"^\s*(?P<count>[\d,]+) \([^)]*\)\s+(?P<file>[^:]*):(?P<symbol>.*?)(?: \[(?P<where>[^\]]*)\])?$")
+
+
+def costs_of(data):
+    said = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=100", str(data)], capture_output=True, text=True, check=True).stdout
+    for line in said.splitlines():
+        found = COST.match(line)
+        if found:
+            symbol = found["symbol"]
+            yield int(found["count"].replace(",", "")), "?" if symbol.startswith("0x") else symbol, found["where"] or "benchmark"
+
+
 def callgrind(build):
-    """Instructions of the core benchmarks by function; OpenSSL does the AEAD, as valgrind has no AVX-512."""
+    """Instructions of the core benchmarks. OpenSSL does the AEAD here, as valgrind has no AVX-512."""
     if shutil.which("valgrind") is None:
         print("callgrind is missing too (Debian: apt-get install valgrind): nothing can be said here.")
         return 1
     for name in ("packets_up/3", "builds_at_middle"):
+        print(f"profile: {name} under callgrind ...", file=sys.stderr, flush=True)
         out = build / "callgrind.out"
         subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(build / "tests/bench/macrovpn_bench"),
-                        f"--benchmark_filter=^{name}", "--benchmark_min_time=0.01"], capture_output=True, check=True)
-        said = subprocess.run(["callgrind_annotate", str(out)], capture_output=True, text=True, check=True).stdout
-        lines = [line for line in said.splitlines() if re.match(r"^\s*[\d,]+ \(", line)]
-        print(f"\n{name}: instructions by function (callgrind; the AEAD is OpenSSL's here)\n")
-        print("\n".join(shorter_line(line) for line in lines[:TOP + 1]))
+                        f"--benchmark_filter=^{name}", "--benchmark_min_time=2"], capture_output=True, check=True)
+        libraries, symbols = collections.Counter(), collections.Counter()
+        for count, symbol, where in costs_of(out):
+            libraries[pathlib.Path(where).name] += count
+            symbols[f"{shorter(symbol)} ({pathlib.Path(where).name})"] += count
+        total = max(sum(libraries.values()), 1)
+        rows = lambda counter: [[what, f"{100 * n / total:.1f} %"] for what, n in counter.most_common(TOP) if n / total >= LEAST_SHARE]
+        print(f"\n{name}: instructions, the preparation of the benchmark among them; the AEAD is OpenSSL's\n")
+        table(["library or program", "share"], rows(libraries))
+        print()
+        table(["symbol", "share"], rows(symbols))
     return 0
-
-
-def shorter_line(line):
-    count, rest = line.split(")", 1)
-    return f"{count}) {shorter(rest.strip().split(' [')[0].split(':', 1)[-1])}"
 
 
 def main(build):

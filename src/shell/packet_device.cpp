@@ -170,7 +170,7 @@ uint8_t* spill() {
 }  // namespace
 
 // O_NONBLOCK belongs to all copies of a descriptor, so whoever passed it to us can take that away and have us wait
-// in read() for ever.  Each read says itself that it does not wait; for a TUN that needs Linux 6.4.
+// in read() for ever.  Each read and write says itself that it does not wait; for a TUN that needs Linux 6.4.
 ssize_t PacketDevice::read_parts() {
   const auto count = parts_.size();
   if (state_.kind == Kind::tun) {
@@ -253,7 +253,10 @@ PacketDevice::Status PacketDevice::read_packets(PacketPool& pool, std::vector<Pa
 
 // parts[0] begins with a virtio header, if the device wants one, and with the packet's first bytes.
 ssize_t PacketDevice::write_parts(std::span<const iovec> parts) {
-  if (state_.kind == Kind::tun) return writev(fd_.get(), parts.data(), static_cast<int>(parts.size()));
+  if (state_.kind == Kind::tun) {
+    const ssize_t n = pwritev2(fd_.get(), parts.data(), static_cast<int>(parts.size()), -1, RWF_NOWAIT);
+    return n < 0 && errno == EOPNOTSUPP ? writev(fd_.get(), parts.data(), static_cast<int>(parts.size())) : n;
+  }
   const size_t header = header_ ? VirtioHeader::kSize : 0;
   auto* first = static_cast<uint8_t*>(parts[0].iov_base);
   if (header_) {
@@ -288,6 +291,18 @@ bool PacketDevice::write_packet(Bytes packet) {
   return true;
 }
 
+// The kernel will not have this superpacket, or finds no memory for one so large.  A full or closed device is no reason to
+// try its packets.
+size_t PacketDevice::write_apart(size_t group) {
+  const bool refused = errno == EINVAL || errno == EMSGSIZE || errno == ENOMEM || errno == ENOBUFS;
+  if (!refused || coalescer_.packets_of(group) == 1) return 0;
+  size_t taken = 0;
+  for (const iovec& p : coalescer_.apart(group)) {
+    taken += write_packet({static_cast<const uint8_t*>(p.iov_base), p.iov_len}) ? 1 : 0;
+  }
+  return taken;
+}
+
 size_t PacketDevice::write_packets(std::span<Packet> packets) {
   size_t taken = 0;
   if (!offloads_.tcp) {
@@ -299,7 +314,10 @@ size_t PacketDevice::write_packets(std::span<Packet> packets) {
     packets = packets.first(static_cast<size_t>(std::remove_if(packets.begin(), packets.end(), strange) - packets.begin()));
   coalescer_.plan(packets);
   for (size_t i = 0; i < coalescer_.writes(); i++) {
-    if (write_parts(coalescer_.write(i)) <= 0) continue;
+    if (write_parts(coalescer_.write(i)) <= 0) {
+      taken += write_apart(i);
+      continue;
+    }
     taken += coalescer_.packets_of(i);
     carried_.in += coalescer_.bytes_of(i);
   }

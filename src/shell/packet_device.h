@@ -59,7 +59,8 @@ class PacketDevice {
 
   enum class Status : uint8_t { ok, gone };  // gone: the namespace or the device is no more
   // Appends packets to `out` until there are no more, or `max` or more were: a superpacket is never left half read.  Only
-  // IPv4 and IPv6.  Does not wait (a TUN: from Linux 6.4 on, or as long as nobody took O_NONBLOCK from the descriptor).
+  // IPv4 and IPv6.  Neither reading nor writing waits (a TUN: from Linux 6.4 on, or as long as nobody took O_NONBLOCK from
+  // the descriptor).
   Status read_packets(PacketPool& pool, std::vector<Packet>& out, size_t max);
   // Returns how many were taken; the others met a full or closed device and are lost, as on any link.  Changes headers.
   size_t write_packets(std::span<Packet> packets);
@@ -72,6 +73,7 @@ class PacketDevice {
   ssize_t read_parts();
   void take_run(PacketPool& pool, std::vector<Packet>& out, size_t size);
   ssize_t write_parts(std::span<const iovec> parts);
+  size_t write_apart(size_t group);
 
   Fd fd_;
   State state_;

@@ -5,10 +5,26 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "shell/namespace.h"
+#include "shell/offload/naive_twin_test.h"
 #include "shell/tun.h"
+
+namespace {
+int superpackets_fail_with = 0;  // an errno; 0: the kernel decides
+}
+
+// Stands before the C library's: what is written to a TUN.
+extern "C" ssize_t pwritev2(int fd, const iovec* parts, int n, off_t offset, int flags) {
+  if (superpackets_fail_with != 0 && n > 2) {
+    errno = superpackets_fail_with;
+    return -1;
+  }
+  return syscall(SYS_pwritev2, fd, parts, n, offset, 0, flags);
+}
 
 namespace macrovpn::shell {
 namespace {
@@ -45,7 +61,7 @@ int answer_pings_by_queues(int channel) {
   return recv(channel, &c, 1, 0) == 0 ? 0 : 1;
 }
 
-class PacketDevices : public testing::TestWithParam<PacketDevice::Kind> {};
+class PacketDevices : public ::testing::TestWithParam<PacketDevice::Kind> {};
 
 TEST(TunQueues, GiveAFlowsAnswersToTheQueueThatSentIt) {
   auto helper = Helper::start([](int channel) { return answer_pings_by_queues(channel); });
@@ -124,6 +140,32 @@ TEST_P(PacketDevices, IsReadWithoutWaitingWhateverItsSenderSays) {
   alarm(0);
 }
 
+TEST(ATunDevice, TakesThePacketsOfASuperpacketThatTheKernelRefuses) {
+  auto helper = Helper::start([](int channel) { return answer_pings(channel, PacketDevice::Kind::tun); });
+  ASSERT_TRUE(helper);
+  auto report = await_report(helper->channel());
+  if (!report) GTEST_SKIP() << report.error().message;
+  auto device = PacketDevice::decode(std::move(report->fds.at(0)), report->body);
+  ASSERT_TRUE(device);
+  if (!device->offloads().tcp) GTEST_SKIP() << "this kernel's TUN takes no superpackets";
+  PacketPool pool;
+  const auto write_with = [&](int error) {
+    std::vector<Packet> batch;
+    testing::InFlow flow;
+    for (int i = 0; i < 10; i++, flow.sequence += 1300, flow.id++) batch.push_back(pool.copy_of(testing::make_packet(flow, 1300)));
+    superpackets_fail_with = error;
+    const size_t taken = device->write_packets(batch);
+    superpackets_fail_with = 0;
+    return taken;
+  };
+  const uint64_t before = device->carried().in;
+  EXPECT_EQ(write_with(EINVAL), 10u);
+  EXPECT_EQ(device->carried().in - before, 10u * (1300 + 52));
+  EXPECT_EQ(write_with(ENOBUFS), 10u);
+  EXPECT_EQ(write_with(EAGAIN), 0u);  // full: what is smaller finds no place either
+  EXPECT_EQ(write_with(0), 10u);
+}
+
 TEST_P(PacketDevices, RefuseADescriptorThatIsNone) {
   ByteArray<PacketDevice::kStateSize> state{static_cast<uint8_t>(GetParam())};
   int ends[2];
@@ -138,7 +180,7 @@ TEST_P(PacketDevices, RefuseADescriptorThatIsNone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, PacketDevices,
-                         testing::Values(PacketDevice::Kind::tun, PacketDevice::Kind::veth));
+                         ::testing::Values(PacketDevice::Kind::tun, PacketDevice::Kind::veth));
 
 TEST(FdPassing, ADescriptorArrivesWithItsBody) {
   auto pair = make_fd_channel();

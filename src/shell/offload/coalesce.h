@@ -29,6 +29,8 @@ class Coalescer {
   size_t writes() const { return groups_.size(); }
   // One write(2): a virtio header, the first packet, payloads of those that follow.  Valid until the next call.
   std::span<const iovec> write(size_t n);
+  // Where the kernel refused that one: its packets as they came, an iovec each, without virtio headers.  write(n) is gone then.
+  std::span<const iovec> apart(size_t n);
   size_t packets_of(size_t n) const { return groups_[n].count; }
   size_t bytes_of(size_t n) const { return groups_[n].size; }  // of the one packet that is written
 
@@ -50,6 +52,7 @@ class Coalescer {
   Flow& flow_of(const Group& candidate, Bytes packet);
   bool join(Group&, const Group& candidate, uint32_t index);
   void finish(Group&);
+  void undo(Group&);
   Bytes packet(uint32_t index) const { return batch_[index].bytes(); }
 
   Udp udp_;
