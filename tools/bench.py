@@ -31,7 +31,7 @@ Row = collections.namedtuple("Row", "measure ours bar met beside")
 def core_results(build, runs):
     print("core benchmarks: some two minutes ...", file=sys.stderr, flush=True)
     said = subprocess.run([build / "tests/bench/macrovpn_bench", "--benchmark_format=json", f"--benchmark_repetitions={runs}",
-                           "--benchmark_enable_random_interleaving=true", "--benchmark_min_time=0.2",
+                           "--benchmark_enable_random_interleaving=true", "--benchmark_min_time=0.4",
                            *(["--benchmark_report_aggregates_only=true"] if runs > 1 else [])], stdout=subprocess.PIPE, text=True, check=True).stdout
     rows = json.loads(said)["benchmarks"]
     return {row["run_name"]: row for row in rows if runs == 1 or row.get("aggregate_name") == "median"}
