@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 from netlab.report import table  # noqa: E402
 
-NET = ("naive_loop", "ours", "wireguard_go", "circuit_1_hop", "circuit_1_hop_kernel_exit", "circuit_3_hops")
+NET = ("naive_loop", "ours", "wireguard_go", "circuit_1_hop", "circuit_1_hop_kernel_exit", "circuit_1_hop_proxy", "circuit_3_hops")
 HANDSHAKES = (("handshakes_configured", "handshakes answered, configured peer, one core", 4),
               ("handshakes_ephemeral", "handshakes answered, ephemeral peer, one core", 5),
               ("builds_at_middle", "builds with early data answered and sent on by a middle, one core", 6),
@@ -96,6 +96,9 @@ def circuit_rows(net, core):
                   ">= 80 % of the exit that masquerades", at_least(share, 0.8), f"exit by root's masquerading {mbit(kernel)}")
     elif one:
         yield Row("one hop, `run` to web server, rootless exit, TCP download", mbit(one), "", "", "")
+    if proxy := net.get("circuit_1_hop_proxy"):
+        yield Row("one hop, the same by a program that asks `macrovpn proxy` (SOCKS5)", mbit(proxy), "", "",
+                  f"the proxy's own CPU: {proxy['proxy_cpu_s_per_gb']:.2f} s for each GB" + (f"; without it {mbit(one)}" if one else ""))
     if not three:
         return
     ours, bar, met = mbit(three), "", ""

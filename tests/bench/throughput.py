@@ -53,6 +53,23 @@ def circuit(hops, exit_kind="rootless"):
         return row
 
 
+def proxied():
+    """A download by a program that asks `macrovpn proxy` on one hop, and what the proxy itself needed for it."""
+    with netlab.Lab() as lab, World(lab, relays=6, exits=2, client_v6=False) as world:
+        world.up("--hops", "1")
+        proxy = world.client.start("proxy", "--json", "--listen", "127.0.0.1:0")
+        said = proxy.wait_for_output("socks5", timeout=30)
+        address, = json.loads(next(line for line in said.splitlines() if line.startswith("{")))["socks5"]
+        curl = lambda size: world.client.host.run(
+            ["curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", "--max-time", "60", "--socks5-hostname", address,
+             f"http://{WEB_NAME}/bytes/{size}"], ordinary=True, timeout=90).stdout
+        curl(1_000_000)
+        before = proxy.usage()["cpu_s"]
+        with counted_by_perf():
+            said = curl(DOWNLOAD)
+        return {"mbit": float(said) * 8e-6, "proxy_cpu_s_per_gb": (proxy.usage()["cpu_s"] - before) / (DOWNLOAD * 1e-9)}
+
+
 def usage_of(relay):
     return relay.process.usage()["cpu_s"], relay.status()["relay"]["packets_relayed"]
 
@@ -81,6 +98,7 @@ MEASURES = {
     "wireguard_go": lambda: one_hop_row(one_hop.wireguard_go, LOAD_MBIT),
     "circuit_1_hop": lambda: circuit(1),
     "circuit_1_hop_kernel_exit": lambda: circuit(1, "kernel"),
+    "circuit_1_hop_proxy": proxied,
     "circuit_3_hops": lambda: circuit(3),
 }
 

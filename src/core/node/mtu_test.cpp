@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/node/node_world_test.h"
-#include "core/routing/ip_packet.h"
+#include "core/routing/ip_reply.h"
 
 namespace macrovpn::node {
 namespace {
@@ -135,6 +135,33 @@ TEST(Mtu, AHoleFromARestIsFoundByTheFirstQuestion) {
   net.exchange(200);
   net.run_for(1s);
   EXPECT_EQ(net.now_active().mtu(), 1280);
+}
+
+// Else its kernel would wait for its own timeout, which doubles and doubles.
+TEST(Mtu, WhoSentWhatWasLostHearsOfItAtOnce) {
+  Net net;
+  ASSERT_NE(net.connect(), nullptr);
+  net.run_for(2s);
+  net.narrow(2, 1300, Way::to_exit);
+  PacketPool pool;
+  Packet p = pool.take();
+  const MutBytes t = routing::start_ip(*IpAddress::parse("10.10.0.2"), *IpAddress::parse("192.0.2.1"),
+                                       routing::IpProtocol::tcp, kWhole - 20, p);
+  store_be16(&t[0], 4000);
+  store_be16(&t[2], 443);
+  store_be32(&t[4], 77);
+  t[12] = 5 << 4;
+  t[13] = routing::kTcpAck;
+  routing::finish_ip(p);
+  net.client().tun.clear();
+  net.send_from_program(net.client(), kTun, p.bytes());
+  ASSERT_TRUE(net.run_until([&] { return net.now_active().mtu() == 1280; }, 5s));
+  ASSERT_EQ(net.client().tun.size(), 1u);  // no time has passed
+  const auto& said = net.client().tun[0];
+  EXPECT_EQ(said[20], 3);
+  EXPECT_EQ(said[21], 4);
+  EXPECT_EQ(load_be16(&said[26]), 1280);
+  EXPECT_EQ(load_be32(&said[28 + 20 + 4]), 77u);
 }
 
 TEST(Mtu, GrowsBackAndSaysSo) {

@@ -90,6 +90,26 @@ TEST_F(Sockets, AnAnswerFromAnAddressThatHasGoneLeavesFromAnother) {
   EXPECT_EQ(got.size(), 3u);
 }
 
+// A link of 1280 bytes, as the kernel is made to see it.
+TEST_F(Sockets, WhatOurOwnLinkDoesNotTakeIsToldAndTheRestLeaves) {
+  UdpSocket from = open(at("::1", 0)), to = open(at("::1", 0));
+  const Endpoint there = at("::1", to.port());
+  const int narrow = 1280;
+  ASSERT_EQ(setsockopt(from.fd(), IPPROTO_IPV6, IPV6_MTU, &narrow, sizeof narrow), 0);
+  for (const size_t together : {1u, 5u}) {  // alone, or in a train
+    std::vector<node::Datagram> batch;
+    for (size_t i = 0; i < together; i++) batch.push_back(datagram(there, 1400, 1));
+    for (size_t i = 0; i < 3; i++) batch.push_back(datagram(there, 1000, 2));
+    EXPECT_FALSE(from.take_too_long());
+    EXPECT_EQ(from.send(batch), 3u);
+    EXPECT_TRUE(from.take_too_long());
+    got.clear();
+    receive(to, 3);
+    ASSERT_EQ(got.size(), 3u);
+    for (const node::Datagram& d : got) EXPECT_EQ(d.packet.size(), 1000u);
+  }
+}
+
 TEST_F(Sockets, WhatIsLongerThanAPacketIsDroppedAndCounted) {
   UdpSocket to = open(at("127.0.0.1", 0));
   const Fd raw(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
