@@ -16,6 +16,7 @@
 #include <cstring>
 #include <memory>
 
+#include "shell/interface_request.h"
 #include "shell/namespace.h"
 #include "shell/offload/segment.h"
 #include "shell/tun.h"
@@ -23,18 +24,12 @@
 namespace macrovpn::shell {
 namespace {
 
-ifreq request(const std::string& name) {
-  ifreq r{};
-  std::memcpy(r.ifr_name, name.data(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
-  return r;
-}
-
 // Without a virtio header nobody would tell us of the checksums and the segmentation that a veth device leaves to hardware
 // that is not there.
 void turn_offloads_off(int socket, const std::string& name) {
   for (const uint32_t command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM}) {
     ethtool_value v{command, 0};
-    ifreq r = request(name);
+    ifreq r = interface_request(name);
     r.ifr_data = reinterpret_cast<char*>(&v);
     static_cast<void>(ioctl(socket, SIOCETHTOOL, &r));
   }
@@ -47,7 +42,7 @@ bool has_virtio_header(int packet_socket) {
 }
 
 bool hardware_address(int socket, const std::string& name, uint8_t* out) {
-  ifreq r = request(name);
+  ifreq r = interface_request(name);
   if (ioctl(socket, SIOCGIFHWADDR, &r) != 0) return false;
   std::memcpy(out, r.ifr_hwaddr.sa_data, 6);
   return true;

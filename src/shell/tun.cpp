@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "shell/interface_request.h"
 #include "shell/namespace.h"
 
 namespace macrovpn::shell {
@@ -20,8 +21,7 @@ Result<Fd> open_queue(const std::string& name, int more_flags) {
   MV_ASSERT(!name.empty() && name.size() < IFNAMSIZ);
   Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail(std::string("cannot open /dev/net/tun: ") + std::strerror(errno));
-  ifreq r{};
-  std::memcpy(r.ifr_name, name.data(), name.size());
+  ifreq r = interface_request(name);
   r.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | more_flags);
   if (ioctl(fd.get(), TUNSETIFF, &r) != 0)
     return fail(std::string("cannot make a TUN device: ") + std::strerror(errno));
@@ -49,8 +49,7 @@ namespace {
 // kernel's link watch comes round, which can take a second.
 void wait_until_running(const std::string& name) {
   const Fd s(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq r{};
-  std::memcpy(r.ifr_name, name.data(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
+  ifreq r = interface_request(name);
   for (int i = 0; i < 2000 && ioctl(s.get(), SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_RUNNING) == 0; i++)
     usleep(1000);
 }

@@ -38,7 +38,7 @@ def paced_load(world, *flags):
 
 
 def measure(world, attacker, kind, rate, *flags):
-    target = world.path_of(world.active_or_last())[0]
+    target = world.run_and_path("true")[2][0]
     generator = flood(world, attacker, target, kind, rate, SECONDS + 2)
     kept = paced_load(world, *flags)
     generator.wait(timeout=20)

@@ -164,6 +164,8 @@ namespace {
 constexpr size_t kTrains = 1, kTrainSlots = 48;
 constexpr size_t kWorthwhile = 4;  // fewer datagrams a message than this are no train
 constexpr unsigned kPatience = 8;  // messages that are none, before we expect none
+// Trains of shorter datagrams are not worth expecting, so a stranger's few bytes cannot have us read train by train.
+constexpr size_t kLongSegment = 512;
 
 struct Receiver {
   std::array<Scatter, UdpSocket::kBatch> scatters;
@@ -253,7 +255,7 @@ size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datag
     const Endpoint remote = from_sockaddr(r.names[i]);
     for (Packet& p : r.cut) out.push_back({id, remote, std::move(p), control.local});
   }
-  if (newest_train != 0) {
+  if (newest_train >= kLongSegment) {
     train_ = newest_train;
     alone_ = 0;
   } else if (n > 0 && ++alone_ > kPatience) {
@@ -320,13 +322,17 @@ void put_source(msghdr& m, const IpAddress& local, bool v4_only) {
 
 }  // namespace
 
+// A device may be refused trains for a moment (its offloads change), so they are tried again; a refused one is sent apart.
 size_t UdpSocket::send(std::span<node::Datagram> batch) {
   size_t sent = 0;
+  if (alone_for_ != 0 && --alone_for_ == 0) offloads_.trains_out = true;
+  const bool trains = offloads_.trains_out;
   while (!batch.empty()) {
     size_t tried = 0;
     sent += send_some(batch, tried);
     batch = batch.subspan(tried);
   }
+  if (trains && !offloads_.trains_out) alone_for_ = kAloneAfterRefusal;
   return sent;
 }
 

@@ -52,6 +52,7 @@ class UdpSocket {
   bool set_mark(uint32_t mark);
 
   static constexpr size_t kBatch = 64;
+  static constexpr unsigned kAloneAfterRefusal = 4096;  // calls of send(), after a train was refused
 
  private:
   Result<void> create();
@@ -66,6 +67,7 @@ class UdpSocket {
   bool too_long_ = false;
   uint64_t dropped_as_too_long_ = 0;
   Offloads offloads_;
+  unsigned alone_for_ = 0;  // calls of send() until trains are tried again; 0: no such wait
   size_t train_ = 0;     // size of a datagram in the train that came last; 0: none is expected
   unsigned alone_ = 0;   // messages since it that were none
 };

@@ -1,7 +1,28 @@
 #include "shell/driver/udp_socket.h"
 
 #include <gtest/gtest.h>
+#include <netinet/udp.h>
 #include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+bool refuse_trains = false;
+
+bool is_train(const msghdr& m) {
+  const cmsghdr* c = CMSG_FIRSTHDR(&m);
+  return c != nullptr && c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_SEGMENT;
+}
+}  // namespace
+
+// Stands before the C library's.
+extern "C" int sendmmsg(int fd, mmsghdr* messages, unsigned n, int flags) {
+  if (refuse_trains && is_train(messages[0].msg_hdr)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_sendmmsg, fd, messages, n, flags));
+}
 
 namespace macrovpn::shell {
 namespace {
@@ -59,6 +80,44 @@ TEST_P(OverEither, WhatIsSentInTrainsArrivesAsItWasInOrder) {
     ASSERT_EQ(got.size(), 1u);
     EXPECT_EQ(got[0].packet.data()[0], 0xee);
   }
+}
+
+TEST_F(Sockets, AStrangersShortTrainDoesNotHaveUsReadMessageByMessage) {
+  UdpSocket to = open(at("127.0.0.1", 0)), stranger = open(at("127.0.0.1", 0)), honest = open(at("127.0.0.1", 0));
+  if (!stranger.offloads().trains_out || !to.offloads().trains_in) GTEST_SKIP() << "this kernel knows no trains";
+  const Endpoint there = at("127.0.0.1", to.port());
+  for (const size_t size : {size_t{64}, size_t{1400}}) {  // the long one shows what is meant
+    std::vector<node::Datagram> train, alone;
+    for (uint8_t i = 0; i < 8; i++) train.push_back(datagram(there, size, i));
+    ASSERT_EQ(stranger.send(train), 8u);
+    got.clear();
+    receive(to, 8);
+    ASSERT_EQ(got.size(), 8u);
+    for (uint8_t i = 0; i < 20; i++) alone.push_back(datagram(there, 200u + i, i));  // longer each time: no train
+    ASSERT_EQ(honest.send(alone), 20u);
+    got.clear();
+    to.receive(kListenSocket, pool, got);
+    EXPECT_EQ(got.size(), size < 512 ? 20u : 1u);
+    receive(to, 20);
+    EXPECT_EQ(got.size(), 20u);
+  }
+}
+
+TEST_F(Sockets, TrainsAreTriedAgainAfterADeviceRefusedOne) {
+  UdpSocket from = open(at("127.0.0.1", 0)), to = open(at("127.0.0.1", 0));
+  if (!from.offloads().trains_out) GTEST_SKIP() << "this kernel knows no trains";
+  std::vector<node::Datagram> batch;
+  for (uint8_t i = 0; i < 4; i++) batch.push_back(datagram(at("127.0.0.1", to.port()), 100, i));
+  refuse_trains = true;
+  EXPECT_EQ(from.send(batch), 4u);  // each alone
+  refuse_trains = false;
+  EXPECT_FALSE(from.offloads().trains_out);
+  receive(to, 4);
+  EXPECT_EQ(got.size(), 4u);
+  for (unsigned i = 1; i < UdpSocket::kAloneAfterRefusal; i++) from.send({});
+  EXPECT_FALSE(from.offloads().trains_out);
+  EXPECT_EQ(from.send(batch), 4u);
+  EXPECT_TRUE(from.offloads().trains_out);
 }
 
 TEST_F(Sockets, ASocketForBothFamiliesKnowsWhichAddressWasCalledAndAnswersFromIt) {

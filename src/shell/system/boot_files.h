@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "shell/config/paths.h"
+#include "shell/system/names.h"
 
 namespace macrovpn::shell::system {
 
@@ -22,7 +23,6 @@ Result<BootFiles> install_at_boot(const Paths&);
 // The names of those that were removed.
 Result<std::vector<std::string>> remove_at_boot(const Paths&);
 
-inline constexpr const char* kSystemdFolder = "/etc/systemd/system";
 // `program`: the path of macrovpn.  Harmless when it is there.
 Result<void> install_names_unit(const std::string& systemd_folder, const std::string& program, const Paths&);
 // Whether it was there.

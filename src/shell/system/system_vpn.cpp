@@ -23,7 +23,6 @@ namespace macrovpn::shell::system {
 namespace {
 
 using nlohmann::json;
-constexpr const char* kResolvConf = "/etc/resolv.conf";
 // With a strict rp_filter the kernel asks whether answers would go back the way a packet came; so it may look
 // at the mark.
 constexpr const char* kMarkSetting = "/proc/sys/net/ipv4/conf/all/src_valid_mark";

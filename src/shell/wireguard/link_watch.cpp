@@ -13,18 +13,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "shell/interface_request.h"
+
 #ifndef TUNGETDEVNETNS
 #define TUNGETDEVNETNS _IO('T', 227)
 #endif
 
 namespace macrovpn::shell {
 namespace {
-
-ifreq request(const std::string& name) {
-  ifreq r{};
-  std::memcpy(r.ifr_name, name.data(), std::min<size_t>(name.size(), IFNAMSIZ - 1));
-  return r;
-}
 
 ino_t inode_of(const Fd& fd) {
   struct stat s {};
@@ -41,7 +37,7 @@ std::string name_of_tun(int tun) {
 
 Result<void> set_mtu(const std::string& name, unsigned mtu) {
   const Fd s(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq r = request(name);
+  ifreq r = interface_request(name);
   r.ifr_mtu = static_cast<int>(mtu);
   if (!s || ioctl(s.get(), SIOCSIFMTU, &r) != 0)
     return fail(std::string("cannot set the MTU of the device: ") + std::strerror(errno));
@@ -106,7 +102,7 @@ void LinkWatch::look() {
 }
 
 void LinkWatch::put_back(Link& now) {
-  ifreq r = request(name_of_tun(tun_));
+  ifreq r = interface_request(name_of_tun(tun_));
   r.ifr_mtu = kLargestMtu;
   if (ioctl(questions_.get(), SIOCSIFMTU, &r) != 0) return;
   log_.error("an MTU of " + std::to_string(now.mtu) + " was set; longer packets than " +
@@ -120,7 +116,7 @@ Link LinkWatch::link() const {
     out.up = true;
     return out;
   }
-  ifreq r = request(name_of_tun(tun_));
+  ifreq r = interface_request(name_of_tun(tun_));
   if (ioctl(questions_.get(), SIOCGIFFLAGS, &r) == 0) out.up = (r.ifr_flags & IFF_UP) != 0;
   if (ioctl(questions_.get(), SIOCGIFMTU, &r) == 0) out.mtu = static_cast<unsigned>(r.ifr_mtu);
   return out;

@@ -163,12 +163,6 @@ class World:
         found = [c for c in self.client.status()["circuits"] if "group" in c and c["state"] == "ready"]
         return found[0] if found else None
 
-    def active_or_last(self):
-        """The active one, or the one that carried the latest packets (its program may have ended)."""
-        circuits = self.client.status()["circuits"]
-        used = [c for c in circuits if c.get("bytes_in")]
-        return self.active() or (used[-1] if used else circuits[-1])
-
     def node_of(self, relay_id):
         return next(relay for relay in self.relays if relay.relay_id == relay_id)
 
