@@ -31,11 +31,13 @@ inline bool is_relay(const CallerKey& k) {
   return k.bytes[0] == 1;
 }
 
-// Counts entries of one table by caller.  A caller has at most what the table says at try_add().
+// Counts entries of one table by caller.  A caller has at most what the table says at try_add().  Shards of one node count in
+// the same Shares, so that a caller gets no more from several than from one; the shell's are safe to be used by many threads.
 class Shares {
  public:
   explicit Shares(size_t max_all) : max_all_(max_all) {}
-  bool try_add(const CallerKey& who, size_t max_of_caller) {
+  virtual ~Shares() = default;
+  virtual bool try_add(const CallerKey& who, size_t max_of_caller) {
     if (all_ >= max_all_) return false;
     const auto at = of_.find(who);
     if (at != of_.end() ? at->second >= max_of_caller : max_of_caller == 0) return false;
@@ -43,18 +45,18 @@ class Shares {
     all_++;
     return true;
   }
-  void remove(const CallerKey& who) {
+  virtual void remove(const CallerKey& who) {
     const auto at = of_.find(who);
     MV_ASSERT(at != of_.end() && at->second > 0 && all_ > 0);
     if (--at->second == 0) of_.erase(at);
     all_--;
   }
-  size_t all() const { return all_; }
-  size_t of(const CallerKey& who) const {
+  virtual size_t all() const { return all_; }
+  virtual size_t of(const CallerKey& who) const {
     const auto at = of_.find(who);
     return at == of_.end() ? 0 : at->second;
   }
-  size_t callers() const { return of_.size(); }
+  virtual size_t callers() const { return of_.size(); }
 
  private:
   size_t max_all_;

@@ -1,5 +1,7 @@
 #include "core/encryption/early_data.h"
 
+#include <algorithm>
+
 #include "crypto/aead.h"
 
 namespace macrovpn::encryption {
@@ -67,54 +69,78 @@ void EarlyReplayCache::expire(Mono now) {
   }
 }
 
-EarlyData::EarlyData(const ByteArray<8>& network, Rng& rng, size_t cache_capacity)
-    : network_(network), rng_(rng), cache_(rng, cache_capacity) {}
+EarlyStore::EarlyStore(Rng& rng, size_t cache_capacity) : rng_(rng), cache_(rng, cache_capacity) {}
 
-PublicKey EarlyData::renew(Now now) {
-  expire(now);
+PublicKey EarlyStore::renew(Now now) {
+  EarlyStore::expire(now);
   // The first prekey after a start or a jump says where the calendar stands; later ones must not let it
   // creep.
   if (ring_.empty()) wall_minus_mono_ = offset_of(now);
-  ring_.push_back({{}, now.mono + kPrekeyLifetime});
-  ring_.back().key.draw(rng_);
+  ring_.push_back({crypto::x25519_generate(rng_), now.mono + kPrekeyLifetime});
   if (ring_.size() > kPrekeys) ring_.pop_front();
-  return ring_.back().key.public_key();
+  return ring_.back().pair.pub;
 }
 
-bool EarlyData::calendar_jumped(Now now) const {
+bool EarlyStore::calendar_jumped(Now now) const {
   return abs_of(offset_of(now) - wall_minus_mono_) > kWallTolerance;
 }
 
 // A calendar that went back makes old slots pass again after the cache forgot them; what they were sealed to
 // is therefore erased.  Builds to a new prekey are safe: nobody has sealed to it before.
-void EarlyData::expire(Now now) {
+void EarlyStore::expire(Now now) {
   if (calendar_jumped(now)) ring_.clear();
   std::erase_if(ring_, [&](const Prekey& p) { return p.expiry <= now.mono; });
 }
 
-Mono EarlyData::next_deadline() const {
+Mono EarlyStore::next_deadline() const {
   Mono out = kNever;
   for (const Prekey& p : ring_) out = std::min(out, p.expiry);
   return out;
 }
 
-bool EarlyData::needs_prekey(Now now) {
-  expire(now);
-  return ring_.empty();
+std::vector<Prekey> EarlyStore::prekeys(Now now) {
+  EarlyStore::expire(now);
+  return {ring_.begin(), ring_.end()};
+}
+
+Drop EarlyStore::add(Mono now, const PublicKey& ephemeral, const CallerKey& who, size_t share) {
+  return cache_.add(now, ephemeral, who, share);
+}
+
+void EarlyData::refresh(const std::vector<Prekey>& ring) {
+  const auto is_gone = [&](const Ready& r) {
+    return std::none_of(ring.begin(), ring.end(), [&](const Prekey& p) { return p.pair.pub == r.name; });
+  };
+  std::erase_if(ready_, is_gone);
+  for (const Prekey& p : ring) {
+    const bool is_ready = std::any_of(ready_.begin(), ready_.end(), [&](const Ready& r) { return r.name == p.pair.pub; });
+    if (!is_ready) ready_.push_back({p.pair.pub, crypto::DhKey(p.pair.secret), p.expiry});
+  }
+}
+
+void EarlyData::expire(Mono now) {
+  std::erase_if(ready_, [&](const Ready& r) { return r.expiry <= now; });
+}
+
+Mono EarlyData::next_deadline() const {
+  Mono out = kNever;
+  for (const Ready& r : ready_) out = std::min(out, r.expiry);
+  return out;
 }
 
 Result<std::vector<uint8_t>, Drop> EarlyData::open(Now now, const Request& r, Bytes sealed) {
-  if (needs_prekey(now)) return Failure{Drop::early_disabled};
+  refresh(store_.prekeys(now));
+  if (ready_.empty()) return Failure{Drop::early_disabled};
   if (sealed.size() < kSlotSize + crypto::kTagSize) return Failure{Drop::early_bad};
   std::vector<uint8_t> plain(sealed.size() - crypto::kTagSize);
-  const bool opened = std::any_of(ring_.rbegin(), ring_.rend(), [&](const Prekey& p) {
+  const bool opened = std::any_of(ready_.rbegin(), ready_.rend(), [&](const Ready& p) {
     const auto shared = p.key.shared_with(r.ephemeral);
     return shared.ok() && crypto::aead_open(early_key(r.c1, *shared, network_), 0, r.h1, sealed, plain);
   });
   if (!opened) return Failure{Drop::early_bad};
   const int64_t distance = int64_t{load_le32(plain.data())} - int64_t{early_slot(now.wall)};
   if (distance < -1 || distance > 1) return Failure{Drop::early_slot};
-  if (const Drop d = cache_.add(now.mono, r.ephemeral, r.who, r.share); d != Drop::none) return Failure{d};
+  if (const Drop d = store_.add(now.mono, r.ephemeral, r.who, r.share); d != Drop::none) return Failure{d};
   plain.erase(plain.begin(), plain.begin() + kSlotSize);
   return plain;
 }

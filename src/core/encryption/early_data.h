@@ -61,16 +61,37 @@ class EarlyReplayCache {
   std::map<CallerKey, size_t> of_;
 };
 
-// The responder's side: prekeys, slots, replays and the check of the calendar.
+struct Prekey {
+  KeyPair pair;
+  Mono expiry;
+};
+
+// What all shards of a relay have in common: its prekeys, the check of the calendar, and what was accepted, so that what one
+// shard took no other takes.  The shell's is safe to be used by many threads.
+class EarlyStore {
+ public:
+  explicit EarlyStore(Rng& rng, size_t cache_capacity = EarlyReplayCache::kCapacity);
+  virtual ~EarlyStore() = default;
+  // A new prekey; the newest two are kept.  Enables early data, also after the calendar had jumped.
+  virtual PublicKey renew(Now);
+  // Those that are usable, newest last.  None: no prekey yet, all expired, or the calendar jumped since.
+  virtual std::vector<Prekey> prekeys(Now);
+  virtual Drop add(Mono now, const PublicKey& ephemeral, const CallerKey& who, size_t share);
+  virtual void expire(Now);            // erases old prekeys
+  virtual Mono next_deadline() const;  // of expire()
+
+ private:
+  bool calendar_jumped(Now) const;
+  Rng& rng_;
+  std::deque<Prekey> ring_;  // newest last
+  Duration wall_minus_mono_{};
+  EarlyReplayCache cache_;
+};
+
+// The responder's side: opens what was sealed to a prekey, once.
 class EarlyData {
  public:
-  EarlyData(const ByteArray<8>& network, Rng& rng, size_t cache_capacity = EarlyReplayCache::kCapacity);
-
-  // A new prekey; the newest two are kept.  Enables early data, also after the calendar had jumped.
-  PublicKey renew(Now);
-  // None that is usable: no prekey yet, all expired, or the calendar jumped since.
-  bool needs_prekey(Now);
-
+  EarlyData(const ByteArray<8>& network, EarlyStore& store) : network_(network), store_(store) {}
   struct Request {
     const Secret<32>& c1;
     const crypto::Hash32& h1;
@@ -79,22 +100,20 @@ class EarlyData {
     size_t share;  // of the replay cache
   };
   Result<std::vector<uint8_t>, Drop> open(Now, const Request&, Bytes sealed);
-  void expire(Now);            // erases old prekeys
+  void expire(Mono now);       // erases prekeys that are kept ready
   Mono next_deadline() const;  // of expire()
-  size_t prekeys() const { return ring_.size(); }
 
  private:
-  struct Prekey {
+  // A prekey of the store, made ready for exchanges: one thread's.
+  struct Ready {
+    PublicKey name;
     crypto::DhKey key;
     Mono expiry;
   };
-  bool calendar_jumped(Now) const;
-
+  void refresh(const std::vector<Prekey>& ring);
   ByteArray<8> network_;
-  Rng& rng_;
-  std::deque<Prekey> ring_;  // newest last
-  Duration wall_minus_mono_{};
-  EarlyReplayCache cache_;
+  EarlyStore& store_;
+  std::vector<Ready> ready_;  // oldest first
 };
 
 // The initiator's side.

@@ -10,7 +10,7 @@ Peer& PeerTable::add(std::unique_ptr<Peer> peer) {
   }
   const uint32_t slot = free_.back();
   free_.pop_back();
-  peer->ref = {++made_ << kSlotBits | slot};
+  peer->ref = {uint64_t{shard_.value} << (64 - kShardBits) | ++made_ << kSlotBits | slot};
   if (peer->kind != PeerKind::hop) MV_ASSERT(by_key_.emplace(peer->key, peer.get()).second);
   counts_[static_cast<size_t>(peer->kind)]++;
   slots_[slot] = std::move(peer);

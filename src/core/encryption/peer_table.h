@@ -1,7 +1,7 @@
 // PeerTable: who owns the peers, found by ref (data path), by static key (initiations), by deadline (timers).
 //
-// A ref is a count that never repeats and the slot: `count << 24 | slot`.  So a look-up is one array access,
-// a stale ref finds nobody, and refs sort by age.
+// A ref is the shard, a count that never repeats and the slot: `shard << 60 | count << 24 | slot`.  So a look-up is one array
+// access, a stale ref or one of another shard finds nobody, and refs sort by age.
 #pragma once
 #include <map>
 #include <set>
@@ -13,6 +13,7 @@ namespace macrovpn::encryption {
 
 class PeerTable {
  public:
+  explicit PeerTable(ShardId shard) : shard_(shard) {}
   // A hop has a key of ours and is found by ref and index only, so it takes no name.
   Peer& add(std::unique_ptr<Peer>);
   void remove(Peer&);  // the caller has freed its indexes
@@ -37,6 +38,7 @@ class PeerTable {
   static constexpr unsigned kSlotBits = 24;
   std::vector<std::unique_ptr<Peer>> slots_;
   std::vector<uint32_t> free_;
+  ShardId shard_;
   uint64_t made_ = 0;
   std::map<PublicKey, Peer*> by_key_;
   std::set<std::pair<Mono, PeerRef>> deadlines_;

@@ -5,8 +5,8 @@
 namespace macrovpn::encryption {
 
 Tunnels::Tunnels(const KeyPair& self, const ByteArray<8>& network_tag, ShardId shard, PacketPool& pool,
-                 Rng& rng, const TunnelLimits& limits)
-    : impl_(std::make_unique<Impl>(self, network_tag, shard, pool, rng, limits)) {}
+                 Rng& rng, const TunnelLimits& limits, const Common& common)
+    : impl_(std::make_unique<Impl>(self, network_tag, shard, pool, rng, limits, common)) {}
 Tunnels::~Tunnels() = default;
 
 const PublicKey& Tunnels::public_key() const {
@@ -93,10 +93,10 @@ PeerRef Tunnels::sent_to(const Endpoint& to, Bytes message) const {
 }
 
 PublicKey Tunnels::renew_prekey(Now now) {
-  return impl_->early.renew(now);
+  return impl_->early_store.renew(now);
 }
 bool Tunnels::needs_prekey(Now now) {
-  return impl_->early.needs_prekey(now);
+  return impl_->early_store.prekeys(now).empty();
 }
 bool Tunnels::owns_index(SessionIndex i) const {
   return impl_->indexes.find(i) != nullptr;

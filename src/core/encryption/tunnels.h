@@ -30,6 +30,7 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/time.h"
+#include "core/encryption/common.h"
 #include "core/encryption/drop.h"
 #include "core/encryption/messages.h"
 #include "crypto/hash.h"
@@ -113,9 +114,12 @@ struct Caller {
   Route from;                            // always udp
   size_t datagram_size = 0;              // what it cost the sender: bounds what we answer before confirmation
   std::optional<PeerId> verified_relay;  // the trailer's MAC verified
+  bool handed_over = false;              // by another shard, which has let it in already
 };
 
 struct Accepted {
+  // Its caller belongs to that shard of ours, and nothing was done here: hand it over.
+  std::optional<ShardId> elsewhere;
   PeerRef peer;
   bool is_new = false;               // an ephemeral peer seen for the first time
   crypto::Hash32 h1{};               // of this very initiation (leases are resumed under it)
@@ -153,7 +157,7 @@ class Tunnels {
  public:
   // `network_tag` enters the early-data key (docs/protocol.md).  pool and rng must outlive this.
   Tunnels(const KeyPair& self, const ByteArray<8>& network_tag, ShardId shard, PacketPool& pool, Rng& rng,
-          const TunnelLimits& limits = {});
+          const TunnelLimits& limits = {}, const Common& common = {});
   ~Tunnels();
   Tunnels(Tunnels&&) = delete;
 
@@ -196,7 +200,8 @@ class Tunnels {
   // Only the first eight bytes are looked at.  For finding out that our own datagrams come back (loop_guard.h).
   PeerRef sent_to(const Endpoint&, Bytes message) const;
 
-  // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.
+  // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.  Shards have one ring in common: the
+  // first of them looks after it.
   PublicKey renew_prekey(Now);
   bool needs_prekey(Now);  // none is usable: never made, all expired, or erased because the wall clock jumped
   bool owns_index(SessionIndex) const;  // a session or pending handshake of ours: looked up before legs

@@ -20,7 +20,7 @@ inline constexpr Duration kInitiationFlood = 20ms;
 
 struct Tunnels::Impl {
   Impl(const KeyPair& self, const ByteArray<8>& network, ShardId shard, PacketPool& pool, Rng& rng,
-       const TunnelLimits& limits);
+       const TunnelLimits& limits, const Common& common);
   ~Impl();
 
   // ---- tunnels_peers.cpp
@@ -132,6 +132,8 @@ struct Tunnels::Impl {
   PacketPool& pool;
   Rng& rng;
   TunnelLimits limits;
+  ShardId shard;
+  Callers* callers;  // none: there are no other shards
   bool accept_ephemeral = false;
   Secret<32> no_psk;
 
@@ -139,8 +141,11 @@ struct Tunnels::Impl {
   IndexTable indexes;
   AllowedIps allowed;
   RateLimit rate;
-  Shares strangers;  // every ephemeral peer
-  Shares half_open;  // of them, those whose session is not confirmed
+  Shares own_strangers, own_half_open;
+  EarlyStore own_early;
+  Shares& strangers;  // every ephemeral peer
+  Shares& half_open;  // of them, those whose session is not confirmed
+  EarlyStore& early_store;
   CookieChecker cookies;
   LoadMeter load;
   EarlyData early;

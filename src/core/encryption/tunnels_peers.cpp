@@ -5,8 +5,8 @@
 
 namespace macrovpn::encryption {
 
-Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId shard, PacketPool& packets,
-                    Rng& random, const TunnelLimits& l)
+Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId own_shard, PacketPool& packets,
+                    Rng& random, const TunnelLimits& l, const Common& common)
     : self(own),
       self_dh(own.secret),
       called_noise(start_of_handshake(own.pub)),
@@ -14,12 +14,19 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
       pool(packets),
       rng(random),
       limits(l),
-      indexes(shard, random),
-      strangers(l.ephemeral_peers),
-      half_open(l.half_open),
+      shard(own_shard),
+      callers(common.callers),
+      peers(own_shard),
+      indexes(own_shard, random),
+      own_strangers(l.ephemeral_peers),
+      own_half_open(l.half_open),
+      own_early(random),
+      strangers(common.strangers ? *common.strangers : own_strangers),
+      half_open(common.half_open ? *common.half_open : own_half_open),
+      early_store(common.early ? *common.early : own_early),
       cookies(own.pub, random),
       load(l.load_threshold),
-      early(network_tag, random) {}
+      early(network_tag, early_store) {}
 Tunnels::Impl::~Impl() = default;
 
 Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPeer& c) {
@@ -96,7 +103,10 @@ void Tunnels::Impl::remove(Peer& p) {
   free_keys(p);
   if (p.kind == PeerKind::configured) allowed.remove(p.ref);
   if (p.half_open()) half_open.remove(p.ephemeral.caller);
-  if (p.kind == PeerKind::ephemeral) strangers.remove(p.ephemeral.caller);
+  if (p.kind == PeerKind::ephemeral) {
+    strangers.remove(p.ephemeral.caller);
+    if (callers != nullptr) callers->release(p.key, shard);
+  }
   peers.remove(p);
 }
 
@@ -137,9 +147,9 @@ void Tunnels::Impl::check_invariants() const {
     MV_ASSERT(deadline_of(p) >= p.scheduled);  // never woken too late
     waiting += p.half_open();
   }
-  MV_ASSERT(live == indexes.size() && waiting == half_open.all());
+  MV_ASSERT(live == indexes.size() && (&half_open != &own_half_open || waiting == half_open.all()));
   MV_ASSERT(waiting <= limits.half_open && peers.count(PeerKind::ephemeral) <= limits.ephemeral_peers);
-  MV_ASSERT(strangers.all() == peers.count(PeerKind::ephemeral));
+  MV_ASSERT(&strangers != &own_strangers || strangers.all() == peers.count(PeerKind::ephemeral));
   MV_ASSERT(peers.count(PeerKind::configured) <= limits.configured_peers);
   MV_ASSERT(peers.count(PeerKind::hop) <= limits.hop_peers && retired.empty());
 }

@@ -21,6 +21,7 @@ Drop Tunnels::Impl::admit(Now now, const Caller& c, Bytes message, Out& out) {
   if (!has_identity()) return Drop::unknown_peer;
   if (c.from.kind != Route::Kind::udp) return Drop::no_route;
   if (!cookies.check_mac1(message)) return Drop::bad_mac1;
+  if (c.handed_over) return Drop::none;
   load.count(now.mono);
   const unsigned n = limits.handshakes_per_second;
   CallerKey who = caller_of(c);
@@ -56,9 +57,19 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   }
   TRY(const Tai64n timestamp, received.read_timestamp(shared));
   Accepted accepted;
+  if (known == nullptr && callers != nullptr) {
+    const ShardId owner = callers->claim(key, shard);
+    if (owner != shard && caller.handed_over) return Failure{Drop::unknown_peer};
+    if (owner != shard) return accepted.elsewhere = owner, accepted;
+  }
   accepted.is_new = known == nullptr;
   accepted.h1 = received.h1();
-  TRY(Peer* const peer, recognise(now, caller, key, shared, timestamp));
+  const auto recognised = recognise(now, caller, key, shared, timestamp);
+  if (!recognised) {
+    if (known == nullptr && callers != nullptr) callers->release(key, shard);
+    return recognised.failure();
+  }
+  Peer* const peer = *recognised;
   if (peer->kind == PeerKind::ephemeral && !early_data.empty()) {
     open_early(now, caller, received, early_data, accepted);
   }

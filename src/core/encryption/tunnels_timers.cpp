@@ -23,13 +23,16 @@ void Tunnels::Impl::touch(Peer& p) {
 
 Mono Tunnels::Impl::next_deadline() const {
   if (!owed.empty()) return kLongAgo;
-  return std::min(peers.next_deadline(), early.next_deadline());
+  const Mono own = std::min(peers.next_deadline(), early.next_deadline());
+  // Prekeys are looked after by one of those that share them.
+  return shard == ShardId{0} ? std::min(own, early_store.next_deadline()) : own;
 }
 
 void Tunnels::Impl::on_deadline(Now now, Out& out) {
   out.events.insert(out.events.end(), owed.begin(), owed.end());
   owed.clear();
-  early.expire(now);
+  early.expire(now.mono);
+  if (shard == ShardId{0}) early_store.expire(now);
   while (Peer* p = peers.take_due(now.mono)) {
     const PeerRef ref = p->ref;
     switch (p->kind) {

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/encryption/tunnels.h"
+#include "core/node/commons.h"
 #include "core/routing/ip_packet.h"
 #include "core/routing/lease_table.h"
 #include "core/routing/leg_table.h"
@@ -41,6 +42,10 @@ struct NodeConfig {
   encryption::TunnelLimits tunnels;
   routing::LegLimits legs;
   routing::LeaseLimits leases;
+  // Which shard of the node this is, and what all of them have in common.  Shard 0 has the control part: prekeys, and the client
+  // if there is one.  Several shards only relay.
+  routing::ShardPlace place;
+  Commons commons;
 };
 
 inline constexpr uint16_t kLeastMtu = routing::PathMtu::kLeast;  // of a lease; below kLeastV6Mtu it carries IPv4 alone

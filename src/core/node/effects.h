@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "core/controller/state.h"
 #include "core/node/group_id.h"
+#include "core/node/shard_message.h"
 #include "core/routing/lease_table.h"
 #include "model/ids.h"
 #include "model/ip.h"
@@ -74,6 +75,7 @@ struct Effects {
   std::vector<TunPacket> tun_packets;
   std::vector<Packet> exit_packets;  // IP packets whose source is the lease's private address
   std::vector<ExitLease> exit_leases;
+  std::vector<ShardMessage> to_shards;  // in order
   std::vector<NodeEvent> events;
 };
 

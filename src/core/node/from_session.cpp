@@ -122,7 +122,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     }
     case FrameType::release:
-      return exit_->on_release(now, peer, f.body);
+      return exit_->on_release(now, peer, f.body, fx);
     case FrameType::bind:
       return answer_bind(now, peer, f.body);
     default:
@@ -162,7 +162,7 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
       if (client_) client_->handshake_failed(now, failed->peer, fx);
     } else if (const auto* gone = std::get_if<encryption::PeerGone>(&e)) {
       if (relay_) relay_->session_gone(gone->peer);
-      if (exit_) exit_->session_gone(now, gone->peer);
+      if (exit_) exit_->session_gone(now, gone->peer, fx);
     }
   }
 }

@@ -39,12 +39,14 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
   }
   if (tunnels_.owns_index(encryption::receiver_index(d.packet.bytes()))) {
     opening_.push_back({std::move(d.packet), Route::udp(d.socket, d.remote, found->mask, d.local)});
+  } else if (const auto owner = owner_elsewhere(d)) {
+    hand_over(*owner, ShardNote::Kind::datagram, d, found->mask, {}, fx);
   } else if (relay_) {
     relay_->on_answer(now, d.remote, std::move(d.packet));
   }
 }
 
-void Node::on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx) {
+void Node::on_handshake(Now now, Datagram& d, MaskId mask, Effects& fx) {
   const auto h = cut(d.packet.bytes(), mask);
   if (!h.ok()) {
     counters_.malformed++;
@@ -88,22 +90,26 @@ std::optional<Upstream> Node::who_sent(Now now, const Endpoint& from,
   return Upstream{t.relays_before + 1u, relay->id, caller_key(relay->id)};
 }
 
-void Node::on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
-                         Effects& fx) {
+void Node::on_initiation(Now now, Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, Effects& fx) {
   const auto upstream = who_sent(now, d.remote, h);
-  if (!upstream) return;
-  if (upstream->relay) {
-    mask = *masks_.pair(directory_.find(*upstream->relay, now.wall)->wireguard);
-  }
-  const encryption::Caller caller{Route::udp(d.socket, d.remote, mask, d.local), d.packet.size(), upstream->relay};
+  if (upstream) answer(now, d, mask, h, *upstream, Handed::no, fx);
+}
+
+void Node::answer(Now now, Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, const Upstream& from,
+                  Handed handed, Effects& fx) {
+  if (from.relay) mask = *masks_.pair(directory_.find(*from.relay, now.wall)->wireguard);
+  const encryption::Caller caller{Route::udp(d.socket, d.remote, mask, d.local), d.packet.size(), from.relay,
+                                  handed == Handed::over};
   encryption::Out out;
   const auto accepted = tunnels_.on_initiation(now, caller, h.message, h.early, out);
   take(out);
-  if (accepted.ok()) {
-    if (upstream->relay) masks_.note_endpoint(d.remote, mask);
+  if (accepted.ok() && accepted->elsewhere) {
+    hand_over(*accepted->elsewhere, ShardNote::Kind::initiation, d, mask, from, fx);
+  } else if (accepted.ok()) {
+    if (from.relay) masks_.note_endpoint(d.remote, mask);
     const auto info = tunnels_.info(accepted->peer);
     if (relay_ && info && info->kind == encryption::PeerKind::ephemeral) {
-      relay_->session_accepted(accepted->peer, *upstream);
+      relay_->session_accepted(accepted->peer, from);
       on_early(now, *accepted, fx);
     }
   }

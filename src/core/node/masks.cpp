@@ -8,21 +8,18 @@ using encryption::MessageType;
 
 namespace {
 
-constexpr unsigned kCountBits = 22;  // of a trailer's number, below the milliseconds
-constexpr Duration kClockTolerance = std::chrono::minutes(10);
-
-uint64_t first_number(Wall at) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(at.time_since_epoch()).count();
-  return static_cast<uint64_t>(std::max<int64_t>(ms, 0)) << kCountBits;
-}
 bool is_pair_id(MaskId id) {
   return id.value > kOwnMask.value && id.value % 2 == 1;
 }
 
 }  // namespace
 
-MaskTable::MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays)
-    : network_(network), self_(self), max_relays_(max_relays), own_(network.bytes, self.pub) {}
+MaskTable::MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays, TrailerNumbers* common)
+    : network_(network),
+      self_(self),
+      max_relays_(max_relays),
+      own_(network.bytes, self.pub),
+      numbers_(common ? *common : own_numbers_) {}
 
 MaskTable::Relay* MaskTable::entry(const PublicKey& key, uint32_t& slot) {
   if (const auto it = slots_.find(key); it != slots_.end()) {
@@ -73,18 +70,32 @@ const encryption::PairKeys& MaskTable::pair_keys(MaskId id) const {
 }
 
 uint64_t MaskTable::next_number(MaskId pair, Wall now) {
-  Relay& r = relays_.at(slot_of(pair));
-  r.last_number = r.last_number == 0 ? first_number(now) + 1 : r.last_number + 1;
-  return r.last_number;
+  return numbers_.next(relays_.at(slot_of(pair)).key, now);
+}
+bool MaskTable::accept_number(MaskId pair, uint64_t number, Wall now) {
+  return numbers_.accept(relays_.at(slot_of(pair)).key, number, now);
 }
 
-// A number that lies far ahead is no replay protection's business: one of the two clocks is wrong.  Marking
-// it seen would lock its sender out after its clock was put right.
-bool MaskTable::accept_number(MaskId pair, uint64_t number, Wall now) {
-  if (number > first_number(now + kClockTolerance)) return true;
-  Relay& r = relays_.at(slot_of(pair));
-  if (!r.seen) r.seen.emplace(encryption::ReplayWindow::kEagerSmall);
-  return r.seen->accept(number);
+MaskName MaskTable::name_of(MaskId id) const {
+  if (id == kPlain) return {};
+  if (id == kOwnMask) return {MaskName::Kind::own, {}};
+  const auto it = relays_.find(slot_of(id));
+  if (it == relays_.end()) return {};
+  return {is_pair_id(id) ? MaskName::Kind::pair : MaskName::Kind::called, it->second.key};
+}
+
+std::optional<MaskId> MaskTable::id_of(const MaskName& name) {
+  switch (name.kind) {
+    case MaskName::Kind::plain:
+      return kPlain;
+    case MaskName::Kind::own:
+      return kOwnMask;
+    case MaskName::Kind::called:
+      return called(name.relay);
+    case MaskName::Kind::pair:
+      return pair(name.relay);
+  }
+  return std::nullopt;
 }
 
 void MaskTable::forget_endpoint(const Endpoint& e, uint32_t slot) {
@@ -162,6 +173,7 @@ std::optional<MaskTable::Unmasked> MaskTable::unmask(const Endpoint& from, MutBy
 }
 
 void MaskTable::sweep(const std::function<bool(const PublicKey&)>& keep) {
+  own_numbers_.sweep(keep);
   for (auto it = relays_.begin(); it != relays_.end();) {
     Relay& r = it->second;
     if (std::exchange(r.used, false) || keep(r.key)) {

@@ -2,7 +2,7 @@
 //
 // Id 0 is plain, 1 our own key; the others are made on demand from public keys of relays in the directory.
 // All that belongs to a relay sits in one entry: the mask under its key, the keys that we share with it, the
-// endpoints that it speaks from, and the numbers of its trailers.  Bounds:
+// endpoints that it speaks from.  Bounds:
 //   - an entry whose key has left the directory and that carried nothing for a while goes (sweep()), so that
 //     relays which change their keys do not pile up; kMaxMaskedRelays in all, more than a directory holds;
 //   - a relay has at most kEndpointsPerRelay endpoints, the oldest goes first: one that calls from every port
@@ -16,7 +16,7 @@
 #include <unordered_map>
 
 #include "core/encryption/header_mask.h"
-#include "core/encryption/replay_window.h"
+#include "core/node/trailer_numbers.h"
 #include "model/ids.h"
 #include "model/ip.h"
 #include "model/network.h"
@@ -27,10 +27,17 @@ inline constexpr size_t kMaxMaskedRelays = 32'768;
 inline constexpr size_t kEndpointsPerRelay = 8;
 inline constexpr size_t kMasksPerEndpoint = 8;
 
+// A mask, for another shard of this node.
+struct MaskName {
+  enum class Kind : uint8_t { plain, own, called, pair } kind = Kind::plain;
+  PublicKey relay{};  // called, pair
+};
+
 class MaskTable {
  public:
-  MaskTable(const NetworkId& network, const KeyPair& self) : MaskTable(network, self, kMaxMaskedRelays) {}
-  MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays);
+  // common: the numbers of all shards; it outlives the table, and another sweeps it.
+  MaskTable(const NetworkId& network, const KeyPair& self, size_t max_relays = kMaxMaskedRelays,
+            TrailerNumbers* common = nullptr);
 
   // Nothing: the key cannot be used, or the table is full.
   std::optional<MaskId> called(const PublicKey& relay);  // handshakes to it; transport of its clients
@@ -38,11 +45,12 @@ class MaskTable {
   bool is_pair(MaskId) const;
   // Of a pair mask that is known.
   const encryption::PairKeys& pair_keys(MaskId) const;
-  // The number for the next trailer to that relay.  It starts at the calendar (milliseconds << 22), so that
-  // it is higher than all before a restart.
+  // Of trailers to and from that relay (trailer_numbers.h).
   uint64_t next_number(MaskId pair, Wall now);
-  // Whether a number of a trailer that verified is new; marks it seen.
   bool accept_number(MaskId pair, uint64_t number, Wall now);
+  // What a mask is called outside of this table; an id of it is good in here only.
+  MaskName name_of(MaskId) const;
+  std::optional<MaskId> id_of(const MaskName&);
   // From now on datagrams from `e` are tried under this mask too.
   void note_endpoint(const Endpoint& e, MaskId);
 
@@ -67,10 +75,8 @@ class MaskTable {
     PublicKey key;
     std::optional<encryption::MaskKey> called{};
     std::optional<encryption::PairKeys> pair{};
-    std::deque<Endpoint> endpoints{};                // oldest first
-    bool used = true;                                // since the last sweep
-    uint64_t last_number = 0;                        // of our trailers to it; 0: none yet
-    std::optional<encryption::ReplayWindow> seen{};  // numbers of its trailers
+    std::deque<Endpoint> endpoints{};  // oldest first
+    bool used = true;                  // since the last sweep
   };
   static uint32_t slot_of(MaskId id) { return id.value / 2; }
   Relay* entry(const PublicKey&, uint32_t& slot);
@@ -81,6 +87,8 @@ class MaskTable {
   KeyPair self_;
   size_t max_relays_;
   encryption::MaskKey own_;
+  TrailerNumbers own_numbers_;
+  TrailerNumbers& numbers_;
   std::map<uint32_t, Relay> relays_;  // by slot
   std::map<PublicKey, uint32_t> slots_;
   std::unordered_map<Endpoint, std::vector<MaskId>> endpoints_;  // most recently used first

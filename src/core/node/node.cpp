@@ -20,10 +20,10 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
     : config_(config),
       pool_(pool),
       rng_(rng),
-      tunnels_(config.wireguard, config.network.id.bytes, ShardId{0}, pool, rng, config.tunnels),
-      masks_(config.network.id, config.wireguard),
+      tunnels_(config.wireguard, config.network.id.bytes, config.place.shard, pool, rng, config.tunnels, config.commons.callers),
+      masks_(config.network.id, config.wireguard, kMaxMaskedRelays, config.commons.numbers),
       egress_(tunnels_, masks_, pool, rng),
-      resources_(config.relay ? config.relay->cap : Bandwidth{}),
+      resources_(config.relay ? config.relay->cap : Bandwidth{}, config.place.shard, config.commons.bank),
       phones_(tunnels_) {
   const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_, resources_, service_};
   if (config.client) client_ = std::make_unique<ClientSide>(shared);
@@ -35,7 +35,7 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
 }
 
 void Node::start(Now now, Effects& fx) {
-  if (relay_) renew_prekey(now, fx);
+  if (looks_after_prekeys()) renew_prekey(now, fx);
   next_sweep_ = now.mono + kSweep;
   finish(now, fx);
 }
@@ -94,7 +94,7 @@ void Node::on_tun_packets(Now now, TunId tun, std::span<Packet> batch, Effects& 
 }
 
 void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
-  if (exit_) exit_->on_exit_packets(now, batch);
+  if (exit_) exit_->on_exit_packets(now, batch, fx);
   finish(now, fx);
 }
 
@@ -113,7 +113,7 @@ void Node::on_deadline(Now now, Effects& fx) {
     on_tunnel_events(now, fx);
   }
   // Also when the calendar jumped and the old ones were erased for it.
-  if (now.mono >= next_prekey_ || (relay_ && tunnels_.needs_prekey(now))) renew_prekey(now, fx);
+  if (looks_after_prekeys() && (now.mono >= next_prekey_ || tunnels_.needs_prekey(now))) renew_prekey(now, fx);
   if (now.mono >= next_sweep_) sweep(now);
   if (relay_) {
     relay_->on_deadline(now);
@@ -128,7 +128,9 @@ void Node::sweep(Now now) {
   directory_.expire(now.wall);
   std::set<PublicKey> listed;
   for (const auto& [id, relay] : directory_.relays()) listed.insert(relay.wireguard);
-  masks_.sweep([&](const PublicKey& key) { return listed.contains(key); });
+  const auto is_listed = [&](const PublicKey& key) { return listed.contains(key); };
+  masks_.sweep(is_listed);
+  if (config_.commons.numbers && config_.place.shard == ShardId{0}) config_.commons.numbers->sweep(is_listed);
 }
 
 void Node::take(encryption::Out& out) {

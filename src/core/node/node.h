@@ -25,6 +25,7 @@ struct NodeCounters {
   uint64_t replayed_trailer = 0;  // seen before
   uint64_t too_deep = 0;          // more relays before us than a circuit has
   uint64_t bad_payload = 0;       // authenticated, but not a payload of ours
+  uint64_t strays = 0;            // given to the shard whose they are
 };
 
 class Node {
@@ -34,6 +35,8 @@ class Node {
   void start(Now now, Effects& fx);  // once, first
   void on_datagrams(Now now, std::span<Datagram> batch, Effects& fx);
   void on_tun_packets(Now now, TunId tun, std::span<Packet> batch, Effects& fx);
+  // From other shards of this node.
+  void on_shard_messages(Now now, std::span<ShardMessage> batch, Effects& fx);
   // IP packets from the exit's network, for private lease addresses.
   void on_exit_packets(Now now, std::span<Packet> batch, Effects& fx);
   Mono next_deadline() const;
@@ -88,11 +91,17 @@ class Node {
   };
   // from_wire.cpp: datagrams to messages
   void sort(Now now, Datagram& d, Effects& fx);
-  void on_handshake(Now now, const Datagram& d, MaskId mask, Effects& fx);
-  void on_initiation(Now now, const Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h,
-                     Effects& fx);
+  void on_handshake(Now now, Datagram& d, MaskId mask, Effects& fx);
+  void on_initiation(Now now, Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, Effects& fx);
   std::optional<Upstream> who_sent(Now now, const Endpoint& from, const encryption::HandshakeDatagram& h);
   void on_early(Now now, const encryption::Accepted& a, Effects& fx);
+  enum class Handed : uint8_t { no, over };
+  void answer(Now now, Datagram& d, MaskId mask, const encryption::HandshakeDatagram& h, const Upstream& from, Handed, Effects& fx);
+  // from_shard.cpp: what belongs to another shard, and what came from one
+  std::optional<ShardId> owner_elsewhere(const Datagram& d) const;
+  void hand_over(ShardId to, ShardNote::Kind, Datagram& d, MaskId mask, const Upstream& from, Effects& fx);
+  void on_stray(Now now, ShardMessage& m, Effects& fx);
+  void on_shard_message(Now now, ShardMessage& m, Effects& fx);
   // from_session.cpp: payloads to components
   void open_all(Now now, Effects& fx);
   void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
@@ -108,6 +117,7 @@ class Node {
   void finish(Now now, Effects& fx);
   void take(encryption::Out& out);
   void report_state(Effects& fx);
+  bool looks_after_prekeys() const { return relay_ && config_.place.shard == ShardId{0}; }
   void renew_prekey(Now now, Effects& fx);
   void sweep(Now now);
 

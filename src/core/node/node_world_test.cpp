@@ -1,5 +1,6 @@
 #include "core/node/node_world_test.h"
 
+#include "core/routing/address_rewrite.h"
 #include "core/routing/ip_reply.h"
 
 namespace macrovpn::node {
@@ -23,13 +24,34 @@ TestWorld::~TestWorld() {
 }
 
 void TestWorld::start(Host& h) {
-  h.node = std::make_unique<Node>(h.config, pool_, rng_);
-  Effects fx;
-  h.node->start(now, fx);
-  apply(h, fx);
+  NodeConfig config = h.config;
+  if (h.shards > 1) {
+    h.commons = std::make_unique<PlainCommons>(
+        PlainCommons::Limits{config.tunnels.ephemeral_peers, config.tunnels.half_open, config.legs.total,
+                             config.leases.leases, config.leases.pending, config.relay->cap},
+        rng_);
+    config.commons = h.commons->get();
+    config.place.shards = h.shards;
+  }
+  h.node = std::make_unique<Node>(config, pool_, rng_);
+  for (uint8_t i = 1; i < h.shards; i++) {
+    config.place.shard = ShardId{i};
+    h.others.push_back(std::make_unique<Node>(config, pool_, rng_));
+  }
+  for (size_t i = 0; i < h.shards; i++) {
+    Effects fx;
+    h.shard(i).start(now, fx);
+    apply(h, fx, i);
+  }
 }
 
-TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string& address, bool exit) {
+size_t TestWorld::shard_for(Host& h, const Flight& f, const Endpoint& source) const {
+  if (h.shards == 1) return 0;
+  if (f.socket == kEgressSocket) return f.shard;
+  return (steer ? steer(h, source) : std::hash<Endpoint>{}(source)) % h.shards;
+}
+
+TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string& address, bool exit, size_t shards) {
   auto& h = *(hosts[name] = std::make_unique<Host>());
   h.name = name;
   h.address = *IpAddress::parse(address);
@@ -37,6 +59,7 @@ TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string
   h.config.identity = crypto::ed25519_generate(rng_);
   h.config.network = network;
   h.config.relay = RelayConfig{exit, false, {}};
+  h.shards = shards;
   by_address_[h.address] = &h;
   start(h);
   return h;
@@ -56,9 +79,16 @@ TestWorld::Host& TestWorld::add_client(const std::string& name, const std::strin
 }
 
 void TestWorld::restart(Host& h) {
+  h.others.clear();
   h.node.reset();
   h.dead = false;
   start(h);
+}
+
+void TestWorld::move(Host& h, const std::string& address) {
+  by_address_.erase(h.address);
+  h.address = *IpAddress::parse(address);
+  by_address_[h.address] = &h;
 }
 
 void TestWorld::publish() {
@@ -77,27 +107,29 @@ void TestWorld::publish() {
     info.signed_at = now.wall;
     info.expiry = now.wall + std::chrono::hours(36);
     for (auto& [other, h] : hosts) {
-      if (!h->dead) static_cast<void>(h->node->directory().insert(info));
+      for (size_t i = 0; i < h->shards && !h->dead; i++) static_cast<void>(h->shard(i).directory().insert(info));
     }
   }
   for (auto& [name, h] : hosts) {
-    if (h->dead) continue;
-    Effects fx;
-    h->node->directory_changed(now, fx);
-    apply(*h, fx);
+    for (size_t i = 0; i < h->shards && !h->dead; i++) {
+      Effects fx;
+      h->shard(i).directory_changed(now, fx);
+      apply(*h, fx, i);
+    }
   }
 }
 
-void TestWorld::apply(Host& h, Effects& fx) {
+void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
   for (Datagram& d : fx.datagrams) {
     const auto to = by_address_.find(d.remote.address);
     h.bytes_out += d.packet.size();
     if (sends) sends(h, d);
     if (to == by_address_.end()) continue;
-    const SocketId at = d.remote.port == kEgressPort ? kEgressSocket : kListenSocket;
-    Flight f{&h, to->second, at, {d.packet.bytes().begin(), d.packet.bytes().end()}, {}};
+    const bool called = d.remote.port >= kEgressPort;
+    Flight f{&h, to->second, called ? kEgressSocket : kListenSocket, {d.packet.bytes().begin(), d.packet.bytes().end()}, {}};
+    f.shard = called ? d.remote.port - kEgressPort : 0;
     // The source port is told by the socket that it left from; kept in the first byte pushed behind.
-    f.bytes.push_back(d.socket.value);
+    f.bytes.push_back(static_cast<uint8_t>(d.socket.value | shard << 4));
     if (tap) tap(f);
     if (drop && drop(f)) continue;
     wire_.emplace(now.mono + link, std::move(f));
@@ -109,6 +141,16 @@ void TestWorld::apply(Host& h, Effects& fx) {
     if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
     h.events.push_back(std::move(e));
   }
+  std::vector<ShardMessage> crossing = std::move(fx.to_shards);
+  for (ShardMessage& m : crossing) {
+    MV_ASSERT(m.to.value < h.shards && m.to.value != shard && m.note.from.value == shard);
+    crossed[m.note.kind]++;
+    if (lose_crossing && lose_crossing(m)) continue;
+    Effects there;
+    const size_t to = m.to.value;
+    h.shard(to).on_shard_messages(now, std::span(&m, 1), there);
+    apply(h, there, to);
+  }
 }
 
 bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
@@ -116,7 +158,7 @@ bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
   while (!done()) {
     Mono next = wire_.empty() ? kNever : wire_.begin()->first;
     for (auto& [name, h] : hosts) {
-      if (!h->dead) next = std::min(next, h->node->next_deadline());
+      for (size_t i = 0; i < h->shards && !h->dead; i++) next = std::min(next, h->shard(i).next_deadline());
     }
     if (next > end) {
       now.wall += end - now.mono;
@@ -128,23 +170,27 @@ bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
       now.mono = next;
     }
     for (auto& [name, h] : hosts) {
-      if (h->dead || h->node->next_deadline() > now.mono) continue;
-      Effects fx;
-      h->node->on_deadline(now, fx);
-      apply(*h, fx);
+      for (size_t i = 0; i < h->shards; i++) {
+        if (h->dead || h->shard(i).next_deadline() > now.mono) continue;
+        Effects fx;
+        h->shard(i).on_deadline(now, fx);
+        apply(*h, fx, i);
+      }
     }
     while (!wire_.empty() && wire_.begin()->first <= now.mono) {
       Flight f = std::move(wire_.extract(wire_.begin()).mapped());
       if (f.to->dead) continue;
-      const uint16_t port = f.bytes.back() == kEgressSocket.value ? kEgressPort : kListenPort;
+      const bool called = (f.bytes.back() & 0x0f) == kEgressSocket.value;
+      const auto port = static_cast<uint16_t>(called ? kEgressPort + (f.bytes.back() >> 4) : kListenPort);
       f.bytes.pop_back();
       f.to->datagrams_in++;
       f.to->bytes_in += f.bytes.size();
       const Endpoint source = f.source ? *f.source : Endpoint{f.from->address, port};
       Datagram d{f.socket, source, pool_.copy_of(f.bytes)};
       Effects fx;
-      f.to->node->on_datagrams(now, std::span(&d, 1), fx);
-      apply(*f.to, fx);
+      const size_t at = shard_for(*f.to, f, source);
+      f.to->shard(at).on_datagrams(now, std::span(&d, 1), fx);
+      apply(*f.to, fx, at);
     }
   }
   return true;
@@ -173,9 +219,11 @@ void TestWorld::hop(Host& client) {
 }
 
 void TestWorld::command(Host& h, const std::function<void(Node&, Effects&)>& f) {
-  Effects fx;
-  f(*h.node, fx);
-  apply(h, fx);
+  for (size_t i = 0; i < h.shards; i++) {
+    Effects fx;
+    f(h.shard(i), fx);
+    apply(h, fx, i);
+  }
 }
 
 void TestWorld::send_from_program(Host& client, TunId tun, Bytes packet) {
@@ -203,9 +251,15 @@ void TestWorld::send_forged(const Endpoint& source, Host& to, SocketId socket, B
 
 void TestWorld::send_from_exit(Host& exit, Bytes packet) {
   Packet p = pool_.copy_of(packet);
+  // To the shard whose part of the private network it is.
+  size_t at = 0;
+  const auto h = routing::parse_ip(packet);
+  for (uint8_t i = 0; h && i < exit.shards; i++) {
+    if (routing::private_network(h->destination.family(), {ShardId{i}, exit.shards}).contains(h->destination)) at = i;
+  }
   Effects fx;
-  exit.node->on_exit_packets(now, std::span(&p, 1), fx);
-  apply(exit, fx);
+  exit.shard(at).on_exit_packets(now, std::span(&p, 1), fx);
+  apply(exit, fx, at);
 }
 
 const Circuit* TestWorld::active(const Host& client, TunId tun, uint16_t slot) const {
@@ -238,7 +292,7 @@ const Circuit* SmallNet::connect(Host& who, TunId tun) {
 
 void SmallNet::check_all() const {
   for (const auto& [name, h] : hosts) {
-    if (!h->dead) h->node->check_invariants();
+    for (size_t i = 0; i < h->shards && !h->dead; i++) h->shard(i).check_invariants();
   }
 }
 

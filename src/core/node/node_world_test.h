@@ -15,7 +15,11 @@ class TestWorld {
   struct Host {
     std::string name;
     NodeConfig config;
-    std::unique_ptr<Node> node;
+    std::unique_ptr<PlainCommons> commons;
+    std::unique_ptr<Node> node;                   // shard 0
+    std::vector<std::unique_ptr<Node>> others{};  // shards 1 ...
+    size_t shards = 1;
+    Node& shard(size_t i) { return i == 0 ? *node : *others[i - 1]; }
     IpAddress address;
     std::vector<std::vector<uint8_t>> tun, exit;  // what came out there
     std::vector<NodeEvent> events;
@@ -28,16 +32,18 @@ class TestWorld {
     Host* from;
     Host* to;
     SocketId socket;             // at which it arrives
-    std::vector<uint8_t> bytes;  // the last one is the socket that it left by
+    std::vector<uint8_t> bytes;  // the last one is the socket that it left by, and above that its shard
     std::optional<Endpoint> source;  // forged
+    size_t shard = 0;                // to which it comes, at the egress socket
   };
 
   explicit TestWorld(uint64_t seed = 1);
   ~TestWorld();
 
-  Host& add_relay(const std::string& name, const std::string& address, bool exit);
+  Host& add_relay(const std::string& name, const std::string& address, bool exit, size_t shards = 1);
   Host& add_client(const std::string& name, const std::string& address, const ClientConfig& client);
   void restart(Host& h);     // the process dies and comes again with the same keys, and a new prekey
+  void move(Host& h, const std::string& address);  // to another network
   void publish();            // every node learns every relay
   void run_for(Duration d);  // until then, in order of time
   bool run_until(const std::function<bool()>& done, Duration at_most);
@@ -55,7 +61,11 @@ class TestWorld {
   void attach(Host& client, TunId tun, Slots slots = Slots::only_own);
   void detach(Host& client, TunId tun);
   void hop(Host& client);  // every group
-  void command(Host& h, const std::function<void(Node&, Effects&)>& f);
+  void command(Host& h, const std::function<void(Node&, Effects&)>& f);  // to each shard
+  // At which shard the listening socket gets what a neighbour sends; by itself a hash.
+  std::function<size_t(const Host&, const Endpoint& from)> steer;
+  std::function<bool(const ShardMessage&)> lose_crossing;
+  std::map<ShardNote::Kind, size_t> crossed;  // between shards, of all hosts
 
   Now now;
   Duration link = 20ms;                     // one way
@@ -66,7 +76,8 @@ class TestWorld {
   Network network;
 
  private:
-  void apply(Host& h, Effects& fx);
+  void apply(Host& h, Effects& fx, size_t shard = 0);
+  size_t shard_for(Host& h, const Flight& f, const Endpoint& source) const;
   void start(Host& h);
   SeededRng rng_;
   PacketPool pool_;

@@ -45,7 +45,7 @@ struct RelayCounters {
 
 class RelaySide {
  public:
-  explicit RelaySide(Shared s) : s_(s), legs_(s.config.legs) {}
+  explicit RelaySide(Shared s) : s_(s), legs_(s.config.legs, s.config.commons.legs) {}
 
   void session_accepted(PeerRef peer, const Upstream& from);
   void session_gone(PeerRef peer);

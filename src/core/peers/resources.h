@@ -7,12 +7,12 @@
 //   - in the emptier half of the bucket a circuit gets no more than its share of the rate, so that one that sends as fast as it
 //     can takes nothing from those that send little;
 //   - small packets (acknowledgements, pings, speech) may borrow a quarter of the bucket.
+//
+// Of several shards each has a Resources of its own; the bucket and the amount are in a Bank that they have in common (bank.h).
 #pragma once
 #include <unordered_map>
 
-#include "base/time.h"
-#include "model/ids.h"
-#include "model/relay.h"
+#include "core/peers/bank.h"
 
 namespace macrovpn::peers {
 
@@ -27,14 +27,17 @@ class Resources {
   static constexpr size_t kSmall = 512;             // bytes
   static constexpr size_t kMaxShares = 4096;        // circuits remembered; then all start afresh
 
-  // Zero: no cap.
-  explicit Resources(Bandwidth cap);
+  static constexpr Duration kChunk = 10ms;          // of the rate: what a shard draws at once
+  static constexpr size_t kLeastChunk = 64 * 1024;  // bytes, where there is no cap
+
+  // Zero: no cap.  common: with the other shards; it outlives this.
+  explicit Resources(Bandwidth cap, ShardId shard = {}, Bank* common = nullptr);
   // One packet of the circuit that came by this session.  False: over the cap; it must be dropped.
   bool carry(Mono now, PeerRef circuit, size_t bytes);
   // What is never dropped.
-  void carry_always(size_t bytes) { bytes_ += bytes; }
-  // Nothing more is carried once bytes() has reached this.
-  void end_at(uint64_t bytes) { end_at_ = bytes; }
+  void carry_always(size_t bytes) { bytes_ += bytes, always_ += bytes; }
+  // Nothing more is carried once bytes(), of all shards together, has reached this.
+  void end_at(uint64_t bytes) { bank_.end_at(bytes); }
   uint64_t bytes() const { return bytes_; }      // carried since the start
   uint64_t dropped() const { return dropped_; }  // packets
 
@@ -45,14 +48,22 @@ class Resources {
   };
   Duration cost_of(size_t bytes) const;
   bool within_share(Share&, Mono now, size_t bytes);
+  bool draw(Mono now, size_t bytes, Duration most);
 
   uint64_t rate_;
   Duration burst_{};
-  Mono full_at_ = kLongAgo;  // when the bucket will have refilled (GCRA, ITU-T I.371)
+  ShardId shard_;
+  size_t chunk_ = 0;  // bytes
+  Bank own_bank_;
+  Bank& bank_;
+  size_t credit_ = 0;        // drawn and not used
+  uint64_t always_ = 0;      // carried without credit, and not told yet
+  Mono full_at_ = kLongAgo;  // as the bank last said, credit_ included
   uint64_t window_ = 0;
   size_t circuits_now_ = 0, circuits_before_ = 0;  // that sent in this window and in the one before
+  size_t circuits_elsewhere_ = 0;
   std::unordered_map<PeerRef, Share> shares_;      // looked up only
-  uint64_t bytes_ = 0, dropped_ = 0, end_at_ = UINT64_MAX;
+  uint64_t bytes_ = 0, dropped_ = 0;
 };
 
 }  // namespace macrovpn::peers

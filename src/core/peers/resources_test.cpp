@@ -51,6 +51,66 @@ TEST(Resources, TakeNothingFromWhoStaysBelowItsShare) {
   EXPECT_GT(o[0].got, 5 * 2'000'000u);
 }
 
+// ---- of several shards
+
+struct TwoShards {
+  explicit TwoShards(Bandwidth cap) : bank(cap), first(cap, ShardId{0}, &bank), second(cap, ShardId{1}, &bank) {}
+  // Each circuit is at one of them.
+  void offer(std::vector<Offer>& at_first, std::vector<Offer>& at_second, Duration length) {
+    std::vector<Mono> next(at_first.size() + at_second.size(), Mono(1000s));
+    for (Mono now(1000s); now < Mono(1000s) + length; now += 50us) {
+      for (size_t i = 0; i < next.size(); i++) {
+        const bool here = i < at_first.size();
+        Offer& o = here ? at_first[i] : at_second[i - at_first.size()];
+        for (; next[i] <= now; next[i] += o.every) {
+          o.offered += o.size;
+          if ((here ? first : second).carry(now, o.circuit, o.size)) o.got += o.size;
+        }
+      }
+    }
+  }
+  Bank bank;
+  Resources first, second;
+};
+
+TEST(ResourcesOfShards, LetOneFlowAloneUseAllOfTheCap) {
+  TwoShards t(kCap);
+  std::vector<Offer> o = {{kHeavy, 1400, 100us}}, none;
+  t.offer(o, none, 5s);
+  EXPECT_NEAR(static_cast<double>(o[0].got), 5 * 2.5e6, 5 * 2.5e6 * 0.05);
+}
+
+TEST(ResourcesOfShards, HoldTheCapTogetherAndShareIt) {
+  TwoShards t(kCap);
+  std::vector<Offer> o = {{kHeavy, 1400, 60us}}, p = {{kLight, 1400, 300us}};
+  t.offer(o, p, 5s);
+  EXPECT_NEAR(static_cast<double>(o[0].got + p[0].got), 5 * 2.5e6, 5 * 2.5e6 * 0.05);
+  EXPECT_GT(p[0].got, o[0].got / 2);
+}
+
+TEST(ResourcesOfShards, TakeNothingFromWhoStaysBelowItsShareAtAnother) {
+  TwoShards t(kCap);
+  std::vector<Offer> o = {{kHeavy, 1400, 56us}}, p = {{kLight, 1250, 5ms}, {PeerRef{3}, 200, 20ms}};
+  t.offer(o, p, 5s);
+  EXPECT_EQ(p[0].got, p[0].offered);
+  EXPECT_EQ(p[1].got, p[1].offered);
+  EXPECT_GT(o[0].got, 5 * 2'000'000u);
+}
+
+TEST(ResourcesOfShards, EndTogetherAtTheAmount) {
+  for (const Bandwidth cap : {Bandwidth{}, kCap}) {
+    TwoShards t(cap);
+    t.bank.end_at(3'000'000);
+    std::vector<Offer> o = {{kHeavy, 1400, 1ms}}, p = {{kLight, 1400, 1ms}};
+    t.offer(o, p, 5s);
+    const uint64_t got = o[0].got + p[0].got;
+    EXPECT_GT(got, 3'000'000 - 2 * Resources::kLeastChunk);
+    EXPECT_LE(got, 3'000'000 + Resources::kLeastChunk);
+    t.first.carry_always(100);
+    EXPECT_FALSE(t.first.carry(Mono(2000s), kHeavy, 1400) && t.second.carry(Mono(2000s), kLight, 70'000));
+  }
+}
+
 TEST(Resources, ShareTheCapBetweenTwoThatWantAll) {
   Resources r(kCap);
   std::vector<Offer> o = {{kHeavy, 1400, 60us}, {kLight, 1400, 300us}};

@@ -1,5 +1,7 @@
 #include "core/routing/address_rewrite.h"
 
+#include <bit>
+
 namespace macrovpn::routing {
 namespace {
 
@@ -154,6 +156,13 @@ LeaseNumber lease_of_private(const IpAddress& a) {
 IpPrefix private_network(IpFamily family) {
   if (family == IpFamily::v4) return IpPrefix::of(IpAddress::v4(kPrivate4), 10);
   return IpPrefix::of(private_address(LeaseNumber{1}, IpFamily::v6), 96);
+}
+
+IpPrefix private_network(IpFamily family, const ShardPlace& place) {
+  if (place.shards == 1) return private_network(family);
+  const IpAddress first = private_address(LeaseNumber{numbers_of(place).first}, family);
+  const int of_all = family == IpFamily::v4 ? 10 : 106;
+  return IpPrefix::of(first, static_cast<unsigned>(of_all + std::countr_zero(std::bit_ceil(place.shards))));
 }
 
 Result<void, RewriteDrop> rewrite_to_private(MutBytes packet, LeaseNumber lease) {

@@ -13,9 +13,6 @@
 
 namespace macrovpn::routing {
 
-inline constexpr uint32_t kMaxLeaseNumber =
-    (1u << 22) - 2;  // what 100.64.0.0/10 holds, without its broadcast address
-
 struct InsideAddresses {
   IpAddress client4, client6;  // 10.10.0.2 and fd86:ea04:1115::2
   IpAddress dns4, dns6;        // 10.10.0.1 and fd86:ea04:1115::1
@@ -31,6 +28,8 @@ IpAddress private_address(LeaseNumber, IpFamily);
 // LeaseNumber 0: not the private address of a lease.
 LeaseNumber lease_of_private(const IpAddress&);
 IpPrefix private_network(IpFamily);  // 100.64.0.0/10, fd86:ea04:1115:ffff::/96
+// The part of it that holds the leases of one shard; of one that is alone, all.
+IpPrefix private_network(IpFamily, const ShardPlace&);
 
 enum class RewriteDrop : uint8_t { malformed, wrong_address, kCount };
 

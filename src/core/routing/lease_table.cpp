@@ -1,8 +1,15 @@
 #include "core/routing/lease_table.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace macrovpn::routing {
+
+LeaseNumbers numbers_of(const ShardPlace& p) {
+  const uint32_t span = (1u << 22) / static_cast<uint32_t>(std::bit_ceil(p.shards));
+  const uint32_t base = p.shard.value * span;
+  return {base + 1, base + span - 2};
+}
 
 LeaseTable::Lease* LeaseTable::find(const LeaseId& id) {
   const auto it = leases_.find(id);
@@ -44,8 +51,7 @@ void LeaseTable::drop_pending(PeerRef session) {
 LeaseNumber LeaseTable::free_number() {
   // Numbers are handed out in a ring, as large as the private address space (address_rewrite.h), so that a new lease
   // does not inherit the connections of a recent one: a kernel keeps those for days.
-  constexpr uint32_t kNumbers = (1u << 22) - 2;
-  do last_number_ = last_number_ % kNumbers + 1;
+  do last_number_ = last_number_ >= numbers_range_.last ? numbers_range_.first : last_number_ + 1;
   while (numbers_.contains({last_number_}));
   return {last_number_};
 }
@@ -65,8 +71,10 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
     return take(now, session, id, *lease, p.frame.mtu);
   }
   if (!shares_.try_add(p.caller, share_of(p.caller))) return Failure{ErrorCode::full};
-  do rng_.fill(id);
-  while (leases_.contains(id));
+  do {
+    rng_.fill(id);
+    if (place_.shards > 1) id[0] = static_cast<uint8_t>(place_.shard.value << (8 - kShardBits) | id[0] >> kShardBits);
+  } while (leases_.contains(id));
   Lease& lease = leases_[id];
   lease.number = free_number();
   lease.caller = p.caller;
@@ -188,8 +196,8 @@ void LeaseTable::expire(Mono now, std::vector<LeaseNumber>& forgotten) {
 
 void LeaseTable::check_invariants() const {
   MV_ASSERT(leases_.size() <= limits_.leases && pending_.size() <= limits_.pending);
-  MV_ASSERT(numbers_.size() == leases_.size() && shares_.all() == leases_.size());
-  MV_ASSERT(waiting_.all() == pending_.size());
+  MV_ASSERT(numbers_.size() == leases_.size() && (&shares_ != &own_shares_ || shares_.all() == leases_.size()));
+  MV_ASSERT(&waiting_ != &own_waiting_ || waiting_.all() == pending_.size());
   size_t held = 0;
   for (const auto& [id, lease] : leases_) {
     MV_ASSERT(numbers_.at(lease.number) == id);

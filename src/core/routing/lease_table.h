@@ -26,6 +26,24 @@ namespace macrovpn::routing {
 
 using LeaseNumber = Strong<struct LeaseNumberTag, uint32_t>;  // 1 ...; picks the private address at the exit
 
+// Which shard of how many a table is of: with several, each has a part of the numbers, and writes its own into the highest bits of
+// the ids that it draws.
+struct ShardPlace {
+  ShardId shard{0};
+  size_t shards = 1;
+};
+constexpr ShardId shard_of(const LeaseId& id) {
+  return {static_cast<uint8_t>(id[0] >> (8 - kShardBits))};
+}
+
+inline constexpr uint32_t kMaxLeaseNumber =
+    (1u << 22) - 2;  // what 100.64.0.0/10 holds, without its broadcast address (address_rewrite.h)
+// The numbers of a shard, both ends included: a power of two of addresses, without the first and the last.
+struct LeaseNumbers {
+  uint32_t first, last;
+};
+LeaseNumbers numbers_of(const ShardPlace&);
+
 inline constexpr Duration kLeaseAfterlife = 120s;
 inline constexpr size_t kSessionsPerLease = 2;
 
@@ -36,10 +54,26 @@ struct LeaseLimits {
   size_t per_relay = 8'192;  // of the relay before us: it carries many clients
 };
 
+// Of all shards, counted together; none: a table that is alone.
+struct LeaseShares {
+  Shares* leases = nullptr;
+  Shares* pending = nullptr;
+};
+
 class LeaseTable {
  public:
-  LeaseTable(Rng& rng, const NetworkId& network, const LeaseLimits& limits = {})
-      : rng_(rng), network_(network), limits_(limits), shares_(limits.leases), waiting_(limits.pending) {}
+  LeaseTable(Rng& rng, const NetworkId& network, const LeaseLimits& limits = {}, const ShardPlace& place = {},
+             const LeaseShares& common = {})
+      : rng_(rng),
+        network_(network),
+        limits_(limits),
+        place_(place),
+        numbers_range_(numbers_of(place)),
+        own_shares_(limits.leases),
+        own_waiting_(limits.pending),
+        shares_(common.leases ? *common.leases : own_shares_),
+        waiting_(common.pending ? *common.pending : own_waiting_),
+        last_number_(numbers_range_.last) {}
 
   // A session asks; nothing happens yet but the check.  full, or no_such_lease (unknown id or wrong MAC).
   Result<void, ErrorCode> request(PeerRef session, const CallerKey& caller, const LeaseFrame&,
@@ -51,6 +85,7 @@ class LeaseTable {
     uint16_t mtu = 0;
     std::vector<PeerRef> moved_from;  // older sessions of the same lease: to be told MOVED
   };
+  void cancel(PeerRef session) { drop_pending(session); }  // what it asked for; what it holds stays
   // The session was confirmed: its request, if any, takes effect.
   std::optional<Result<Taken, ErrorCode>> confirmed(Mono now, PeerRef session);
 
@@ -98,13 +133,16 @@ class LeaseTable {
   Rng& rng_;
   NetworkId network_;
   LeaseLimits limits_;
-  Shares shares_, waiting_;
+  ShardPlace place_;
+  LeaseNumbers numbers_range_;
+  Shares own_shares_, own_waiting_;
+  Shares &shares_, &waiting_;
   std::map<LeaseId, Lease> leases_;
   std::map<LeaseNumber, LeaseId> numbers_;
   std::map<PeerRef, LeaseId> sessions_;
   std::map<PeerRef, Pending> pending_;
   std::multimap<Mono, LeaseId> dying_;
-  uint32_t last_number_ = 0;
+  uint32_t last_number_;
 };
 
 }  // namespace macrovpn::routing

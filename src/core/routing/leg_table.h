@@ -62,7 +62,9 @@ class LegTable {
     size_t newest = 0;
   };
 
-  explicit LegTable(const LegLimits& limits = {}) : limits_(limits), shares_(limits.total) {}
+  // common: the shares of all shards, counted together; it outlives the table.
+  explicit LegTable(const LegLimits& limits = {}, Shares* common = nullptr)
+      : limits_(limits), own_shares_(limits.total), shares_(common ? *common : own_shares_) {}
 
   // Opens a leg, or returns the one of that number if it leads to the same place.  full: a limit is reached.
   // no_such_leg: the number is taken by a leg to elsewhere.
@@ -102,7 +104,8 @@ class LegTable {
   Leg* last_up_ = nullptr;
   UpKey last_up_key_;
   std::map<PeerRef, size_t> per_upstream_;
-  Shares shares_;
+  Shares own_shares_;
+  Shares& shares_;
   std::map<std::pair<Mono, Key>, int> deaths_;  // when a leg's newest index ends
 };
 

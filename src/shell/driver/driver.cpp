@@ -73,6 +73,11 @@ void Driver::on_exit_packets(std::span<Packet> packets) {
   node_.on_exit_packets(reactor_.now(), packets, effects_);
 }
 
+void Driver::on_shard_messages(std::span<node::ShardMessage> messages) {
+  node_.on_shard_messages(reactor_.now(), messages, effects_);
+  carry_out();
+}
+
 Result<TunId> Driver::attach(PacketDevice device, node::Slots slots) {
   const TunId tun{next_tun_++};
   TRY_VOID(node_.attach(reactor_.now(), tun, slots, effects_));
@@ -149,6 +154,8 @@ void Driver::carry_out() {
   effects_.exit_packets.clear();
   if (!effects_.tun_packets.empty()) write_devices();
   if (!effects_.datagrams.empty()) send_datagrams();
+  if (!effects_.to_shards.empty() && to_shards_) to_shards_(effects_.to_shards);
+  effects_.to_shards.clear();
 }
 
 void Driver::write_devices() {

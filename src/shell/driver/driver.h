@@ -31,6 +31,9 @@ class Driver {
     exit_lease_ = std::move(on_lease);
   }
   void on_exit_packets(std::span<Packet> packets);
+  // Where messages for other shards of this node go; theirs come by on_shard_messages().
+  void set_shards(std::function<void(std::span<node::ShardMessage>)> send) { to_shards_ = std::move(send); }
+  void on_shard_messages(std::span<node::ShardMessage> messages);
   void start();
 
   // A program's device: a new group, or with slots many.
@@ -77,6 +80,7 @@ class Driver {
   std::vector<node::Datagram> outgoing_;
   std::function<void(std::span<Packet>)> exit_inject_;
   std::function<void(const node::ExitLease&)> exit_lease_;
+  std::function<void(std::span<node::ShardMessage>)> to_shards_;
   std::function<void(const node::NodeEvent&)> on_event_;
   std::function<void(TunId)> on_gone_;
   uint32_t next_tun_ = 1;
