@@ -86,6 +86,10 @@ void print_status(const json& s) {
                 r.value("id", "").substr(0, 8).c_str(), r.value("exit", false) ? ", an exit" : "",
                 r.value("sessions", 0), r.value("legs", 0), r.value("leases", 0),
                 r.value("bytes_relayed", 0ull));
+    const json w = s.value("workers", json::object());
+    if (w.value("count", 1) > 1)
+      std::printf("workers    %d; %llu datagrams came to another than theirs, %llu messages between them were lost\n",
+                  w.value("count", 1), w.value("strays", 0ull), w.value("lost_between", 0ull));
     print_service(r);
   }
   std::string refused;

@@ -45,11 +45,13 @@ NodeDaemon::NodeDaemon(const DaemonOptions& options)
     : options_(options), folder_(options.descriptor_folder, options.network.id) {}
 
 NodeDaemon::~NodeDaemon() {
+  if (workers_) workers_->stop();
   server_.reset();
   operator_.reset();
   phones_.reset();
   door_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
+  if (workers_) workers_->leave();
   driver_.reset();
 }
 
@@ -77,36 +79,61 @@ Result<void> NodeDaemon::open_sockets() {
   const Endpoint any{};
   const Endpoint listen = options_.listen.empty() ? any : options_.listen.front();
   const uint32_t mark = geteuid() == 0 ? shell::system::kMark : 0;
-  TRY(auto socket, shell::UdpSocket::open(listen, mark));
-  driver_->add_socket(kListenSocket, std::move(socket));
-  if (options_.roles.relay == Roles::Relay::on) {
+  TRY(auto sockets, shell::UdpSocket::open_group(listen, worker_count(), rng_, mark));
+  for (size_t i = 0; i < sockets.size(); i++) {
+    shell::Driver& driver = i == 0 ? *driver_ : workers_->others()[i - 1]->driver();
+    driver.add_socket(kListenSocket, std::move(sockets[i]));
+    if (options_.roles.relay != Roles::Relay::on) continue;
     TRY(auto egress, shell::UdpSocket::open({listen.address, 0}, mark));
-    driver_->add_socket(kEgressSocket, std::move(egress));
+    driver.add_socket(kEgressSocket, std::move(egress));
   }
   return {};
 }
 
-Result<void> NodeDaemon::start_exit() {
-  if (options_.roles.exit == ExitRole::none) return {};
+Result<std::unique_ptr<shell::ExitBackend>> NodeDaemon::make_exit(shell::Reactor& reactor, PacketPool& pool,
+                                                                  const routing::ShardPlace& place,
+                                                                  const std::function<shell::Driver*()>& driver) {
+  using Exit = std::unique_ptr<shell::ExitBackend>;
   shell::ExitConfig config;
   config.extra_global = options_.network.extra_global;
+  config.place = place;
+  config.limits = shell::part_of(config.limits, place.shards);
   if (!options_.listen.empty()) config.listen_port = options_.listen.front().port;
-  config.is_relay = [this](const Endpoint& e) {
-    return driver_ && driver_->node().directory().is_relay_endpoint(e);
-  };
-  const auto on_packets = [this](std::span<Packet> packets) { driver_->on_exit_packets(packets); };
+  config.is_relay = [driver](const Endpoint& e) { return driver() && driver()->node().directory().is_relay_endpoint(e); };
+  const auto on_packets = [driver](std::span<Packet> packets) { driver()->on_exit_packets(packets); };
   if (options_.roles.exit == ExitRole::kernel) {
-    TRY(exit_, shell::KernelExit::create(reactor_, rng_, pool_, config, on_packets));
-    return {};
+    TRY(auto kernel, shell::KernelExit::create(reactor, rng_, pool, config, on_packets));
+    return Exit(std::move(kernel));
   }
   if (options_.roles.exit == ExitRole::automatic && geteuid() == 0) {
-    if (auto kernel = shell::KernelExit::create(reactor_, rng_, pool_, config, on_packets); kernel.ok()) {
-      exit_ = std::move(kernel).value();
-      return {};
-    }
+    if (auto kernel = shell::KernelExit::create(reactor, rng_, pool, config, on_packets); kernel.ok())
+      return Exit(std::move(kernel).value());
   }
-  TRY(exit_, shell::RootlessExit::create(reactor_, rng_, pool_, config, on_packets));
+  TRY(auto rootless, shell::RootlessExit::create(reactor, rng_, pool, config, on_packets));
+  return Exit(std::move(rootless));
+}
+
+void NodeDaemon::connect_exit(shell::Driver& driver, shell::ExitBackend& exit) {
+  driver.set_exit([&exit](std::span<Packet> p) { exit.inject(p); },
+                  [&exit](const node::ExitLease& l) { l.mtu ? exit.set_mtu(l.number, *l.mtu) : exit.forget(l.number); });
+}
+
+// Each worker has an exit of its own, with a network of its own for the leases that it grants.
+Result<void> NodeDaemon::start_exits() {
+  if (options_.roles.exit == ExitRole::none) return {};
+  const routing::ShardPlace first = workers_ ? workers_->place_of(0) : routing::ShardPlace{};
+  TRY(exit_, make_exit(reactor_, pool_, first, [this] { return driver_.get(); }));
+  for (size_t i = 1; i < worker_count(); i++) {
+    shell::Worker& w = *workers_->others()[i - 1];
+    TRY(auto exit, make_exit(w.reactor(), w.pool(), workers_->place_of(i), [&w] { return w.has_driver() ? &w.driver() : nullptr; }));
+    w.set_exit(std::move(exit));
+  }
   return {};
+}
+
+void NodeDaemon::each(const std::function<void(shell::Driver&)>& f) const {
+  f(*driver_);
+  if (workers_) workers_->ask_others([&](shell::Worker& w) { f(w.driver()); });
 }
 
 Result<void> NodeDaemon::start() {
@@ -116,26 +143,34 @@ Result<void> NodeDaemon::start() {
   give_back_names_after_restart(options_.paths);
   own_ = shell::read_own_addresses();
   exit_v6_ = own_.has_global_v6;
-  TRY_VOID(start_exit());
+  const bool only_relays = options_.roles.relay == Roles::Relay::on && options_.roles.client == Roles::Client::off;
+  if (only_relays && options_.settings.workers > 1) workers_ = std::make_unique<shell::Workers>(options_.settings.workers);
+  TRY_VOID(start_exits());
   // Other processes of this user, boxed ones above all, get at nothing of us by /proc or ptrace, and no core file holds our keys.
   prctl(PR_SET_DUMPABLE, 0);
-  TRY(const node::NodeConfig config, node_config());
+  TRY(node::NodeConfig config, node_config());
+  if (workers_) {
+    workers_->share(config, rng_);
+    workers_->make_drivers(config);
+    config = workers_->config_of(config, 0);
+  }
   driver_ = std::make_unique<shell::Driver>(reactor_, config, pool_, rng_);
+  if (workers_) workers_->join(reactor_, pool_, *driver_);
   TRY_VOID(open_sockets());
-  if (exit_) {
-    driver_->set_exit([this](std::span<Packet> p) { exit_->inject(p); },
-                      [this](const node::ExitLease& l) {
-                        l.mtu ? exit_->set_mtu(l.number, *l.mtu) : exit_->forget(l.number);
-                      });
+  if (exit_) connect_exit(*driver_, *exit_);
+  for (size_t i = 1; exit_ && i < worker_count(); i++) {
+    shell::Worker& w = *workers_->others()[i - 1];
+    connect_exit(w.driver(), *w.exit());
   }
   driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
   phones_ = std::make_unique<PhoneKeeper>(reactor_, *driver_, options_);
   TRY_VOID(serve());
   driver_->start();
+  if (workers_) workers_->start();
   TRY_VOID(phones_->start());
   if (options_.roles.relay == Roles::Relay::on) {
-    operator_ = std::make_unique<RelayOperator>(reactor_, *driver_, options_);
+    operator_ = std::make_unique<RelayOperator>(reactor_, [this](const auto& f) { each(f); }, options_);
     TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
   }
   scan_descriptors();
@@ -246,15 +281,17 @@ void NodeDaemon::scan_descriptors() {
   refused_.clear();
   for (const auto& r : changes->refused) refused_[r.file] = r.why.message;
   bool changed = false;
-  auto& directory = driver_->node().directory();
-  for (const RelayInfo& r : changes->found) {
-    const auto inserted = directory.insert(r);
-    changed |= inserted == discovery::Insert::added || inserted == discovery::Insert::updated;
-  }
-  for (const PeerId& id : changes->removed) directory.remove(id);
+  each([&](shell::Driver& d) {
+    auto& directory = d.node().directory();
+    for (const RelayInfo& r : changes->found) {
+      const auto inserted = directory.insert(r);
+      changed |= inserted == discovery::Insert::added || inserted == discovery::Insert::updated;
+    }
+    for (const PeerId& id : changes->removed) directory.remove(id);
+  });
   // In a round of its own: verifying took a while, and the node is to be told the time as it is.
   if (changed || !changes->removed.empty()) {
-    reactor_.after(Duration::zero(), [this] { driver_->directory_changed(); });
+    reactor_.after(Duration::zero(), [this] { each([](shell::Driver& d) { d.directory_changed(); }); });
   }
 }
 

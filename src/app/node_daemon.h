@@ -14,6 +14,7 @@
 #include "shell/driver/driver.h"
 #include "shell/driver/own_addresses.h"
 #include "shell/exit/exit_backend.h"
+#include "shell/workers/workers.h"
 
 namespace macrovpn::app {
 
@@ -41,7 +42,13 @@ class NodeDaemon {
   // node_daemon.cpp
   Result<node::NodeConfig> node_config();
   Result<void> open_sockets();
-  Result<void> start_exit();
+  Result<void> start_exits();
+  Result<std::unique_ptr<shell::ExitBackend>> make_exit(shell::Reactor&, PacketPool&, const routing::ShardPlace&,
+                                                        const std::function<shell::Driver*()>& driver);
+  static void connect_exit(shell::Driver&, shell::ExitBackend&);
+  // For each worker, on its thread, one after the other; shard 0, which is this thread, first.
+  void each(const std::function<void(shell::Driver&)>& f) const;
+  size_t worker_count() const { return workers_ ? workers_->shards() : 1; }
   void watch_signals();
   void on_signal();
   void stop();  // a relay drains first; if it does already, at once
@@ -71,7 +78,10 @@ class NodeDaemon {
   // node_status.cpp
   nlohmann::json status() const;
   nlohmann::json circuit_json(const node::Circuit& c) const;
-  nlohmann::json relay_json() const;
+  struct Totals;
+  Totals totals() const;
+  nlohmann::json relay_json(const Totals&) const;
+  nlohmann::json workers_json(const Totals&) const;
   std::string group_of(TunId tun) const;
 
   DaemonOptions options_;
@@ -80,8 +90,9 @@ class NodeDaemon {
   PacketPool pool_;
   shell::OwnAddresses own_;
   shell::DescriptorFolder folder_;
-  std::unique_ptr<shell::Driver> driver_;
-  std::unique_ptr<shell::ExitBackend> exit_;
+  std::unique_ptr<shell::Workers> workers_;  // of a relay with several
+  std::unique_ptr<shell::Driver> driver_;    // of shard 0
+  std::unique_ptr<shell::ExitBackend> exit_;  // of shard 0
   std::unique_ptr<RelayOperator> operator_;  // of a relay
   std::unique_ptr<PhoneKeeper> phones_;
   std::unique_ptr<shell::control::Server> server_, door_;

@@ -65,29 +65,72 @@ json NodeDaemon::circuit_json(const node::Circuit& c) const {
   return out;
 }
 
-json NodeDaemon::relay_json() const {
-  const node::Node& n = driver_->node();
-  const auto& counters = n.relay()->counters();
+// Sums over the workers.
+struct NodeDaemon::Totals {
+  size_t sessions = 0, legs = 0, leases = 0;
+  node::RelayCounters relay;
+  node::NodeCounters node;
+  std::map<encryption::Drop, uint64_t> drops;
+  json datagrams_of_workers = json::array();
+
+  void add(const node::Node& n) {
+    sessions += n.tunnels().ephemeral_count();
+    if (n.relay() != nullptr) {
+      legs += n.relay()->legs();
+      leases += n.exit()->leases();
+      using R = node::RelayCounters;
+      for (const auto part : {&R::extended, &R::refused, &R::forwarded_down, &R::forwarded_up, &R::forwarded_bytes, &R::dropped})
+        relay.*part += n.relay()->counters().*part;
+    }
+    using C = node::NodeCounters;
+    for (const auto part : {&C::datagrams, &C::unknown, &C::malformed, &C::unknown_relay, &C::bad_trailer, &C::replayed_trailer,
+                            &C::too_deep, &C::bad_payload, &C::strays})
+      node.*part += n.counters().*part;
+    for (size_t i = 1; i < static_cast<size_t>(encryption::Drop::count_); i++) {
+      const auto drop = static_cast<encryption::Drop>(i);
+      if (n.tunnels().count(drop) != 0) drops[drop] += n.tunnels().count(drop);
+    }
+    datagrams_of_workers.push_back(n.counters().datagrams);
+  }
+};
+
+NodeDaemon::Totals NodeDaemon::totals() const {
+  Totals t;
+  each([&](shell::Driver& d) { t.add(d.node()); });
+  return t;
+}
+
+json NodeDaemon::workers_json(const Totals& t) const {
+  return {{"count", worker_count()},
+          {"datagrams", t.datagrams_of_workers},
+          {"strays", t.node.strays},
+          {"lost_between", workers_ ? workers_->lost() : 0}};
+}
+
+json NodeDaemon::relay_json(const Totals& t) const {
+  const auto& counters = t.relay;
   json out{{"id", to_hex(discovery::peer_id_of(options_.keys.identity.pub).bytes)},
            {"exit", options_.roles.exit != ExitRole::none},
-           {"sessions", n.tunnels().ephemeral_count()},
-           {"legs", n.relay()->legs()},
-           {"leases", n.exit()->leases()},
+           {"sessions", t.sessions},
+           {"legs", t.legs},
+           {"leases", t.leases},
            {"circuits_extended", counters.extended},
            {"circuits_refused", counters.refused},
            {"packets_relayed", counters.forwarded_down + counters.forwarded_up},
            {"bytes_relayed", counters.forwarded_bytes}};
   if (operator_) out.update(operator_->json());
   if (exit_) {
+    shell::ExitCounters exits = exit_->counters();
+    if (workers_) workers_->ask_others([&](shell::Worker& w) { exits.add(w.exit()->counters()); });
     json denied = json::object();
     for (size_t i = 0; i < static_cast<size_t>(routing::ExitVerdict::kCount); i++) {
-      if (const uint64_t count = exit_->counters().denied[i]; count != 0) {
+      if (const uint64_t count = exits.denied[i]; count != 0) {
         denied[routing::to_string(static_cast<routing::ExitVerdict>(i))] = count;
       }
     }
     out["exit_denied"] = denied;
-    out["exit_tcp_opened"] = exit_->counters().tcp_opened;
-    out["exit_udp_opened"] = exit_->counters().udp_opened;
+    out["exit_tcp_opened"] = exits.tcp_opened;
+    out["exit_udp_opened"] = exits.udp_opened;
   }
   return out;
 }
@@ -121,20 +164,19 @@ json NodeDaemon::status() const {
   if (!phones_->empty()) out["phones"] = phones_->port_json();
   const auto offloads = driver_->datagram_offloads();
   out["trains"] = {{"out", offloads.trains_out}, {"in", offloads.trains_in}};
-  if (n.relay() != nullptr) out["relay"] = relay_json();
+  const Totals all = totals();
+  out["workers"] = workers_json(all);
+  if (n.relay() != nullptr) out["relay"] = relay_json(all);
   json drops = json::object();
-  for (size_t i = 1; i < static_cast<size_t>(encryption::Drop::count_); i++) {
-    const auto drop = static_cast<encryption::Drop>(i);
-    if (n.tunnels().count(drop) != 0) drops[encryption::name_of(drop)] = n.tunnels().count(drop);
-  }
-  const node::NodeCounters& c = n.counters();
+  for (const auto& [drop, count] : all.drops) drops[encryption::name_of(drop)] = count;
+  const node::NodeCounters& c = all.node;
   for (const auto& [name, count] :
        {std::pair{"no_mask", c.unknown}, {"malformed_datagram", c.malformed}, {"unknown_relay", c.unknown_relay},
         {"forged_trailer", c.bad_trailer}, {"replayed_trailer", c.replayed_trailer}, {"too_deep", c.too_deep},
         {"bad_payload", c.bad_payload}}) {
     if (count != 0) drops[name] = count;
   }
-  if (n.relay() != nullptr && n.relay()->counters().dropped != 0) drops["no_leg"] = n.relay()->counters().dropped;
+  if (all.relay.dropped != 0) drops["no_leg"] = all.relay.dropped;
   out["datagrams"] = c.datagrams;
   out["drops"] = drops;
   return out;

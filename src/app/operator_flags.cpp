@@ -15,6 +15,8 @@ void add_operator_flags(CLI::App& cmd, OperatorFlags& f) {
   cmd.add_option("--hours", f.hours, "serve only then, local time, like 22:00-07:00")->type_name("FROM-UNTIL");
   cmd.add_option("--circuits", f.circuits, "carry at most so many circuits at once")->check(CLI::Range(1, 65'536));
   cmd.add_option("--memory", f.memory, "use about so much memory at most, like \"256 MiB\"")->type_name("AMOUNT");
+  cmd.add_option("--workers", f.workers, "carry the traffic with so many threads, by itself 1")
+      ->check(CLI::Range(1, 16));
   cmd.add_option("--drain", f.drain_seconds, "when it ends, wait so many seconds at most until its circuits have moved")
       ->check(CLI::Range(0, 600));
 }
@@ -43,6 +45,7 @@ Result<void> apply(const OperatorFlags& f, shell::Settings& s) {
   s.month_day = f.month_day.value_or(s.month_day);
   s.drain_seconds = f.drain_seconds.value_or(s.drain_seconds);
   s.circuits = f.circuits.value_or(s.circuits);
+  s.workers = f.workers.value_or(s.workers);
   return {};
 }
 

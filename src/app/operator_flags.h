@@ -11,6 +11,7 @@ struct OperatorFlags {
   std::string rate, month_amount, hours, memory;
   std::optional<unsigned> month_day, drain_seconds;
   std::optional<size_t> circuits;
+  std::optional<unsigned> workers;
 };
 void add_operator_flags(CLI::App&, OperatorFlags&);
 Result<void> apply(const OperatorFlags&, shell::Settings&);

@@ -82,28 +82,33 @@ void RelayOperator::tick() {
 }
 
 void RelayOperator::count() {
-  const uint64_t bytes = driver_.node().resources().bytes();
+  uint64_t bytes = 0;
+  in_use_ = false;
+  each_([&](shell::Driver& d) {
+    bytes += d.node().resources().bytes();
+    in_use_ |= d.node().relay()->legs() + d.node().exit()->leases() != 0;
+  });
   if (bytes != counted_) last_carried_ = reactor_.now().mono;
   ledger_->add(reactor_.now(), bytes - counted_);
   counted_ = bytes;
 }
 
 void RelayOperator::judge() {
-  const node::Node& n = driver_.node();
   const uint64_t amount = options_.settings.month_amount, used = ledger_->record().month_bytes;
   if (amount != 0) {
     const uint64_t most = amount + amount / 100;  // what may be exceeded while circuits move away
-    driver_.node().resources().end_at(counted_ + (most > used ? most - used : 0));
+    const uint64_t end = counted_ + (most > used ? most - used : 0);
+    each_([end](shell::Driver& d) { d.node().resources().end_at(end); });
   }
   const peers::Service before = policy_.service();
   const peers::ServiceFacts facts{.stopping = stopping_,
                                   .minute_of_day = local_minute(reactor_.now().wall),
                                   .month_bytes = used,
-                                  .in_use = n.relay()->legs() + n.exit()->leases() != 0,
+                                  .in_use = in_use_,
                                   .last_carried = last_carried_};
   const peers::Service now = policy_.update(reactor_.now().mono, facts);
   if (now == before) return;
-  driver_.set_service(now);
+  each_([now](shell::Driver& d) { d.set_service(now); });
   if (!(stopping_ && now == peers::Service::closed)) std::fprintf(stderr, "macrovpn: %s\n", sentence(now, policy_.why()));
   changed_();
 }
@@ -129,12 +134,14 @@ void RelayOperator::store() {
 
 nlohmann::json RelayOperator::json() const {
   const peers::TrafficRecord& r = ledger_->record();
+  uint64_t over_the_rate = 0;
+  each_([&](shell::Driver& d) { over_the_rate += d.node().resources().dropped(); });
   nlohmann::json out{{"service", peers::id_of(policy_.service())},
                      {"today_bytes", r.day_bytes},
                      {"month_bytes", r.month_bytes},
                      {"total_bytes", r.total_bytes},
                      {"month_ends", unix_seconds(ledger_->next_month())},
-                     {"packets_over_the_rate", driver_.node().resources().dropped()}};
+                     {"packets_over_the_rate", over_the_rate}};
   if (policy_.why() != peers::WhyNot::none) out["why"] = peers::id_of(policy_.why());
   if (options_.settings.month_amount != 0) out["month_amount"] = options_.settings.month_amount;
   if (options_.settings.rate.bytes_per_second != 0) out["rate"] = options_.settings.rate.bytes_per_second;

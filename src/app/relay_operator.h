@@ -16,8 +16,10 @@ namespace macrovpn::app {
 
 class RelayOperator {
  public:
-  RelayOperator(shell::Reactor& reactor, shell::Driver& driver, const DaemonOptions& options)
-      : reactor_(reactor), driver_(driver), options_(options), policy_(limits_of(options)) {}
+  // What calls its argument for the driver of each worker, on that worker's thread, one after the other; shard 0's first.
+  using Each = std::function<void(const std::function<void(shell::Driver&)>&)>;
+  RelayOperator(shell::Reactor& reactor, Each each, const DaemonOptions& options)
+      : reactor_(reactor), each_(std::move(each)), options_(options), policy_(limits_of(options)) {}
   ~RelayOperator();
   RelayOperator(const RelayOperator&) = delete;
   RelayOperator& operator=(const RelayOperator&) = delete;
@@ -43,7 +45,7 @@ class RelayOperator {
   std::string file() const { return options_.paths.state + "/traffic"; }
 
   shell::Reactor& reactor_;
-  shell::Driver& driver_;
+  Each each_;
   const DaemonOptions& options_;
   peers::ServicePolicy policy_;
   std::optional<peers::TrafficLedger> ledger_;
@@ -53,6 +55,7 @@ class RelayOperator {
   uint64_t counted_ = 0;  // of the node's bytes
   Mono last_carried_ = kLongAgo, stored_at_ = kLongAgo;
   bool stopping_ = false;
+  bool in_use_ = false;  // there are legs or leases
 };
 
 }  // namespace macrovpn::app

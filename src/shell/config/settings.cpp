@@ -176,6 +176,8 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return bandwidth(s.rate, v); }},
       {"relay.region", "", "the relay's country, published, like \"NO\"",
        [](S& s, const V& v) { return region(s.region, v); }},
+      {"relay.workers", int64_t{1}, "threads that carry a relay's traffic, 1 to 16",
+       [](S& s, const V& v) { return number(s.workers, v, 1, 16); }},
   };
   return all;
 }

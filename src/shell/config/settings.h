@@ -44,6 +44,7 @@ struct Settings {
   size_t circuits = 0;  // 0: no limit
   uint64_t memory = 0;  // bytes; 0: no limit
   unsigned drain_seconds = 30;
+  unsigned workers = 1;  // of a relay
   uint16_t device_port = 0;  // where devices of the user's own call this node
   std::string network_file, descriptor_folder;  // empty: the usual place
 

@@ -39,10 +39,15 @@ struct ExitConfig {
   routing::ExitPolicy::IsRelay is_relay;  // the directory's answer
   std::vector<Endpoint> dns_upstreams;    // empty: those of /etc/resolv.conf
   uint16_t listen_port = 0;               // of the relay itself
+  routing::ShardPlace place;              // whose leases these are: each worker has an exit of its own
   uint16_t mtu = 1376;                    // of the way to the clients, unless set_mtu() says otherwise
   ExitLimits limits;
   std::optional<PacketDevice::Kind> device;  // for tests; none: what works
 };
+
+// What one of several exits of a relay may hold, so that all together hold as much as one alone; what a lease may is the same, as a
+// lease has all it has at one of them.
+ExitLimits part_of(const ExitLimits&, size_t shards);
 
 // Numbers only.
 struct ExitCounters {
@@ -53,6 +58,7 @@ struct ExitCounters {
   uint64_t udp_opened = 0, udp_full = 0, udp_unwanted = 0, udp_errors = 0;
   uint64_t pings = 0, pings_full = 0, pings_impossible = 0;
   uint64_t dns_full = 0;
+  void add(const ExitCounters&);
 };
 
 class ExitBackend {

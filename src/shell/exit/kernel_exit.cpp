@@ -62,7 +62,7 @@ Result<std::unique_ptr<KernelExit>> KernelExit::create(Reactor& reactor, Rng& rn
   if (config.listen_port >= kFirstClientPort)
     return fail("an exit through the kernel sends clients' traffic from the ports " +
                 std::to_string(kFirstClientPort) + " to 65535: let the relay --listen on a lower one");
-  TRY(KernelForwarding f, KernelForwarding::set_up(config.mtu));
+  TRY(KernelForwarding f, KernelForwarding::set_up(config.mtu, config.place));
   auto parts =
       std::make_unique<Parts>(reactor, rng, pool, std::move(config), std::move(on_packets), std::move(f));
   return std::unique_ptr<KernelExit>(new KernelExit(std::move(parts)));

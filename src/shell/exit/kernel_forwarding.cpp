@@ -12,7 +12,7 @@
 namespace macrovpn::shell {
 namespace {
 
-constexpr unsigned kMaxExits = 16;  // on one host
+constexpr unsigned kMaxExits = 64;  // devices on one host: a relay has one for each worker
 
 // Where clients' flows leave from.  Were a client's own source port kept, as masquerading does when it is free, a client
 // could send from the port of a service of this host to somebody who uses that service, whose packets would then pass for
@@ -89,7 +89,7 @@ Result<void> KernelForwarding::switch_forwarding_on() {
   return change("/proc/sys/net/ipv6/conf/all/forwarding", "1");
 }
 
-Result<KernelForwarding> KernelForwarding::set_up(uint16_t mtu) {
+Result<KernelForwarding> KernelForwarding::set_up(uint16_t mtu, const routing::ShardPlace& place) {
   TRY_VOID(remove_stale_tables());
   KernelForwarding f;
   for (unsigned i = 0; i < kMaxExits && !f.device_; i++) {
@@ -103,8 +103,8 @@ Result<KernelForwarding> KernelForwarding::set_up(uint16_t mtu) {
   const bool v6 = mtu >= 1280 && std::filesystem::exists("/proc/sys/net/ipv6/conf");
   if (v6) link.addresses.push_back({*IpAddress::parse("fd86:ea04:1115:fffe::1"), 128});
   std::string routes =
-      "route add " + routing::private_network(IpFamily::v4).reveal() + " dev " + f.name_ + "\n";
-  if (v6) routes += "route add " + routing::private_network(IpFamily::v6).reveal() + " dev " + f.name_ + "\n";
+      "route add " + routing::private_network(IpFamily::v4, place).reveal() + " dev " + f.name_ + "\n";
+  if (v6) routes += "route add " + routing::private_network(IpFamily::v6, place).reveal() + " dev " + f.name_ + "\n";
   // The rules stand before the device is up.
   TRY_VOID(run_nft(rules_for(f.name_)));
   TRY_VOID(configure_link(f.name_, link, routes));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/routing/lease_table.h"
 #include "shell/packet_device.h"
 
 namespace macrovpn::shell {
@@ -17,7 +18,8 @@ class KernelForwarding {
   KernelForwarding(KernelForwarding&&) = default;
   KernelForwarding& operator=(KernelForwarding&&) = delete;
   ~KernelForwarding();
-  static Result<KernelForwarding> set_up(uint16_t mtu);
+  // place: whose leases the device is for.
+  static Result<KernelForwarding> set_up(uint16_t mtu, const routing::ShardPlace& place = {});
   PacketDevice& device() { return device_; }
   const std::string& name() const { return name_; }
 

@@ -15,7 +15,7 @@ namespace macrovpn::shell {
 
 class Crossing {
  public:
-  static constexpr size_t kRing = 512 * 1024;  // bytes: 2 ms at 2 Gbit/s
+  static constexpr size_t kRing = 1024 * 1024;  // bytes: what an exit reads at once, twice
   static constexpr size_t kMostKept = 16'384;  // messages of one shard; a shard that takes none of so many is no more
 
   explicit Crossing(size_t shards, size_t ring_bytes = kRing);

@@ -25,6 +25,7 @@ class Worker {
   void set_exit(std::unique_ptr<ExitBackend> exit) { exit_ = std::move(exit); }
   Driver& make_driver(const node::NodeConfig& config, Crossing& crossing);
 
+  bool has_driver() const { return driver_ != nullptr; }
   Driver& driver() { return *driver_; }
   ExitBackend* exit() { return exit_.get(); }  // none: nullptr
   Station& station() { return *station_; }

@@ -1,15 +1,6 @@
 #include "shell/workers/workers.h"
 
-#include <sched.h>
-
 namespace macrovpn::shell {
-
-size_t usable_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<size_t>(std::max(CPU_COUNT(&set), 1));
-}
 
 Workers::Workers(size_t shards) : crossing_(shards) {
   for (size_t i = 1; i < shards; i++) others_.push_back(std::make_unique<Worker>());

@@ -11,9 +11,6 @@
 
 namespace macrovpn::shell {
 
-// How many processors this process may use.
-size_t usable_processors();
-
 class Workers {
  public:
   explicit Workers(size_t shards);

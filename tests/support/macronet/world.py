@@ -1,6 +1,7 @@
 """Draws a network of nodes and runs them."""
 
 import json
+import os
 import pathlib
 import shlex
 import shutil
@@ -60,8 +61,9 @@ class World:
     """
 
     def __init__(self, lab, relays=6, exits=2, delay_ms=0, exit_v6=True, exit_kind="rootless", client_v6=True,
-                 ordinary_relays=True, ordinary_client=True, **link):
+                 ordinary_relays=True, ordinary_client=True, workers=None, **link):
         self.lab, self._exit_kind = lab, exit_kind
+        self._workers = workers or os.environ.get("MACROVPN_WORKERS")  # of each relay; none: as many as they choose
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="macronet-"))
         self.descriptors = self.shared / "descriptors"
         self.descriptors.mkdir(mode=0o700)
@@ -107,6 +109,8 @@ class World:
         words = ["relay", "--listen", f"{relay.host.ip4}:{_LISTEN_PORT}"]
         if relay in self.exits:
             words += ["--exit", "--accept-exit-risk", "--exit-kind", self._exit_kind]
+        if self._workers:
+            words += ["--workers", self._workers]
         relay.process = relay.start(*words)
 
     def start_relays(self):
