@@ -62,7 +62,7 @@ struct RootlessExit::Parts {
   ExitCounters counters;
   std::unordered_map<LeaseNumber, uint16_t> mtus;
   PacketOutput out;
-  std::vector<Packet> admitted;  // scratch
+  std::vector<Packet> admitted, read;  // scratch
   ExitContext context;
   DnsService dns;
   TcpExit tcp;
@@ -159,9 +159,9 @@ void RootlessExit::Parts::sort_out(std::vector<Packet>& packets) {
   LeaseNumber newest{}, told{};
   uint16_t mtu = 0;
   routing::NewestSegments* sent = nullptr;
-  std::vector<Packet> rest;  // taken out first: an answer may put more into the queue
-  rest.swap(packets);
-  for (Packet& packet : rest) {
+  read.clear();
+  read.swap(packets);  // taken out first: an answer may put more into the queue
+  for (Packet& packet : read) {
     const auto h = routing::parse_ip(packet.bytes());
     const LeaseNumber lease = h ? routing::lease_of_private(h->destination) : LeaseNumber{};
     if (lease.value == 0) continue;
@@ -178,6 +178,7 @@ void RootlessExit::Parts::sort_out(std::vector<Packet>& packets) {
       context.answer_too_big(inside.device, packet.bytes(), *h, mtu);
     }
   }
+  read.clear();
 }
 
 void RootlessExit::tick() {
