@@ -51,6 +51,7 @@ Result<void> PhoneKeeper::open_port() {
     return fail("devices cannot reach this node: UDP port " + std::to_string(port()) +
                 " is taken by another program, or not for you; end that program, or choose another port with `macrovpn "
                 "config set device.port NUMBER`, start the daemon again and add the devices anew");
+  socket->let_fragment();  // a circuit may carry more than the way to the phone, and nobody searches for what that carries
   driver_.add_socket(node::kPhoneSocket, std::move(*socket));
   open_ = true;
   return {};

@@ -2,6 +2,7 @@
 """`macrovpn device`: a phone with a stock WireGuard app (Debian's wireguard-go) that goes through the circuits of its owner's node."""
 
 import base64
+import contextlib
 import json
 import pathlib
 import socket
@@ -23,7 +24,7 @@ LARGE = 30_000_000
 def away_from_home(world):
     """A host on the internet, to whom the home's router passes the node's port on."""
     world.home.nft(nat.rules("fullcone", world.client.host.ip4))
-    return world.lab.host("phone", AWAY, offloads=False)
+    return world.lab.host("phone", AWAY, offloads=False, mtu=1400)  # as narrow as some mobile networks are
 
 
 def add(node, name="phone", *words):
@@ -52,6 +53,29 @@ def large_both_ways(phone):
     body = phone.host.home / "body"
     body.write_bytes(bytes(range(256)) * 20_000)
     check(phone.page(f"http://{WEB_NAME}/sink", 60, "--data-binary", f"@{body}") == f"{body.stat().st_size}\n", "the upload is not whole")
+
+
+LARGE_ANSWERS = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7000))
+print("ready", flush=True)
+while True: s.sendto(bytes(1330), s.recvfrom(2000)[1])
+"""
+
+
+def a_large_answer_comes(world, phone):
+    """A datagram that fits the circuit, and with the phone's layer not the phone's own network."""
+    world.web_host.start(["/usr/bin/python3", "-u", "-c", LARGE_ANSWERS]).wait_for_output("ready")
+    with phone.host.inside():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(2)
+        for _ in range(3):
+            sock.sendto(b"?", (WEB_ADDRESSES[0], 7000))
+            with contextlib.suppress(TimeoutError):
+                return check(len(sock.recv(2000)) == 1330, "an answer is not whole")
+    check(False, "no large datagram reached the phone")
 
 
 def what_left(world, parties, phone_host):
@@ -86,6 +110,7 @@ def a_phone_away_from_home_uses_the_circuits_and_nothing_leaks():
         wires = [p for p in parties.capture.packets(host) if p.proto == "udp"]
         check(len(wires) > 20 and all(p.payload[1:4] == b"\0\0\0" for p in wires), "the phone's datagrams are not plain WireGuard")
         large_both_ways(phone)
+        a_large_answer_comes(world, phone)
         before = listed(world.client)
         check(before["bytes_in"] > 5_000_000 and before["bytes_out"] > LARGE and before["last_handshake_s"] < 60, before)
         # A phone that is told a larger MTU learns the circuit's, or its connections are clamped.

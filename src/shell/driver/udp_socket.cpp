@@ -149,6 +149,11 @@ Result<UdpSocket> UdpSocket::open(const Endpoint& local, uint32_t mark) {
   return s;
 }
 
+void UdpSocket::let_fragment() {
+  set(fd(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+  if (stack_ == Stack::both) set(fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+}
+
 bool UdpSocket::set_mark(uint32_t mark) {
   mark_ = mark;
   const int value = static_cast<int>(mark);

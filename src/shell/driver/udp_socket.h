@@ -50,6 +50,8 @@ class UdpSocket {
   Offloads offloads() const { return offloads_; }
   // From now on; 0: none.  Refused without rights over the network.
   bool set_mark(uint32_t mark);
+  // From now on: for stock WireGuard peers, whose own datagrams may be, and which search for no MTU.
+  void let_fragment();
 
   static constexpr size_t kBatch = 64;
   static constexpr unsigned kAloneAfterRefusal = 4096;  // calls of send(), after a train was refused

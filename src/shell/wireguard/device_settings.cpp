@@ -1,6 +1,4 @@
 // What a device is told and what it tells: the changes of uapi.h carried out on Tunnels.
-#include <netinet/in.h>
-
 #include <cerrno>
 
 #include "crypto/x25519.h"
@@ -17,10 +15,6 @@ PrivateKey clamped(PrivateKey key) {
   b[0] &= 248;
   b[31] = static_cast<uint8_t>((b[31] & 127) | 64);
   return key;
-}
-
-void set_option(int fd, int level, int option, int value) {
-  static_cast<void>(setsockopt(fd, level, option, &value, sizeof value));
 }
 
 }  // namespace
@@ -128,8 +122,7 @@ uapi::Refusal WireGuardDevice::open_socket(uint16_t port) {
   socket_ = std::move(opened).value();
   port_ = socket_->port();
   loops_.set_listen_port(port_);
-  set_option(socket_->fd(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-  set_option(socket_->fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+  socket_->let_fragment();
   reactor_.add(socket_->fd(), EPOLLIN, [this](uint32_t) { read_socket(); });
   return kDone;
 }
