@@ -128,12 +128,31 @@ TEST(ChaCha20, MatchesRfc8439) {
 
 // FIPS 197 appendix B
 TEST(AesBlock, MatchesFips197AndInverts) {
-  const AesBlock aes(hex<16>("2b7e151628aed2a6abf7158809cf4f3c"));
-  ByteArray<16> block = hex<16>("3243f6a8885a308d313198a2e0370734");
-  aes.encrypt(block.data());
-  EXPECT_EQ(to_hex(block), "3925841d02dc09fbdc118597196a0b32");
-  aes.decrypt(block.data());
-  EXPECT_EQ(to_hex(block), "3243f6a8885a308d313198a2e0370734");
+  for (const auto engine : {AesBlock::Engine::automatic, AesBlock::Engine::openssl}) {
+    const AesBlock aes(hex<16>("2b7e151628aed2a6abf7158809cf4f3c"), engine);
+    ByteArray<16> block = hex<16>("3243f6a8885a308d313198a2e0370734");
+    aes.encrypt(block.data());
+    EXPECT_EQ(to_hex(block), "3925841d02dc09fbdc118597196a0b32");
+    aes.decrypt(block.data());
+    EXPECT_EQ(to_hex(block), "3243f6a8885a308d313198a2e0370734");
+  }
+}
+
+TEST(AesBlock, EnginesAgree) {
+  SeededRng rng(7);
+  for (int i = 0; i < 1000; i++) {
+    const auto key = rng.bytes<16>();
+    const AesBlock ours(key), openssl(key, AesBlock::Engine::openssl);
+    const auto plain = rng.bytes<16>();
+    ByteArray<16> a = plain, b = plain;
+    ours.encrypt(a.data());
+    openssl.encrypt(b.data());
+    EXPECT_EQ(a, b);
+    ours.decrypt(b.data());
+    openssl.decrypt(a.data());
+    EXPECT_EQ(a, plain);
+    EXPECT_EQ(b, plain);
+  }
 }
 
 }  // namespace

@@ -9,7 +9,9 @@ namespace macrovpn::crypto {
 
 class AesBlock {
  public:
-  explicit AesBlock(const ByteArray<16>& key);
+  // automatic: the processor's instructions, where it has them.
+  enum class Engine : uint8_t { automatic, openssl };
+  explicit AesBlock(const ByteArray<16>& key, Engine engine = Engine::automatic);
   ~AesBlock();
   AesBlock(AesBlock&&) noexcept;
   AesBlock& operator=(AesBlock&&) noexcept;
