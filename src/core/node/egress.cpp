@@ -22,22 +22,32 @@ void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet p
   done_.push_back({socket, to, std::move(packet), local});
 }
 
-void Egress::emit(Outgoing& m) {
-  const MessageType type = static_cast<MessageType>(m.packet.data()[0]);
-  MaskId mask = m.route.mask;
+// A whole message: out, or into the session that carries it.
+void Egress::place(PeerRef peer, const Route& route, Packet message) {
+  if (route.kind == Route::Kind::udp) {
+    emit(peer, route, std::move(message));
+  } else if (route.kind == Route::Kind::leg) {
+    routing::set_leg(message.data(), route.leg);
+    payload(route.carrier, std::move(message));
+  }
+}
+
+void Egress::emit(PeerRef peer, const Route& route, Packet message) {
+  const MessageType type = static_cast<MessageType>(message.data()[0]);
+  MaskId mask = route.mask;
   if (type != MessageType::transport && mask != kPlain) {
     // Handshakes go under the called side's key; a pair mask on an answer's route says that we were the
     // called side.
     if (masks_.is_pair(mask)) mask = kOwnMask;
     if (type == MessageType::initiation) {
-      encryption::append_early(m.packet, {});
-      encryption::append_padding(m.packet, rng_, m.packet.size() + rng_.below(kInitiationPadding));
+      encryption::append_early(message, {});
+      encryption::append_padding(message, rng_, message.size() + rng_.below(kInitiationPadding));
     } else {
-      encryption::append_padding(m.packet, rng_, m.packet.size() + rng_.below(kAnswerPadding));
+      encryption::append_padding(message, rng_, message.size() + rng_.below(kAnswerPadding));
     }
   }
-  if (m.peer.value != 0 && !tunnels_.may_send(m.peer, m.packet.size())) return;
-  datagram(m.route.socket, m.route.endpoint, mask, std::move(m.packet), m.route.local);
+  if (peer.value != 0 && !tunnels_.may_send(peer, message.size())) return;
+  datagram(route.socket, route.endpoint, mask, std::move(message), route.local);
 }
 
 void Egress::seal_layer(Now now, std::vector<encryption::Event>& events) {
@@ -48,10 +58,10 @@ void Egress::seal_layer(Now now, std::vector<encryption::Event>& events) {
   tunnels_.seal_batch(now, jobs_, out);
   for (size_t i = 0; i < sealing_.size(); i++) {
     if (jobs_[i].result != encryption::Drop::none || !sealing_[i].packet) continue;
-    whole_.push_back({sealing_[i].peer, jobs_[i].route, std::move(sealing_[i].packet)});
+    place(sealing_[i].peer, jobs_[i].route, std::move(sealing_[i].packet));
   }
   sealing_.clear();
-  for (Outgoing& m : out.messages) whole_.push_back(std::move(m));
+  for (Outgoing& m : out.messages) place(m.peer, m.route, std::move(m.packet));
   events.insert(events.end(), out.events.begin(), out.events.end());
 }
 
@@ -62,18 +72,15 @@ void Egress::flush(Now now, Effects& fx, std::vector<encryption::Event>& events)
       last_.pop_front();
     }
     sending_.swap(whole_);
-    for (Outgoing& m : sending_) {
-      if (m.route.kind == Route::Kind::udp) {
-        emit(m);
-      } else if (m.route.kind == Route::Kind::leg) {
-        routing::set_leg(m.packet.data(), m.route.leg);
-        payload(m.route.carrier, std::move(m.packet));
-      }
-    }
+    for (Outgoing& m : sending_) place(m.peer, m.route, std::move(m.packet));
     sending_.clear();
     if (!seal_.empty()) seal_layer(now, events);
   }
-  for (Datagram& d : done_) fx.datagrams.push_back(std::move(d));
+  if (fx.datagrams.empty()) {
+    fx.datagrams.swap(done_);
+  } else {
+    for (Datagram& d : done_) fx.datagrams.push_back(std::move(d));
+  }
   done_.clear();
 }
 

@@ -33,7 +33,8 @@ class Egress {
     Packet packet;
   };
   void seal_layer(Now now, std::vector<encryption::Event>& events);
-  void emit(encryption::Outgoing& m);
+  void place(PeerRef peer, const Route& route, Packet message);
+  void emit(PeerRef peer, const Route& route, Packet message);
 
   encryption::Tunnels& tunnels_;
   MaskTable& masks_;
