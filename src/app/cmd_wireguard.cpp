@@ -88,7 +88,9 @@ Result<shell::PacketDevice> open_device(const std::string& name) {
     return fail(
         made.error().message +
         "; a device needs root, /dev/net/tun, and a name that no other device has (`ip link` lists them)");
-  TRY_VOID(shell::set_mtu(shell::name_of_tun(made->fd()), shell::kDefaultMtu));
+  const std::string name_now = shell::name_of_tun(made->fd());
+  TRY_VOID(shell::set_mtu(name_now, shell::kDefaultMtu));
+  shell::shorten_bursts(name_now);
   return made;
 }
 

@@ -12,6 +12,7 @@
 
 #include "shell/interface_request.h"
 #include "shell/namespace.h"
+#include "shell/offload/train.h"
 
 namespace macrovpn::shell {
 
@@ -74,7 +75,8 @@ Result<void> configure_link(const std::string& name, const LinkSetup& setup, std
   for (const char* setting : {"accept_ra", "autoconf", "router_solicitations"})
     static_cast<void>(write_setting(v6 + setting, "0").ok());
   std::string batch = "link set dev " + name + " addrgenmode none\n";
-  batch += "link set dev " + name + " mtu " + std::to_string(setup.mtu) + " txqueuelen 1000 up\n";
+  batch += "link set dev " + name + " mtu " + std::to_string(setup.mtu) + " txqueuelen 1000" +
+           (setup.forwards ? "" : " gso_max_segs " + std::to_string(kLongTrain)) + " up\n";
   for (const InterfaceAddress& a : setup.addresses)
     batch += "addr add " + a.address.reveal() + "/" + std::to_string(a.length) + " dev " + name +
              (a.address.is_v4() ? "\n" : " nodad\n");

@@ -25,6 +25,9 @@ struct InterfaceAddress {  // unlike an IpPrefix it keeps its host bits
 struct LinkSetup {
   unsigned mtu = 1376;
   std::vector<InterfaceAddress> addresses;
+  // Only sockets of this namespace send there, nothing is forwarded.  Their superpackets are then no longer than one train of
+  // datagrams (offload/train.h); forwarded ones, which come as they are, the kernel would cut packet by packet for it.
+  bool forwards = true;
 };
 // Brings the device up with its MTU and addresses, and waits until it carries packets, without the kernel's
 // own chatter on it (no link-local address, no router solicitations), by `ip`.  `extra` is more lines for `ip

@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kDevice = "mv0";
 
 LinkSetup inside_link(unsigned mtu, bool with_v6) {
-  LinkSetup s{mtu, {{*IpAddress::parse("10.10.0.2"), 16}}};
+  LinkSetup s{mtu, {{*IpAddress::parse("10.10.0.2"), 16}}, false};
   if (with_v6) s.addresses.push_back({*IpAddress::parse("fd86:ea04:1115::2"), 64});
   return s;
 }

@@ -9,6 +9,7 @@
 
 #include "shell/driver/steering.h"
 #include "shell/offload/scatter.h"
+#include "shell/offload/train.h"
 
 namespace macrovpn::shell {
 namespace {
@@ -274,15 +275,14 @@ size_t UdpSocket::receive(SocketId id, PacketPool& pool, std::vector<node::Datag
 
 namespace {
 
-constexpr size_t kMostInTrain = 64;  // UDP_MAX_SEGMENTS of the kernels that have the least
-constexpr size_t kLongestTrain = 65'000;
 constexpr size_t kAtOnce = 256;  // datagrams a call
 
 // How many datagrams of the batch leave together with the first.
 size_t train_of(std::span<const node::Datagram> batch) {
   const node::Datagram& first = batch[0];
+  const size_t most = most_in_train(first.packet.size());
   size_t n = 1, bytes = first.packet.size();
-  for (; n < batch.size() && n < kMostInTrain; n++) {
+  for (; n < batch.size() && n < most; n++) {
     const node::Datagram& d = batch[n];
     bytes += d.packet.size();
     const bool may_follow = d.packet.size() <= first.packet.size() && bytes <= kLongestTrain && d.remote == first.remote &&

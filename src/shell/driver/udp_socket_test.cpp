@@ -120,6 +120,33 @@ TEST_F(Sockets, TrainsAreTriedAgainAfterADeviceRefusedOne) {
   EXPECT_TRUE(from.offloads().trains_out);
 }
 
+// What a train is on the first link of a circuit, it is on all: 49 datagrams, a superpacket of 64 KiB, are two messages at every
+// size that a layer more or less makes of them.
+TEST_F(Sockets, ATrainIsAsLongAtEverySizeThatLayersMakeOfIt) {
+  UdpSocket from = open(at("127.0.0.1", 0));
+  const Fd to(socket(AF_INET, SOCK_DGRAM, 0));
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof here;
+  const int on = 1, buffer = 4 << 20;
+  setsockopt(to.get(), SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+  ASSERT_EQ(bind(to.get(), reinterpret_cast<sockaddr*>(&here), sizeof here), 0);
+  ASSERT_EQ(getsockname(to.get(), reinterpret_cast<sockaddr*>(&here), &length), 0);
+  if (setsockopt(to.get(), SOL_UDP, UDP_GRO, &on, sizeof on) != 0) GTEST_SKIP() << "this kernel has no UDP_GRO";
+  std::vector<uint8_t> message(70'000);
+  for (const size_t size : {1376u, 1408u, 1440u, 1472u}) {
+    std::vector<node::Datagram> batch;
+    for (int i = 0; i < 49; i++) batch.push_back(datagram(at("127.0.0.1", ntohs(here.sin_port)), size, 1));
+    EXPECT_EQ(from.send(batch), 49u);
+    for (const size_t expected : {44u, 5u}) {
+      pollfd p{to.get(), POLLIN, 0};
+      ASSERT_EQ(poll(&p, 1, 2000), 1);
+      EXPECT_EQ(recv(to.get(), message.data(), message.size(), 0), static_cast<ssize_t>(expected * size));
+    }
+  }
+}
+
 TEST_F(Sockets, ASocketForBothFamiliesKnowsWhichAddressWasCalledAndAnswersFromIt) {
   UdpSocket called = open({IpAddress(), 0}), caller = open(at("127.0.0.1", 0));
   node::Datagram d = datagram(at("127.0.0.2", called.port()), 100, 1);

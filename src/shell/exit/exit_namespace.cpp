@@ -53,7 +53,7 @@ Result<void> route(uint16_t mtu, bool v6) {
   std::string routes =
       "route add " + routing::private_network(IpFamily::v4).reveal() + " dev " + kDevice + "\n";
   if (v6) routes += "route add " + routing::private_network(IpFamily::v6).reveal() + " dev " + kDevice + "\n";
-  LinkSetup link{mtu, {{*IpAddress::parse("169.254.9.1"), 32}}};
+  LinkSetup link{mtu, {{*IpAddress::parse("169.254.9.1"), 32}}, false};
   TRY_VOID(configure_link(kDevice, link, routes));
   const std::string to_us = " dev lo table 100\nrule add fwmark 1 lookup 100\n";
   TRY_VOID(run_ip("route add local 0.0.0.0/0" + to_us));

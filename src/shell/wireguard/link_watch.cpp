@@ -9,11 +9,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "shell/interface_request.h"
+#include "shell/offload/train.h"
 
 #ifndef TUNGETDEVNETNS
 #define TUNGETDEVNETNS _IO('T', 227)
@@ -42,6 +44,40 @@ Result<void> set_mtu(const std::string& name, unsigned mtu) {
   if (!s || ioctl(s.get(), SIOCSIFMTU, &r) != 0)
     return fail(std::string("cannot set the MTU of the device: ") + std::strerror(errno));
   return {};
+}
+
+namespace {
+
+bool forwards() {
+  char says = '0';
+  const Fd setting(open("/proc/sys/net/ipv4/ip_forward", O_RDONLY | O_CLOEXEC));
+  return read(setting.get(), &says, 1) == 1 && says != '0';
+}
+
+}  // namespace
+
+bool shorten_bursts(const std::string& name) {
+  if (forwards()) return false;
+  struct {
+    nlmsghdr header{};
+    ifinfomsg link{};
+    rtattr attribute{};
+    uint32_t segments = kLongTrain;
+  } m;
+  m.header.nlmsg_len = sizeof m;
+  m.header.nlmsg_type = RTM_NEWLINK;
+  m.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  m.link.ifi_index = static_cast<int>(if_nametoindex(name.c_str()));
+  m.attribute.rta_type = IFLA_GSO_MAX_SEGS;
+  m.attribute.rta_len = RTA_LENGTH(sizeof m.segments);
+  struct {
+    nlmsghdr header;
+    nlmsgerr error;
+  } answer{};
+  const Fd s(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  return s && m.link.ifi_index != 0 && send(s.get(), &m, sizeof m, 0) == static_cast<ssize_t>(sizeof m) &&
+         recv(s.get(), &answer, sizeof answer, MSG_TRUNC) >= static_cast<ssize_t>(NLMSG_LENGTH(sizeof(int))) &&
+         answer.header.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
 }
 
 Result<std::unique_ptr<LinkWatch>> LinkWatch::open(Reactor& reactor, int tun, const DeviceLog& log,

@@ -66,5 +66,9 @@ class LinkWatch {
 std::string name_of_tun(int tun);
 // By ioctl, for a device in our own namespace.
 Result<void> set_mtu(const std::string& name, unsigned mtu);
+// Lets what this host's own programs send come in superpackets that are one train of datagrams each (offload/train.h), if the
+// kernel knows how; false: it does not, or the host forwards.  Longer ones of others, which a forwarding host would pass on
+// to the device, the kernel would cut packet by packet for it, which costs far more than this gains.
+bool shorten_bursts(const std::string& name);
 
 }  // namespace macrovpn::shell
