@@ -31,7 +31,7 @@ BESIDE = {"e2e/frozen": "programs are stopped for 200 s",
           "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
 KINDS_OF_UNIT = ("unit", "lint")
 # Suites that run once more with so many workers in each relay.
-AGAIN_WITH_WORKERS = {"e2e/circuit": 2, "e2e/run": 2}
+AGAIN_WITH_WORKERS = {"e2e/run": 2}
 
 
 @dataclasses.dataclass

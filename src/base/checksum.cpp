@@ -9,7 +9,7 @@ namespace {
 constexpr size_t kLane = 64;
 typedef uint64_t Vector __attribute__((vector_size(kLane)));
 
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define MACROVPN_PER_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define MACROVPN_PER_PROCESSOR

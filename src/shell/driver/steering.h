@@ -5,7 +5,8 @@
 //   all else (masked)    by source address and port, so that all of one neighbour comes to one worker, in order
 //
 // A classic BPF program that the kernel runs for each datagram or train; it needs no privilege.  The hash is our own, since the
-// kernel's counts all sockets of the port, also those that shield.h adds for a while, and would move everybody with each.
+// kernel's counts all sockets of the port, on some kernels also those that shield.h adds for a while, and would move everybody with
+// each.
 // Its key is random, so that nobody outside knows how to aim at one worker.
 #pragma once
 #include "base/result.h"

@@ -92,6 +92,20 @@ TEST(Ring, CarriesRecordsBetweenThreadsInOrderAndWhole) {
   producer.join();
 }
 
+TEST(Bell, HearsWhoRingsDuringTheWork) {
+  Bell bell;
+  Reactor reactor;
+  int heard = 0;
+  bell.hang_in(reactor, [&] {
+    if (++heard == 1) bell.ring();
+  });
+  bell.ring();
+  bell.ring();
+  for (int i = 0; i < 3; i++) reactor.run_once(Duration::zero());
+  bell.take_from(reactor);
+  EXPECT_EQ(heard, 2);
+}
+
 TEST(Bell, WakesTheOtherThreadForEverythingThatWasPutIn) {
   constexpr uint32_t kCount = 20'000;
   Ring ring(1 << 12);
