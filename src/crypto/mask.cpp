@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #endif
 
+#include "base/secret.h"
+
 namespace macrovpn::crypto {
 namespace {
 
@@ -35,6 +37,10 @@ struct AesBlock::Impl {
   EVP_CIPHER_CTX* enc = nullptr;
   EVP_CIPHER_CTX* dec = nullptr;
   ~Impl() {
+#if defined(__x86_64__)
+    wipe(forth, sizeof forth);
+    wipe(back, sizeof back);
+#endif
     EVP_CIPHER_CTX_free(enc);
     EVP_CIPHER_CTX_free(dec);
   }

@@ -201,7 +201,7 @@ def behind_up_a_phone_of_the_lan_gets_through_and_the_kill_switch_holds():
         leaked = machine.leaks(capture, may=is_for_the_phone)
         check(leaked == [], f"{len(leaked)} packets left past the tunnel: {summary(leaked)}")
         to_phone = [p for p in capture.packets(machine.host) if is_for_the_phone(p) and p.src in machine.host.addresses]
-        check(len(to_phone) > 1000, f"only {len(to_phone)} datagrams to the phone")
+        check(len(to_phone) > 300, f"only {len(to_phone)} messages to the phone, up to 44 datagrams each")
         check(all(p.payload[:1] in (b"\1", b"\2", b"\3", b"\4") and p.payload[1:4] == b"\0\0\0" for p in to_phone), "not WireGuard")
         machine.down()
 

@@ -118,11 +118,12 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::lease: {
       const auto info = tunnels_.info(peer);
-      if (info) exit_->on_lease(now, peer, relay_->caller_of(peer), f.body, info->h1, ExitSide::When::now, fx);
+      if (info && relay_->may_lease(now, peer)) exit_->on_lease(now, peer, relay_->caller_of(peer), f.body, info->h1, ExitSide::When::now, fx);
       return;
     }
     case FrameType::release:
-      return exit_->on_release(now, peer, f.body, fx);
+      if (relay_->may_lease(now, peer)) exit_->on_release(now, peer, f.body, fx);
+      return;
     case FrameType::bind:
       return answer_bind(now, peer, f.body);
     default:

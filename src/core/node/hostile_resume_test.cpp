@@ -48,6 +48,23 @@ struct Resume : testing::Test {
   Buffer number, answer;
 };
 
+// Each is work for the exit, and an answer: so many a session, and no more.
+TEST_F(Resume, LeasesAreAnsweredOnlySoOften) {
+  const Circuit* c = net.active(net.client(), kTun);
+  size_t answers = 0;
+  net.drop = [&](const TestWorld::Flight& f) {
+    answers += f.from == exit;
+    return false;
+  };
+  for (int i = 0; i < 300; i++) net.send_frame(net.client(), c->exit().peer, routing::write_lease({.mtu = 1376}));
+  net.run_for(300ms);
+  EXPECT_GT(answers, 10u);
+  EXPECT_LT(answers, 40u);
+  net.drop = {};
+  net.run_for(2s);
+  expect_untouched();
+}
+
 TEST_F(Resume, ThatIsNeverConfirmedMovesNothing) {
   // The new circuit's answers never reach the client; its build did reach the exit.
   size_t to_exit = 0;

@@ -118,7 +118,11 @@ void MaskTable::note_endpoint(const Endpoint& e, MaskId id) {
       if (!more) std::erase(relays_.at(last).endpoints, e);
     }
   }
-  if (std::find(r->endpoints.begin(), r->endpoints.end(), e) != r->endpoints.end()) return;
+  const auto known = std::find(r->endpoints.begin(), r->endpoints.end(), e);
+  if (known != r->endpoints.end()) {
+    std::rotate(known, known + 1, r->endpoints.end());
+    return;
+  }
   r->endpoints.push_back(e);
   if (r->endpoints.size() <= kEndpointsPerRelay) return;
   forget_endpoint(r->endpoints.front(), slot_of(id));

@@ -5,7 +5,7 @@
 // endpoints that it speaks from.  Bounds:
 //   - an entry whose key has left the directory and that carried nothing for a while goes (sweep()), so that
 //     relays which change their keys do not pile up; kMaxMaskedRelays in all, more than a directory holds;
-//   - a relay has at most kEndpointsPerRelay endpoints, the oldest goes first: one that calls from every port
+//   - a relay has at most kEndpointsPerRelay endpoints; which it called from longest ago goes first: one that calls from every port
 //     that it has pushes out only its own;
 //   - an endpoint is tried under at most kMasksPerEndpoint masks, the least recently used goes first.
 #pragma once
@@ -24,7 +24,8 @@
 namespace macrovpn::node {
 
 inline constexpr size_t kMaxMaskedRelays = 32'768;
-inline constexpr size_t kEndpointsPerRelay = 8;
+// Each worker of a relay calls from a port of its own, and all answer from one; of both families.
+inline constexpr size_t kEndpointsPerRelay = 2 * (kMaxShards + 1);
 inline constexpr size_t kMasksPerEndpoint = 8;
 
 // A mask, for another shard of this node.

@@ -45,6 +45,18 @@ TEST_F(Masks, ARelayHasOneEntryAndItsOwnIds) {
   table.check_invariants();
 }
 
+// Who calls from many ports, as a relay with many workers does, keeps those that it uses.
+TEST_F(Masks, AnEndpointThatCallsAgainIsNotTheOldest) {
+  const MaskId relay = *table.pair(key());
+  for (uint16_t port = 1; port <= kEndpointsPerRelay; port++) table.note_endpoint(at(2, port), relay);
+  table.note_endpoint(at(2, 1), relay);
+  table.note_endpoint(at(2, 1000), relay);
+  EXPECT_TRUE(hears(at(2, 1), relay));
+  EXPECT_TRUE(hears(at(2, 1000), relay));
+  EXPECT_FALSE(hears(at(2, 2), relay));
+  table.check_invariants();
+}
+
 // One that speaks from every port of its address, and from any other, pushes out nobody but itself.
 TEST_F(Masks, EndpointsOfOneRelayPushOutOnlyItsOwn) {
   const MaskId honest = *table.pair(key()), hostile = *table.pair(key());

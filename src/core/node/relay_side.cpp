@@ -52,6 +52,11 @@ bool RelaySide::may_sign(Now now, PeerRef upstream) {
   return it != upstreams_.end() && it->second.signatures.take(now.mono);
 }
 
+bool RelaySide::may_lease(Now now, PeerRef upstream) {
+  const auto it = upstreams_.find(upstream);
+  return it != upstreams_.end() && it->second.leases.take(now.mono);
+}
+
 CallerKey RelaySide::caller_of(PeerRef upstream) const {
   const auto it = upstreams_.find(upstream);
   return it == upstreams_.end() ? CallerKey{} : it->second.caller;

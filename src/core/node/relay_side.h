@@ -31,6 +31,8 @@ struct Upstream {
   // What one caller may make us do: initiations sent on in our name, signatures.
   Allowance handshakes{100ms, 40};
   Allowance signatures{1s, 8};
+  // LEASE and RELEASE: an honest client says them at a build, a hop and a change of size, and again if it hears nothing.
+  Allowance leases{250ms, 24};
 };
 inline constexpr unsigned kMostRelaysBefore = 4;
 
@@ -58,6 +60,8 @@ class RelaySide {
   void on_extend(Now now, PeerRef upstream, Bytes body);
   // Whether the caller may have another signature now.
   bool may_sign(Now now, PeerRef upstream);
+  // Whether the caller may say LEASE or RELEASE now.
+  bool may_lease(Now now, PeerRef upstream);
   CallerKey caller_of(PeerRef upstream) const;  // whose share a session takes
   void on_close(PeerRef upstream, LegNumber leg) { legs_.close(upstream, leg); }
   // A relayed message coming down from `upstream`, with the leg in its reserved bytes.

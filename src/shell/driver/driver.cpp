@@ -175,19 +175,20 @@ void Driver::send_datagrams() {
   const auto of_first = [&](const node::Datagram& d) { return d.socket == all.front().socket; };
   if (std::all_of(all.begin(), all.end(), of_first)) {  // as mostly: nothing to sort out
     if (const auto it = sockets_.find(all.front().socket); it != sockets_.end()) it->second.send(all);
-    all.clear();
-    return;
-  }
-  for (auto& [id, socket] : sockets_) {
-    outgoing_.clear();
-    for (node::Datagram& d : all) {
-      if (d.socket == id && d.packet) outgoing_.push_back(std::move(d));
+  } else {
+    for (auto& [id, socket] : sockets_) {
+      outgoing_.clear();
+      for (node::Datagram& d : all) {
+        if (d.socket == id && d.packet) outgoing_.push_back(std::move(d));
+      }
+      if (!outgoing_.empty()) socket.send(outgoing_);
     }
-    if (!outgoing_.empty()) socket.send(outgoing_);
+    outgoing_.clear();
+  }
+  all.clear();
+  for (auto& [id, socket] : sockets_) {
     if (socket.take_too_long()) node_.refused_as_too_long(reactor_.now());
   }
-  outgoing_.clear();
-  all.clear();
 }
 
 // Shields stay for a while when the flood is over, as it may come in waves.

@@ -26,7 +26,7 @@ class Bell {
     reactor.add(fd_.get(), EPOLLIN, [this, f = std::move(on_ring)](uint32_t) {
       uint64_t count = 0;
       static_cast<void>(read(fd_.get(), &count, sizeof count));
-      rung_.store(false);  // before the work: who rings during it is heard again
+      rung_.exchange(false);  // before the work: who rings during it is heard again; reads, so that what was written is seen
       f();
     });
   }

@@ -20,7 +20,8 @@ Bytes body_of(const ShardMessage& m) {
   return m.packet ? m.packet.bytes() : Bytes();
 }
 Ring::Room room_for(const ShardNote& n) {
-  return n.is_stray() ? Ring::Room::half : Ring::Room::whole;
+  if (n.is_stray()) return Ring::Room::half;
+  return n.may_be_lost() ? Ring::Room::most : Ring::Room::whole;
 }
 
 }  // namespace
@@ -36,21 +37,23 @@ Crossing::Crossing(size_t shards, size_t ring_bytes) {
 }
 
 void Crossing::keep_or_lose(Side& s, const ShardMessage& m) {
-  if (m.note.may_be_lost() || s.kept.size() >= kMostKept) {
+  auto& kept = s.kept[m.to.value];
+  if (m.note.may_be_lost() || kept.size() >= kMostKept) {
     s.lost++;
     return;
   }
   const Bytes head = head_of(m), body = body_of(m);
-  Kept k{m.to, {head.begin(), head.end()}};
-  k.record.insert(k.record.end(), body.begin(), body.end());
-  s.kept.push_back(std::move(k));
+  auto& record = kept.emplace_back(head.begin(), head.end());
+  record.insert(record.end(), body.begin(), body.end());
 }
 
-// In order, until one finds no room: what is behind it may be for another shard, but that can wait as well.
+// To each shard in order, until one finds no room.
 void Crossing::send_kept(ShardId from, uint32_t& rung) {
   Side& s = side(from);
-  for (; !s.kept.empty() && ring(from, s.kept.front().to).push(s.kept.front().record, {}); s.kept.pop_front())
-    rung |= 1u << s.kept.front().to.value;
+  for (uint8_t to = 0; to < shards(); to++) {
+    auto& kept = s.kept[to];
+    for (; !kept.empty() && ring(from, ShardId{to}).push(kept.front(), {}); kept.pop_front()) rung |= 1u << to;
+  }
 }
 
 void Crossing::send(ShardId from, std::span<const ShardMessage> messages) {
@@ -59,7 +62,7 @@ void Crossing::send(ShardId from, std::span<const ShardMessage> messages) {
   send_kept(from, rung);
   for (const ShardMessage& m : messages) {
     MV_ASSERT(m.to != from && m.to.value < shards());
-    if (s.kept.empty() && ring(from, m.to).push(head_of(m), body_of(m), room_for(m.note))) {
+    if (s.kept[m.to.value].empty() && ring(from, m.to).push(head_of(m), body_of(m), room_for(m.note))) {
       rung |= 1u << m.to.value;
     } else {
       keep_or_lose(s, m);

@@ -98,6 +98,24 @@ TEST_F(Crossings, KeepWhatMustNotBeLostAndItsOrder) {
   EXPECT_FALSE(c.keeps(kA));
 }
 
+TEST_F(Crossings, WhatWaitsForOneShardHoldsUpNoOther) {
+  Crossing c(3, 1 << 14);
+  for (uint64_t i = 0; i < 500; i++) send(c, kA, message(kB, Kind::gone, i));
+  EXPECT_TRUE(c.keeps(kA));
+  send(c, kA, message(ShardId{2}, Kind::outward, 7, 1000));
+  send(c, kA, message(ShardId{2}, Kind::gone, 8));
+  EXPECT_EQ(all(c, ShardId{2}).size(), 2u);
+  EXPECT_EQ(c.lost(kA), 0u);
+}
+
+TEST_F(Crossings, PacketsLeaveRoomForWhatMustNotBeLost) {
+  Crossing c(2, 1 << 14);
+  for (uint64_t i = 0; i < 100; i++) send(c, kA, message(kB, Kind::outward, i, 1000));
+  EXPECT_GT(c.lost(kA), 0u);
+  send(c, kA, message(kB, Kind::gone, 8));
+  EXPECT_FALSE(c.keeps(kA));
+}
+
 TEST_F(Crossings, KeepOnlySoMuchForAShardThatTakesNothing) {
   Crossing c(2, 1 << 14);
   const size_t many = Crossing::kMostKept + 1000;

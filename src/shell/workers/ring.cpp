@@ -12,7 +12,7 @@ bool Ring::push(Bytes head, Bytes body, Room room) {
   const uint64_t begin = written_.load(std::memory_order_relaxed);
   const size_t to_end = size_ - at(begin);
   const size_t skipped = to_end < needed ? to_end : 0;
-  const size_t usable = room == Room::half ? size_ / 2 : size_;
+  const size_t usable = room == Room::half ? size_ / 2 : room == Room::most ? size_ / 4 * 3 : size_;
   if (begin + skipped + needed - seen_read_ > usable) {
     seen_read_ = read_.load(std::memory_order_acquire);
     if (begin + skipped + needed - seen_read_ > usable) return false;

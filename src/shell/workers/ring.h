@@ -20,9 +20,9 @@ class Ring {
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
-  // ---- the producer.  One record of two parts.  `half`: only the first half may be filled, which leaves room for what matters
-  // more.  False: there is no room.
-  enum class Room : uint8_t { half, whole };
+  // ---- the producer.  One record of two parts.  `half`, `most`: only the first half, three quarters may be filled, which
+  // leaves room for what matters more.  False: there is no room.
+  enum class Room : uint8_t { half, most, whole };
   bool push(Bytes head, Bytes body, Room room = Room::whole);
 
   // ---- the consumer.  The oldest record; its bytes stay until pop().
