@@ -9,7 +9,7 @@
 //           circuit or nowhere: while there is none they wait, the oldest go.  Nothing is routed from phone to phone
 //   group   made by the first packet, forgotten ten minutes after the last one unless a TCP connection is open
 //   learns  the phone's network sees stock WireGuard with this node; this node sees what a WireGuard server sees;
-//           exits cannot tell a phone from a program
+//           exits learn no more than that it may be a phone: its packets are smaller
 #pragma once
 #include <map>
 
