@@ -57,14 +57,11 @@ def a_download_goes_on_when_each_of_its_links_becomes_narrower_in_turn():
         for link, inside, found in ((0, 1300, 1280), (1, 1230, 1216), (2, 1100, 1088)):
             narrow(world, link, inside)
             stalls.append(longest_stall(size, 4))
-            # A lost small ping makes a search begin anew, so that a busy machine may need longer.
-            wait_for(f"link {link}: the size {found}", lambda: world.active()["mtu"] == found, 6)
             now = world.active()
             check(now["mtu"] == found and now["id"] == first["id"], f"link {link}: {now}")
         code = process.wait(timeout=60)
         check(code == 0 and size() == size_of_all, f"curl ended with {code} after {size()} bytes: {process.output()[-300:]}")
-        # Mostly below 2 s; the longest is one that met a lost small ping.
-        check(sorted(stalls)[1] <= LONGEST_STALL, f"stalls of {[round(s, 2) for s in stalls]} s")
+        check(max(stalls) <= LONGEST_STALL, f"stalls of {[round(s, 2) for s in stalls]} s")
         check(world.client.status()["leases"]["moved"] == 0, "the lease moved")
         return "nothing came for " + ", ".join(f"{s:.2f}" for s in stalls) + " s"
 
@@ -95,7 +92,7 @@ def a_narrow_line_at_home_carries_ipv4_alone_and_ipv6_fails_at_once():
         got = curl("-4", "-o", "/dev/null", "-w", "%{size_download}", f"http://{WEB_ADDRESSES[0]}/bytes/1000000")
         took = time.monotonic() - began
         check(got.returncode == 0 and got.stdout == "1000000", f"no page over IPv4: {got.stderr}")
-        check(took < 9, f"a page took {took:.1f} s")
+        check(took < 6, f"a page took {took:.1f} s")
         process = world.start_run("sh", "-c", "echo ready; sleep 60")
         process.wait_for_output("ready")
         status = world.client.wait("a circuit for IPv4 alone", lambda s: any("group" in c and not c["ipv6"] for c in s["circuits"]))

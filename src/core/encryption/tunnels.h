@@ -111,10 +111,13 @@ struct Initiation {
 
 // Who sent an initiation, as far as the caller could verify it.
 struct Caller {
+  // Who is answered there: a port of stock peers is none for strangers, and theirs none for it.
+  enum class Who : uint8_t { anybody, configured, strangers };
   Route from;                            // always udp
   size_t datagram_size = 0;              // what it cost the sender: bounds what we answer before confirmation
   std::optional<PeerId> verified_relay;  // the trailer's MAC verified
   bool handed_over = false;              // by another shard, which has let it in already
+  Who who = Who::anybody;                // others are unknown peers
 };
 
 struct Accepted {

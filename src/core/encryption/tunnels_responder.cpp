@@ -46,6 +46,9 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   TRY(const PublicKey key, received.read_static());
   const Peer* known = peers.find(key);
   if (key == self.pub || (known == nullptr && !accept_ephemeral)) return Failure{Drop::unknown_peer};
+  const bool configured = known != nullptr && known->kind == PeerKind::configured;
+  if (caller.who != Caller::Who::anybody && configured != (caller.who == Caller::Who::configured))
+    return Failure{Drop::unknown_peer};
   Secret<32> shared;
   if (known != nullptr) {
     if (known->static_shared.is_zero()) return Failure{Drop::low_order_point};

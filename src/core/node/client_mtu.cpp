@@ -40,8 +40,10 @@ void ClientSide::check_mtu(Now now, Circuit& c, Effects& fx, std::vector<Circuit
       case Verdict::nothing:
         return;
       case Verdict::probe:
+        // Small ones before and behind: where a queue is full, one of two comes through.  Without any the round says nothing.
         ping(now, c, exit, 0);
         for (const uint16_t size : sizes) ping(now, c, exit, size);
+        ping(now, c, exit, 0);
         return;
       case Verdict::changed:
         remember_mtu(c);

@@ -29,7 +29,8 @@ void Node::on_datagrams(Now now, std::span<Datagram> batch, Effects& fx) {
 void Node::sort(Now now, Datagram& d, Effects& fx) {
   counters_.datagrams++;
   const auto found = masks_.unmask(d.remote, d.packet.bytes());
-  if (!found) {
+  // Phones are stock WireGuard and speak plainly.
+  if (!found || (d.socket == kPhoneSocket && found->mask != kPlain)) {
     counters_.unknown++;
     return;
   }
@@ -99,7 +100,9 @@ void Node::answer(Now now, Datagram& d, MaskId mask, const encryption::Handshake
                   Handed handed, Effects& fx) {
   if (from.relay) mask = *masks_.pair(directory_.find(*from.relay, now.wall)->wireguard);
   const encryption::Caller caller{Route::udp(d.socket, d.remote, mask, d.local), d.packet.size(), from.relay,
-                                  handed == Handed::over};
+                                  handed == Handed::over,
+                                  d.socket == kPhoneSocket ? encryption::Caller::Who::configured
+                                                           : encryption::Caller::Who::strangers};
   encryption::Out out;
   const auto accepted = tunnels_.on_initiation(now, caller, h.message, h.early, out);
   take(out);

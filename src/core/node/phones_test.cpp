@@ -2,7 +2,7 @@
 // through the circuits of the node that it calls.
 #include <gtest/gtest.h>
 
-#include "core/node/node_world_test.h"
+#include "core/node/hostile_world_test.h"
 #include "core/routing/address_rewrite.h"
 #include "core/routing/ip_reply.h"
 
@@ -57,10 +57,11 @@ class App {
 
  public:
   const Endpoint at;
+  SocketId calls = kPhoneSocket;
   std::vector<std::vector<uint8_t>> inbox, datagrams, packets;  // to be handled; all that came; opened
 
  private:
-  void put(Bytes datagram) { world_.send_forged(at, home_, kPhoneSocket, datagram); }
+  void put(Bytes datagram) { world_.send_forged(at, home_, calls, datagram); }
   void take(encryption::Out& out) {
     for (auto& m : out.messages) put(m.packet.bytes());
   }
@@ -199,6 +200,42 @@ TEST_F(Phones, NothingLeavesTheNodeButToGuardsAndPhones) {
   for (const auto& [id, c] : net.client().node->client()->circuits())
     guards.insert(net.host_of(c.hops[0]).address);
   for (const Endpoint& e : left) EXPECT_TRUE(e == app.at || guards.contains(e.address));
+}
+
+TEST_F(Phones, AreAnsweredAtTheirPortAlone) {
+  App& app = new_app();
+  add(app);
+  app.calls = kListenSocket;
+  ask(app);
+  run_for(12s);  // two tries
+  EXPECT_TRUE(app.datagrams.empty());
+  app.calls = kPhoneSocket;
+  run_for(12s);
+  EXPECT_TRUE(app.has_session());
+}
+
+// Of a node that relays too: whoever has its key could else have sessions at a port that closes with the last phone.
+TEST_F(Phones, TheirPortAnswersNobodyElse) {
+  auto& home = net.client();
+  home.config.identity = net.hosts["r0"]->config.identity;
+  home.config.relay = RelayConfig{};
+  net.restart(home);
+  Stranger stranger(5);
+  const Endpoint at{*IpAddress::parse("198.51.100.210"), 4000};
+  const auto answers = [&](SocketId socket, Bytes datagram) {
+    left.clear();
+    net.send_forged(at, home, socket, datagram);
+    net.run_for(200ms);
+    return std::count(left.begin(), left.end(), at);
+  };
+  EXPECT_EQ(answers(kPhoneSocket, stranger.call(net.now, home).initiation.message), 0);
+  EXPECT_EQ(answers(kListenSocket, stranger.call(net.now, home).initiation.message), 1);
+  encryption::MaskKey mask(net.network.id.bytes, home.config.wireguard.pub);
+  for (const SocketId socket : {kPhoneSocket, kListenSocket}) {
+    Buffer masked = stranger.datagram(stranger.call(net.now, home), {}, 300);
+    mask.mask(masked);
+    EXPECT_EQ(answers(socket, masked), socket == kListenSocket ? 1 : 0);
+  }
 }
 
 TEST_F(Phones, MayOnlySendFromTheInsideAddress) {

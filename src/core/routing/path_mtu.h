@@ -44,7 +44,7 @@ class PathMtu {
 
   enum class Verdict : uint8_t {
     nothing,
-    probe,    // send the sizes asked for, and a small ping
+    probe,    // send the sizes asked for, with small pings
     changed,  // mtu() has
     broken,   // not even the least size passes, and small pings do; mtu() is the least
   };
