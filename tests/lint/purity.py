@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""The core is a function of state, input and time arguments.
+"""The core is a function of state, input and time arguments, and so is what the simulator's worlds are made of.
 
 In src/base, src/model, src/crypto and src/core: no clock, socket, file, thread, lock, environment or randomness of the
 system.  Unit tests there may read vectors from files that the environment names; the rest holds for them too.
+In the simulator's networks, TCP, workloads and plots also no floating point, whose results differ between compilers and machines.
 """
 
 import re
@@ -10,6 +11,7 @@ import re
 import tree
 
 PURE = ("src/base", "src/model", "src/crypto", "src/core")
+EXACT = ("sim/net", "sim/tcp", "sim/load", "sim/plot")  # pure, and whole numbers only
 
 # What is forbidden, by kind: headers, and patterns in code without comments and strings.
 KINDS = {
@@ -44,6 +46,8 @@ KINDS = {
         r"|(?<![\w.>:])s?rand\s*\(|\bstd::s?rand\b"),
 }
 
+FLOATING = ("floating point", (r"cmath|math\.h|cfloat|numbers|complex", r"\b(double|float|sqrt|cbrt|floor|log2?|exp2?|strto[df]|stod)\b(?!\s*<)"))
+
 # A unit test reads published vectors: from a file that the environment names.
 ALLOWED_IN_TESTS = {"file", "environment"}
 
@@ -54,23 +58,32 @@ EXCEPTIONS = {
 
 
 def pure_files(files):
-    for folder in PURE:
+    for folder in PURE + EXACT:
         yield from files.below(folder, ".h", ".cpp")
+
+
+def kinds_for(path):
+    exact = any(path.startswith(folder + "/") for folder in EXACT)
+    return dict([*KINDS.items(), FLOATING]) if exact else KINDS
 
 
 def violations(files, path):
     """(line, kind, what) of one file."""
     text = files.text(path)
     for line, quote, name in tree.includes_of(text):
-        for kind, (headers, _) in KINDS.items():
+        for kind, (headers, _) in kinds_for(path).items():
             if quote == "<" and re.fullmatch(headers, name):
                 yield line, kind, f"<{name}>"
     code = tree.code_of(text)
-    for kind, (_, patterns) in KINDS.items():
+    for kind, (_, patterns) in kinds_for(path).items():
         for match in re.finditer(patterns, code):
             line_text = code[code.rfind("\n", 0, match.start()) + 1:match.end()]
             if not line_text.lstrip().startswith("#"):
                 yield code.count("\n", 0, match.start()) + 1, kind, match.group(0).strip()
+
+
+def advice(kind):
+    return "count in whole numbers" if kind == FLOATING[0] else "take it as an argument or leave it to the shell"
 
 
 def check(files, exceptions=None):
@@ -82,7 +95,7 @@ def check(files, exceptions=None):
             if (path, kind) in exceptions:
                 used.add((path, kind))
             elif not (is_test and kind in ALLOWED_IN_TESTS):
-                yield f"{path}:{line}: {what}: no {kind} in the core; take it as an argument or leave it to the shell"
+                yield f"{path}:{line}: {what}: no {kind} in the {'simulator' if path.startswith('sim/') else 'core'}; " + advice(kind)
     for path, kind in sorted(set(exceptions) - used):
         if (files.root / path).exists():
             yield f"{path}:1: the exception for {kind} in tests/lint/purity.py is not needed any more"
