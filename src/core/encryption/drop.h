@@ -10,6 +10,7 @@ enum class Drop : uint8_t {
   malformed,           // not a message of its type
   bad_mac1,            // not meant for us
   cookie_required,     // we are under load: a cookie reply was sent instead
+  no_cookie_left,      // the same, and as many cookies as we give in a second are given
   rate_limited,        // this source's handshake budget is used up
   bad_handshake,       // does not decrypt
   low_order_point,     // X25519 gave zero

@@ -2,26 +2,28 @@
 
 namespace macrovpn::encryption {
 
-// The bucket is kept as the time at which it is full again (GCRA): taking a token moves it one interval
-// later, and a bucket that would be full later than `burst` intervals from now is empty.
-bool RateLimit::allow(Mono now, const CallerKey& who, const Rate& rate) {
+bool TokenBucket::take(Mono now, const Rate& rate) {
   if (rate.per_second == 0) return false;
   const Duration interval = Duration(1s) / rate.per_second;
+  const Mono full_at = std::max(full_at_, now) + interval;
+  if (full_at - now > interval * rate.burst) return false;
+  full_at_ = full_at;
+  return true;
+}
+
+bool RateLimit::allow(Mono now, const CallerKey& who, const Rate& rate) {
   auto at = buckets_.find(who);
   if (at == buckets_.end()) {
     if (buckets_.size() >= max_callers_ && !make_room(now)) return false;
-    at = buckets_.emplace(who, Bucket{now}).first;
+    at = buckets_.try_emplace(who).first;
   }
-  const Mono full_at = std::max(at->second.full_at, now) + interval;
-  if (full_at - now > interval * rate.burst) return false;
-  at->second.full_at = full_at;
-  return true;
+  return at->second.take(now, rate);
 }
 
 bool RateLimit::make_room(Mono now) {
   if (now - last_sweep_ < 1s) return false;
   last_sweep_ = now;
-  std::erase_if(buckets_, [&](const auto& entry) { return entry.second.full_at <= now; });
+  std::erase_if(buckets_, [&](const auto& entry) { return entry.second.full(now); });
   return buckets_.size() < max_callers_;
 }
 

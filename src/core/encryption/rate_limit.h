@@ -1,4 +1,4 @@
-// RateLimit: a token bucket per caller, before any Diffie-Hellman is spent on it.
+// TokenBucket, and RateLimit: one per caller, before any Diffie-Hellman is spent on it.
 //
 // The table is bounded.  When it is full, buckets that have refilled are forgotten (they say nothing any
 // more), at most once a second; if none has, new callers are refused until one does.
@@ -15,6 +15,17 @@ struct Rate {
   unsigned burst = 0;
 };
 
+// Kept as the time at which it is full again (GCRA): a token moves that one interval later, and a bucket that would be
+// full later than `burst` intervals from now is empty.
+class TokenBucket {
+ public:
+  bool take(Mono now, const Rate&);
+  bool full(Mono now) const { return full_at_ <= now; }
+
+ private:
+  Mono full_at_ = kLongAgo;
+};
+
 class RateLimit {
  public:
   static constexpr size_t kMaxCallers = 65'536;
@@ -23,13 +34,10 @@ class RateLimit {
   size_t size() const { return buckets_.size(); }
 
  private:
-  struct Bucket {
-    Mono full_at;  // when it will have refilled
-  };
   bool make_room(Mono now);
 
   size_t max_callers_;
-  std::map<CallerKey, Bucket> buckets_;
+  std::map<CallerKey, TokenBucket> buckets_;
   Mono last_sweep_ = kLongAgo;
 };
 

@@ -74,6 +74,7 @@ struct TunnelLimits {
   unsigned handshakes_per_second =
       20;  // per source, burst 5 (as wireguard-go); a verified relay has 50 times that
   unsigned load_threshold = 2'000;  // initiations in one second above which cookies are demanded
+  unsigned cookies_per_second = 25'000;  // more callers than that are not even told that they need one
   // Of one session (whitepaper §6.1).  Tests set less.
   uint64_t rekey_after_messages = uint64_t{1} << 60;
   uint64_t reject_after_messages = UINT64_MAX - (uint64_t{1} << 13);

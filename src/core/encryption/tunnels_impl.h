@@ -15,6 +15,7 @@ namespace macrovpn::encryption {
 // A verified relay carries the handshakes of many clients.
 inline constexpr unsigned kRelayRateFactor = 50;
 inline constexpr unsigned kHandshakeBurst = 5;
+inline constexpr unsigned kCookieBurst = 250;
 // Initiations of one configured peer closer together than this are a flood (as wireguard-go).
 inline constexpr Duration kInitiationFlood = 20ms;
 
@@ -148,6 +149,7 @@ struct Tunnels::Impl {
   EarlyStore& early_store;
   CookieChecker cookies;
   LoadMeter load;
+  TokenBucket cookies_left;
   EarlyData early;
   crypto::AeadBatch aead;
   std::array<uint64_t, static_cast<size_t>(Drop::count_)> counters{};

@@ -116,6 +116,26 @@ TEST(Cookies, AreDemandedOnlyAboveTheThreshold) {
   EXPECT_EQ(o.wire.deliver(o.relay, o.initiation()), Drop::none);
 }
 
+TEST(Cookies, AreGivenToSoManyInASecond) {
+  TunnelLimits limits = always_loaded();
+  limits.cookies_per_second = 1000;
+  Overlay o(limits);
+  const auto given = [&](Duration time, int calls) {
+    const size_t before = o.wire.seen.size();
+    for (int i = 0; i < calls; i++) {
+      o.wire.now.mono += time / calls;
+      const Drop d = o.wire.deliver(o.relay, o.initiation());
+      EXPECT_TRUE(d == Drop::cookie_required || d == Drop::no_cookie_left);
+    }
+    return o.wire.seen.size() - before;
+  };
+  EXPECT_EQ(given(1s, 500), 500u);
+  EXPECT_NEAR(static_cast<double>(given(1s, 5000)), 1250, 20);  // and a burst
+  EXPECT_NEAR(static_cast<double>(given(1s, 5000)), 1000, 20);
+  o.wire.settle();
+  EXPECT_EQ(o.wire.deliver(o.relay, o.initiation()), Drop::none);  // who has one is not concerned
+}
+
 TEST(Admission, AWrongMac1CostsNothingElse) {
   Overlay o(always_loaded());
   Flying f = o.initiation();

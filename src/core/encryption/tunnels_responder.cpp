@@ -35,6 +35,8 @@ Drop Tunnels::Impl::admit(Now now, const Caller& c, Bytes message, Out& out) {
     return rate.allow(now.mono, who, r) ? Drop::none : Drop::rate_limited;
   }
   if (!load.loaded(now.mono) && rate.allow(now.mono, who, r)) return Drop::none;
+  // A reply costs as much as all before it: half of a flood's cost would be paid for its own answers.
+  if (!cookies_left.take(now.mono, {limits.cookies_per_second, kCookieBurst})) return Drop::no_cookie_left;
   out.messages.push_back({{}, c.from, pool.copy_of(cookies.reply(now.mono, message, c.from.endpoint))});
   return Drop::cookie_required;
 }
