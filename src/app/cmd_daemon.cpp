@@ -23,7 +23,7 @@ Result<int> stop(const Program& program) {
   if (!client)
     return complain(client.error().error,
                     client.error().why == shell::control::NoDaemon::Why::not_running ? kNoDaemon : kFailed);
-  TRY_VOID(client->call("stop"));
+  TRY_VOID(stop_daemon(*client, home.paths.control_socket()));
   return kDone;
 }
 

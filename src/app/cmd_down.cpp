@@ -26,7 +26,10 @@ void end_daemon(const Home& home) {
   if (!client) return;
   const auto detached = client->call("system.detach");
   if (!detached || detached->value("needed", true)) return;
-  if (stop_daemon(*client, home.paths.control_socket())) std::printf("stopped    the daemon\n");
+  if (const auto stopped = stop_daemon(*client, home.paths.control_socket()); !stopped)
+    std::fprintf(stderr, "macrovpn: %s\n", stopped.error().message.c_str());
+  else
+    std::printf("stopped    the daemon\n");
 }
 
 Result<size_t> remove_at_boot(const Program& program, const Home& home) {

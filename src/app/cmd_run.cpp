@@ -44,16 +44,17 @@ Result<int> run(const Program& program, const RunFlags& f) {
     TRY(const bool connected, wait_until_connected(attachment.client(), f.wait_seconds, cause));
     if (!connected) {
       // What was started for this program only is not left behind.
-      if (started_daemon) stop_daemon(attachment.client(), home.paths.control_socket());
+      if (started_daemon) static_cast<void>(stop_daemon(attachment.client(), home.paths.control_socket()));
       return fail("Not protected: " + cause +
                   "; the program was not started.  See `macrovpn status` and `macrovpn descriptor list`");
     }
   }
+  TRY(const shell::Fd signals, shell::catch_signals());
   if (const auto started = box.start(); !started) {
     complain({f.program[0] + ": " + started.error().message}, kFailed);
     return box.exec_errno() == ENOENT ? kNotFound : kNotExecutable;
   }
-  return shell::supervise(box, attachment);
+  return shell::supervise(box, attachment, signals);
 }
 
 }  // namespace

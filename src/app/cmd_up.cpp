@@ -110,7 +110,9 @@ Result<int> up(const Program& program, const UpFlags& f) {
     return complain(
         {"Blocked (kill switch): " + served.error().message + ".  `macrovpn down` opens the network"},
         kFailed);
-  std::printf("Protected: everything on this computer goes through the VPN.  `macrovpn down` ends it.\n");
+  std::printf(f.wait_seconds == 0
+                  ? "Blocked (kill switch) until there is a circuit: see `macrovpn status`.  `macrovpn down` opens the network.\n"
+                  : "Protected: everything on this computer goes through the VPN.  `macrovpn down` ends it.\n");
   return kDone;
 }
 

@@ -68,11 +68,15 @@ Result<shell::control::Client, shell::control::NoDaemon> reach_daemon(const std:
   return Client::connect(control_socket, Client::Events::none, patience_of_a_person());
 }
 
-bool stop_daemon(shell::control::Client& client, const std::string& control_socket) {
-  if (!client.call("stop")) return false;
+Result<void> stop_daemon(shell::control::Client& client, const std::string& control_socket) {
+  TRY_VOID(client.call("stop"));
   const Fd lock(open((control_socket + ".lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  for (int i = 0; i < 500 && lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0; i++) usleep(10'000);
-  return true;
+  if (!lock) return {};  // gone with it
+  for (int i = 0; i < 500; i++) {
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return {};
+    usleep(10'000);
+  }
+  return fail("the daemon was told to end and has not ended yet; look again with `macrovpn status`");
 }
 
 }  // namespace macrovpn::app

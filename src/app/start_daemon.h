@@ -19,8 +19,8 @@ Result<void> start_daemon(const std::vector<std::string>& arguments, const std::
 Result<shell::control::Client, shell::control::NoDaemon> reach_daemon(const std::string& control_socket);
 shell::control::Patience patience_of_a_person();
 
-// Ends the daemon behind a client and waits until its lock is free, so that who comes next meets no half of it.  False: it
-// refused.
-bool stop_daemon(shell::control::Client&, const std::string& control_socket);
+// Ends the daemon behind a client and waits until its lock is free, so that who comes next meets no half of it.  Fails if
+// it refuses, or has not ended after five seconds.
+Result<void> stop_daemon(shell::control::Client&, const std::string& control_socket);
 
 }  // namespace macrovpn::app

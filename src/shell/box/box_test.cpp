@@ -157,9 +157,10 @@ class Supervisor : public ::testing::Test {
     if (!box) _exit(99);
     Attachment attachment(dir_ + "/control.sock", "default", box->device());
     if (attachment.attach().ok() != std::filesystem::exists(dir_ + "/control.sock")) _exit(98);
-    if (!box->start()) _exit(97);
-    const auto status = supervise(*box, attachment);
-    _exit(status ? *status : 96);
+    const auto signals = catch_signals();
+    if (!signals || !box->start()) _exit(97);
+    usleep(between_start_and_watch_us);
+    _exit(supervise(*box, attachment, *signals));
   }
   static int status_of(pid_t pid) {
     int status = 0;
@@ -175,6 +176,7 @@ class Supervisor : public ::testing::Test {
     return false;
   }
   std::string dir_;
+  useconds_t between_start_and_watch_us = 0;
 };
 
 TEST_F(Supervisor, ReturnsTheStatusOfTheProgram) {
@@ -185,6 +187,15 @@ TEST_F(Supervisor, ReturnsTheStatusOfTheProgram) {
 
 TEST_F(Supervisor, PassesSignalsOn) {
   if (!boxes_work()) GTEST_SKIP() << "no namespaces here";
+  const pid_t pid = run("trap 'exit 5' TERM; touch " + dir_ + "/ready; while :; do sleep 0.05; done");
+  ASSERT_TRUE(appears("ready"));
+  kill(pid, SIGTERM);
+  EXPECT_EQ(status_of(pid), 5);
+}
+
+TEST_F(Supervisor, PassesOnASignalThatCameRightAfterTheStart) {
+  if (!boxes_work()) GTEST_SKIP() << "no namespaces here";
+  between_start_and_watch_us = 300'000;
   const pid_t pid = run("trap 'exit 5' TERM; touch " + dir_ + "/ready; while :; do sleep 0.05; done");
   ASSERT_TRUE(appears("ready"));
   kill(pid, SIGTERM);

@@ -15,15 +15,6 @@ namespace {
 
 constexpr int kSignals[] = {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
 
-Result<Fd> catch_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int s : kSignals) sigaddset(&set, s);
-  Fd fd(sigprocmask(SIG_BLOCK, &set, nullptr) == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1);
-  if (!fd) return fail("cannot watch the program: out of descriptors; close other programs and try again");
-  return fd;
-}
-
 // The program's status once it has ended.
 std::optional<int> ended(pid_t pid) {
   int status = 0;
@@ -47,8 +38,16 @@ int wait_ms(Mono now, Mono until) {
 
 }  // namespace
 
-Result<int> supervise(const Box& box, Attachment& attachment) {
-  TRY(const Fd signals, catch_signals());
+Result<Fd> catch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : kSignals) sigaddset(&set, s);
+  Fd fd(sigprocmask(SIG_BLOCK, &set, nullptr) == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1);
+  if (!fd) return fail("cannot watch the program: out of descriptors; close other programs and try again");
+  return fd;
+}
+
+int supervise(const Box& box, Attachment& attachment, const Fd& signals) {
   for (;;) {
     if (const auto status = ended(box.pid())) return *status;
     pollfd fds[2] = {{signals.get(), POLLIN, 0}, {attachment.fd(), POLLIN, 0}};  // poll skips -1
