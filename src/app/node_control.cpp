@@ -10,6 +10,7 @@ using shell::control::Request;
 
 namespace {
 constexpr size_t kMaxProxiesOfGuests = 4;  // each has kFewSlots circuits and one
+constexpr size_t kMaxProxiesOfOneGuest = 2;
 }
 
 Result<void> NodeDaemon::serve() {
@@ -46,9 +47,10 @@ void NodeDaemon::let_go_of(shell::control::ConnectionId owner) {
   for (const std::string& group : own) let_go(group);
 }
 
-size_t NodeDaemon::proxies_of_guests() const {
-  return static_cast<size_t>(std::count_if(
-      groups_.begin(), groups_.end(), [](const auto& g) { return g.second.slots == node::Slots::few; }));
+size_t NodeDaemon::proxies_of_guests(const std::string& prefix) const {
+  return static_cast<size_t>(std::count_if(groups_.begin(), groups_.end(), [&](const auto& g) {
+    return g.second.slots == node::Slots::few && g.first.starts_with(prefix);
+  }));
 }
 
 Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
@@ -69,8 +71,12 @@ Result<json> NodeDaemon::attach(Request& r, const std::string& prefix) {
   let_go(group);
   const bool wants_groups = r.params.value("groups", false);
   const auto slots = !wants_groups ? node::Slots::only_own : prefix.empty() ? node::Slots::many : node::Slots::few;
-  if (slots == node::Slots::few && proxies_of_guests() >= kMaxProxiesOfGuests)
-    return fail("too many proxies run through the VPN of this computer; close one");
+  if (slots == node::Slots::few) {
+    if (proxies_of_guests(prefix) >= kMaxProxiesOfOneGuest)
+      return fail("you have " + std::to_string(kMaxProxiesOfOneGuest) + " proxies through the VPN of this computer, no user may have more; close one");
+    if (proxies_of_guests("") >= kMaxProxiesOfGuests)
+      return fail("too many proxies of its users run through the VPN of this computer; close one, or wait until another user has");
+  }
   TRY(const TunId tun, driver_->attach(std::move(device), slots));
   groups_[group] = {tun, r.from, kind, slots};
   const size_t most = slots == node::Slots::many ? node::kMaxSlotGroups : slots == node::Slots::few ? node::kFewSlots : 0;

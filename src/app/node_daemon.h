@@ -62,7 +62,7 @@ class NodeDaemon {
   Result<void> serve();
   // `prefix`: in front of the group's name, so that users do not share names.
   Result<nlohmann::json> attach(shell::control::Request& r, const std::string& prefix = {});
-  size_t proxies_of_guests() const;
+  size_t proxies_of_guests(const std::string& prefix) const;  // empty: of all
   void let_go_of(shell::control::ConnectionId owner);
   Result<nlohmann::json> hop(const nlohmann::json& params);
   void let_go(const std::string& group);
