@@ -13,6 +13,7 @@
 
 #include "app/command.h"
 #include "app/other_names.h"
+#include "shell/driver/steering.h"
 #include "shell/wireguard/device.h"
 #include "shell/wireguard/uapi_socket.h"
 
@@ -38,7 +39,10 @@ constexpr const char* kHelp =
     "descriptors to\n"
     "use; LOG_LEVEL is verbose, error (the default) or silent, and where it is set a background device keeps "
     "standard\n"
-    "error.";
+    "error.  MACROVPN_WIREGUARD_WORKERS is --workers, for wg-quick: so many threads share the peers, each its own; they need\n"
+    "a TUN device that this program makes itself.";
+
+constexpr const char* kWorkersVariable = "MACROVPN_WIREGUARD_WORKERS";
 
 enum class Ground : uint8_t { foreground, background };
 
@@ -74,24 +78,58 @@ Result<Fd> inherited(const char* name) {
   return Fd(fd);
 }
 
-Result<shell::PacketDevice> open_device(const std::string& name) {
+// What was said on the command line, else in the environment.
+Result<unsigned> worker_count(std::optional<unsigned> said) {
+  const std::string text = variable(kWorkersVariable);
+  if (said || text.empty()) return said.value_or(1);
+  unsigned n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (error != std::errc() || end != text.data() + text.size() || n < 1 || n > shell::kMaxWorkers)
+    return fail(std::string(kWorkersVariable) + " must be a number from 1 to 16, and is \"" + text + "\"");
+  return n;
+}
+
+using Queues = std::vector<shell::PacketDevice>;
+
+Result<Queues> one_queue(shell::PacketDevice device) {
+  Queues out;
+  out.push_back(std::move(device));
+  return out;
+}
+
+Result<Queues> adopt_device(Fd given) {
+  fcntl(given.get(), F_SETFL, O_NONBLOCK | O_RDWR);
+  auto device = shell::PacketDevice::decode(std::move(given), shell::PacketDevice(Fd(), {}).encode());
+  if (!device) return fail("WG_TUN_FD: " + device.error().message);
+  return one_queue(std::move(*device));
+}
+
+// As many queues as workers; one where the device was there already and has no more.
+Result<Queues> open_device(const std::string& name, unsigned workers) {
   TRY(Fd given, inherited("WG_TUN_FD"));
-  if (given) {
-    fcntl(given.get(), F_SETFL, O_NONBLOCK | O_RDWR);
-    auto device = shell::PacketDevice::decode(std::move(given), shell::PacketDevice(Fd(), {}).encode());
-    if (!device) return fail("WG_TUN_FD: " + device.error().message);
-    return device;
-  }
+  if (given) return adopt_device(std::move(given));
   TRY_VOID(check_name(name));
-  auto made = shell::PacketDevice::create(name, shell::PacketDevice::Kind::tun);
-  if (!made)
-    return fail(
-        made.error().message +
-        "; a device needs root, /dev/net/tun, and a name that no other device has (`ip link` lists them)");
-  const std::string name_now = shell::name_of_tun(made->fd());
+  Result<Queues> made = fail("");
+  if (workers > 1) made = shell::PacketDevice::create_queues(name, workers);
+  if (!made) {
+    auto one = shell::PacketDevice::create(name, shell::PacketDevice::Kind::tun);
+    if (!one)
+      return fail(
+          one.error().message +
+          "; a device needs root, /dev/net/tun, and a name that no other device has (`ip link` lists them)");
+    made = one_queue(std::move(*one));
+  }
+  const std::string name_now = shell::name_of_tun(made->front().fd());
   TRY_VOID(shell::set_mtu(name_now, shell::kDefaultMtu));
   shell::shorten_bursts(name_now);
   return made;
+}
+
+void say_if_fewer(unsigned wanted, size_t queues, const DeviceLog& log) {
+  if (queues >= wanted) return;
+  log.error("one worker and not " + std::to_string(wanted) +
+            ": the packet device was there before and has one queue; several need one that this program makes, or that was made "
+            "with `ip tuntap add mode tun multi_queue`");
 }
 
 Result<shell::UapiSocket> open_socket(const std::string& name) {
@@ -127,11 +165,12 @@ Fd stop_on_signals(shell::Reactor& reactor) {
   return signals;
 }
 
-Result<void> serve(shell::PacketDevice tun, shell::UapiSocket socket, const DeviceLog& log) {
+Result<void> serve(Queues queues, shell::UapiSocket socket, const DeviceLog& log) {
   shell::Reactor reactor;
-  const Fd signals = stop_on_signals(reactor);
-  const int tun_fd = tun.fd();
-  shell::WireGuardDevice device(reactor, std::move(tun), log);
+  const Fd signals = stop_on_signals(reactor);  // before there are threads, which must not get them
+  const int tun_fd = queues.front().fd();
+  shell::WireGuardDevice device(reactor, std::move(queues), log);
+  device.start();
   device.on_gone([&] {
     log.verbose("the device was deleted");
     reactor.stop();
@@ -157,10 +196,13 @@ Result<void> serve(shell::PacketDevice tun, shell::UapiSocket socket, const Devi
   return {};
 }
 
-Result<int> run(const std::string& wanted, Ground ground) {
+Result<int> run(const std::string& wanted, Ground ground, std::optional<unsigned> said) {
   if (variable("WG_PROCESS_FOREGROUND") == "1") ground = Ground::foreground;
-  TRY(shell::PacketDevice tun, open_device(wanted));
-  const std::string name = shell::name_of_tun(tun.fd());  // "wg%d" became a number
+  TRY(const unsigned workers, worker_count(said));
+  TRY(Queues queues, open_device(wanted, workers));
+  const std::string name = shell::name_of_tun(queues.front().fd());  // "wg%d" became a number
+  const DeviceLog log(name, log_level());
+  say_if_fewer(workers, queues.size(), log);
   TRY(shell::UapiSocket socket, open_socket(name));
   if (ground == Ground::background) {
     TRY(const bool done, go_to_background());
@@ -169,12 +211,12 @@ Result<int> run(const std::string& wanted, Ground ground) {
       return kDone;
     }
   }
-  TRY_VOID(serve(std::move(tun), std::move(socket), DeviceLog(name, log_level())));
+  TRY_VOID(serve(std::move(queues), std::move(socket), log));
   return kDone;
 }
 
-int run_and_tell(const std::string& name, Ground ground) {
-  const auto status = run(name, ground);
+int run_and_tell(const std::string& name, Ground ground, std::optional<unsigned> workers = {}) {
+  const auto status = run(name, ground, workers);
   if (status) return *status;
   if (log_level() != LogLevel::silent)
     std::fprintf(stderr, "macrovpn-wireguard: %s\n", status.error().message.c_str());
@@ -204,11 +246,14 @@ void add_wireguard(CLI::App& app, Program& program) {
   cmd->footer(kHelp);
   auto foreground = std::make_shared<bool>(false);
   auto name = std::make_shared<std::string>();
+  auto workers = std::make_shared<std::optional<unsigned>>();
   cmd->add_flag("-f,--foreground", *foreground, "stay in the foreground");
+  cmd->add_option("--workers", *workers, "share the peers among so many threads, by itself 1")
+      ->check(CLI::Range(size_t{1}, shell::kMaxWorkers));
   cmd->add_option("INTERFACE", *name, "the name of the network device")->required();
-  cmd->callback([&program, foreground, name] {
-    program.action = [foreground, name]() -> Result<int> {
-      return run_and_tell(*name, *foreground ? Ground::foreground : Ground::background);
+  cmd->callback([&program, foreground, name, workers] {
+    program.action = [foreground, name, workers]() -> Result<int> {
+      return run_and_tell(*name, *foreground ? Ground::foreground : Ground::background, *workers);
     };
   });
 }

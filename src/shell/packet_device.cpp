@@ -96,6 +96,13 @@ Result<PacketDevice> PacketDevice::create(const std::string& name, std::optional
   return create_veth(name);
 }
 
+Result<std::vector<PacketDevice>> PacketDevice::create_queues(const std::string& name, size_t count) {
+  TRY(std::vector<Fd> queues, open_tun_queues(name, count));
+  std::vector<PacketDevice> out;
+  for (Fd& queue : queues) out.emplace_back(std::move(queue), State{});
+  return out;
+}
+
 ByteArray<PacketDevice::kStateSize> PacketDevice::encode() const {
   ByteArray<kStateSize> out{static_cast<uint8_t>(state_.kind)};
   std::copy(state_.ethernet.begin(), state_.ethernet.end(), out.begin() + 1);

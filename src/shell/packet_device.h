@@ -40,6 +40,8 @@ class PacketDevice {
   // Makes device `name` in the namespace of the calling process, still down: configure_link (tun.h) brings it
   // up. Without `wanted`, a TUN if that can be had, else a veth pair `name` and `name`p.
   static Result<PacketDevice> create(const std::string& name, std::optional<Kind> wanted = std::nullopt);
+  // A TUN with several queues (tun.h), as devices that share their name and settings.
+  static Result<std::vector<PacketDevice>> create_queues(const std::string& name, size_t count);
   // Fails if the descriptor is not what it is said to be: another process gave it to us.
   static Result<PacketDevice> decode(Fd fd, Bytes state);
   ByteArray<kStateSize> encode() const;

@@ -18,7 +18,8 @@ namespace macrovpn::shell {
 
 namespace {
 
-Result<Fd> open_queue(const std::string& name, int more_flags) {
+// name: "…%d" becomes the one that the kernel chose.
+Result<Fd> open_queue(std::string& name, int more_flags) {
   MV_ASSERT(!name.empty() && name.size() < IFNAMSIZ);
   Fd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail(std::string("cannot open /dev/net/tun: ") + std::strerror(errno));
@@ -26,16 +27,19 @@ Result<Fd> open_queue(const std::string& name, int more_flags) {
   r.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | more_flags);
   if (ioctl(fd.get(), TUNSETIFF, &r) != 0)
     return fail(std::string("cannot make a TUN device: ") + std::strerror(errno));
+  name.assign(r.ifr_name, strnlen(r.ifr_name, IFNAMSIZ));
   return fd;
 }
 
 }  // namespace
 
-Result<Fd> open_tun(const std::string& name) {
+Result<Fd> open_tun(const std::string& wanted) {
+  std::string name = wanted;
   return open_queue(name, 0);
 }
 
-Result<std::vector<Fd>> open_tun_queues(const std::string& name, size_t count) {
+Result<std::vector<Fd>> open_tun_queues(const std::string& wanted, size_t count) {
+  std::string name = wanted;
   std::vector<Fd> out;
   while (out.size() < count) {
     TRY(Fd queue, open_queue(name, IFF_MULTI_QUEUE));

@@ -57,7 +57,7 @@ bool LoopGuard::is_loop(Bytes packet) {
   if (v->later) return cut_ && v->id == cut_id_ && v->destination == cut_destination_;
   if (v->udp.size() < kUdpHeader || load_be16(v->udp.data()) != port_) return false;
   const Endpoint to{v->destination, load_be16(v->udp.data() + 2)};
-  const PeerRef peer = tunnels_.sent_to(to, v->udp.subspan(kUdpHeader));
+  const PeerRef peer = sent_to(to, v->udp.subspan(kUdpHeader));
   if (peer == PeerRef{} || !circles(peer)) return false;
   if (v->fragment) {
     cut_ = true;
@@ -67,12 +67,22 @@ bool LoopGuard::is_loop(Bytes packet) {
   return true;
 }
 
+PeerRef LoopGuard::sent_to(const Endpoint& to, Bytes message) const {
+  const PeerRef own = tunnels_.sent_to(to, message);
+  return own == PeerRef{} && others_ != nullptr ? others_->sent_to(to, message) : own;
+}
+
+std::optional<Endpoint> LoopGuard::endpoint_of(PeerRef peer) const {
+  if (const auto trace = tunnels_.trace_of(peer)) return trace->endpoint;
+  return others_ != nullptr ? others_->endpoint_of(peer) : std::nullopt;
+}
+
 bool LoopGuard::circles(PeerRef first) const {
   PeerRef at = first;
   for (int i = 0; i < kMostSteps; i++) {
-    const auto info = tunnels_.info(at);
-    if (!info || info->route.kind != Route::Kind::udp) return false;
-    at = tunnels_.route_to(info->route.endpoint.address);
+    const auto endpoint = endpoint_of(at);
+    if (!endpoint) return false;
+    at = tunnels_.route_to(endpoint->address);
     if (at == first) return true;
     if (at == PeerRef{}) return false;
   }

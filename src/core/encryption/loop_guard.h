@@ -14,10 +14,19 @@
 
 namespace macrovpn::encryption {
 
+// What a guard asks about peers that other shards of its device have (Trace).  Only transport messages have to be known: an
+// initiation that takes a circle is wrapped in one at its first round.
+class OtherShards {
+ public:
+  virtual ~OtherShards() = default;
+  virtual PeerRef sent_to(const Endpoint&, Bytes message) const = 0;
+  virtual std::optional<Endpoint> endpoint_of(PeerRef) const = 0;
+};
+
 class LoopGuard {
  public:
-  // `tunnels` outlives it.
-  explicit LoopGuard(const Tunnels& tunnels) : tunnels_(tunnels) {}
+  // Both outlive it.  others: none if there are no other shards.
+  explicit LoopGuard(const Tunnels& tunnels, const OtherShards* others = nullptr) : tunnels_(tunnels), others_(others) {}
   void set_listen_port(uint16_t port) { port_ = port; }
   // Whether a packet of the device must be dropped.  Packets in the order of arrival: fragments follow their
   // first.
@@ -26,7 +35,10 @@ class LoopGuard {
  private:
   struct View;
   bool circles(PeerRef) const;
+  PeerRef sent_to(const Endpoint&, Bytes message) const;
+  std::optional<Endpoint> endpoint_of(PeerRef) const;
   const Tunnels& tunnels_;
+  const OtherShards* others_;
   uint16_t port_ = 0;
   // The first fragment that was dropped last; the others of its datagram have the same.
   IpAddress cut_destination_;

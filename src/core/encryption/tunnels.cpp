@@ -68,13 +68,21 @@ void Tunnels::set_persistent_keepalive(Mono now, PeerRef ref, Duration interval)
   impl_->touch(*p);
 }
 bool Tunnels::allow(PeerRef ref, const IpPrefix& prefix) {
-  return impl_->configured(ref) == nullptr || impl_->allowed.insert(prefix, ref);
+  const bool anothers = ref != PeerRef{} && shard_of(ref) != impl_->shard;
+  return (!anothers && impl_->configured(ref) == nullptr) || impl_->allowed.insert(prefix, ref);
 }
 void Tunnels::disallow(PeerRef ref, const IpPrefix& prefix) {
   impl_->allowed.remove_one(prefix, ref);
 }
 void Tunnels::disallow_all(PeerRef ref) {
   impl_->allowed.remove(ref);
+}
+void Tunnels::keep_elsewhere(const PublicKey& key, ShardId owner) {
+  MV_ASSERT(owner != impl_->shard);
+  impl_->elsewhere[key] = owner;
+}
+void Tunnels::forget_elsewhere(const PublicKey& key) {
+  impl_->elsewhere.erase(key);
 }
 void Tunnels::set_mtu(size_t mtu) {
   impl_->for_each_configured([&](Peer& p) { p.configured->mtu = mtu; });
@@ -90,6 +98,11 @@ void Tunnels::resume_configured(Mono now) {
 }
 PeerRef Tunnels::sent_to(const Endpoint& to, Bytes message) const {
   return impl_->sent_to(to, message);
+}
+
+std::optional<Trace> Tunnels::trace_of(PeerRef ref) const {
+  const Peer* p = impl_->configured(ref);
+  return p ? impl_->trace_of(*p) : std::nullopt;
 }
 
 PublicKey Tunnels::renew_prekey(Now now) {

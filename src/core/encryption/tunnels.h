@@ -98,7 +98,10 @@ struct HandshakeFailed {  // no answer for REKEY_ATTEMPT_TIME (90 s)
 struct PeerGone {  // an ephemeral peer lapsed: forget its legs and lease
   PeerRef peer;
 };
-using Event = std::variant<SessionUp, HandshakeFailed, PeerGone>;
+struct PeerMoved {  // a configured peer speaks from another endpoint than before
+  PeerRef peer;
+};
+using Event = std::variant<SessionUp, HandshakeFailed, PeerGone, PeerMoved>;
 
 struct Out {
   std::vector<Outgoing> messages;
@@ -122,7 +125,8 @@ struct Caller {
 };
 
 struct Accepted {
-  // Its caller belongs to that shard of ours, and nothing was done here: hand it over.
+  // Its caller belongs to that shard of ours, and nothing was done here: hand it over.  A configured peer's (keep_elsewhere) is not
+  // proven to be his yet.
   std::optional<ShardId> elsewhere;
   PeerRef peer;
   bool is_new = false;               // an ephemeral peer seen for the first time
@@ -142,6 +146,13 @@ struct OpenJob {
   Route from{};
   PeerRef peer{};  // out
   Drop result = Drop::none;
+};
+
+// By what our own transport messages to a configured peer are known outside: where they go, and the receiver indexes of its
+// sessions (0: none).
+struct Trace {
+  Endpoint endpoint;
+  std::array<SessionIndex, 2> indexes{};
 };
 
 struct PeerInfo {
@@ -181,7 +192,7 @@ class Tunnels {
   std::optional<PeerInfo> info(PeerRef) const;
   std::optional<PeerKind> kind_of(PeerRef) const;  // for each packet: info() copies much
   std::vector<PeerRef> peers() const;  // in ref order
-  // Longest-prefix match over the configured peers' allowed IPs; nobody if none.
+  // Longest-prefix match over the allowed IPs of configured peers, other shards' too (allow()); nobody if none.
   PeerRef route_to(const IpAddress& inner_destination) const;
 
   // ---- changes to a configured peer (others and unknown refs are ignored).  Its session goes on.
@@ -193,6 +204,12 @@ class Tunnels {
   bool allow(PeerRef, const IpPrefix&);                        // false: the table is full
   void disallow(PeerRef, const IpPrefix&);
   void disallow_all(PeerRef);
+  // Shards whose configured peers make one device are each told the allowed IPs of all of them, by these three: whose an address
+  // is depends on the longest prefix of all, also when a packet's source is judged.
+
+  // Configured peers of another shard: their initiations, where they come to this one, are its (Accepted::elsewhere).
+  void keep_elsewhere(const PublicKey&, ShardId);
+  void forget_elsewhere(const PublicKey&);
   // Of the device that the packets come from (ConfiguredPeer::mtu), for all peers.
   void set_mtu(size_t);
   // The device went down: keys, timers and what was staged go, of all configured peers.  It came up: peers with a
@@ -203,6 +220,7 @@ class Tunnels {
   // Which configured peer we sent this message to, a moment ago, at this address; nobody if it is not ours.
   // Only the first eight bytes are looked at.  For finding out that our own datagrams come back (loop_guard.h).
   PeerRef sent_to(const Endpoint&, Bytes message) const;
+  std::optional<Trace> trace_of(PeerRef) const;  // of a configured peer whose endpoint is known
 
   // ---- prekeys (relays).  The ring keeps the newest two, each for 36 h, in memory only.  Shards have one ring in common: the
   // first of them looks after it.

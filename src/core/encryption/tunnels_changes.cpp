@@ -80,4 +80,10 @@ PeerRef Tunnels::Impl::sent_to(const Endpoint& to, Bytes m) const {
   return found;
 }
 
+std::optional<Trace> Tunnels::Impl::trace_of(const Peer& p) const {
+  if (p.route.kind != Route::Kind::udp) return std::nullopt;
+  const auto index = [](const SessionPtr& s) { return s ? s->remote : SessionIndex{}; };
+  return Trace{p.route.endpoint, {index(p.sessions.current), index(p.sessions.previous)}};
+}
+
 }  // namespace macrovpn::encryption

@@ -146,8 +146,10 @@ bool Tunnels::Impl::accepts_from(const Peer& p, const Route& from) const {
   return from.kind == p.route.kind;
 }
 
-void Tunnels::Impl::note_source(Peer& p, const Route& from) {
+void Tunnels::Impl::note_source(Peer& p, const Route& from, Out& out) {
   const bool stays = p.kind == PeerKind::hop || (p.kind == PeerKind::ephemeral && p.ephemeral.fixed_route);
+  if (p.configured && p.route.kind == Route::Kind::udp && p.route.endpoint != from.endpoint)
+    out.events.push_back(PeerMoved{p.ref});
   if (!stays) {
     p.route = from;
   } else if (from.kind == Route::Kind::udp && from.endpoint == p.route.endpoint) {
@@ -220,7 +222,7 @@ void Tunnels::Impl::after_received(Now now, const Arrival& run, Out& out) {
   Peer& p = *run.peer;
   p.rx_bytes += run.bytes;
   p.last_received = now.mono;
-  note_source(p, *run.from);
+  note_source(p, *run.from, out);
   if (p.configured) {
     p.configured->timers.on_received(now.mono, run.payload);
     if (run.confirmed) flush_staged(now, p, out);

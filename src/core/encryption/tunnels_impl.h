@@ -43,6 +43,7 @@ struct Tunnels::Impl {
   void send_waiting(Now, Peer&, Out&);
   void pause(Peer&);
   PeerRef sent_to(const Endpoint&, Bytes message) const;
+  std::optional<Trace> trace_of(const Peer&) const;
   template <class F>
   void for_each_configured(F f) {
     for (const PeerRef ref : peers.refs()) {
@@ -65,7 +66,7 @@ struct Tunnels::Impl {
   Result<Peer*, Drop> recognise(Now, const Caller&, const PublicKey& key, const Secret<32>& shared,
                                 const Tai64n&);
   Result<Peer*, Drop> add_ephemeral(Mono now, const Caller&, const PublicKey& key, const Secret<32>& shared);
-  void become_responder_session(Now, Peer&, SessionIndex local, const HandshakeResult&, const Caller&);
+  void become_responder_session(Now, Peer&, SessionIndex local, const HandshakeResult&, const Caller&, Out&);
   void open_early(Now, const Caller&, const ReceivedInitiation&, Bytes early, Accepted&);
   CallerKey caller_of(const Caller&) const;
   size_t half_open_share(const Caller&) const;
@@ -96,7 +97,7 @@ struct Tunnels::Impl {
   Drop finish_open(Now, OpenJob&, Payload, Arrival&, Out&);
   void after_received(Now, const Arrival&, Out&);
   Drop deliver(const Peer&, Packet&);
-  void note_source(Peer&, const Route& from);
+  void note_source(Peer&, const Route& from, Out&);
   bool accepts_from(const Peer&, const Route& from) const;
   void stage(Now, Peer&, Packet, Out&);
   void flush_staged(Now, Peer&, Out&);
@@ -135,6 +136,7 @@ struct Tunnels::Impl {
   TunnelLimits limits;
   ShardId shard;
   Callers* callers;  // none: there are no other shards
+  std::map<PublicKey, ShardId> elsewhere;  // configured peers of other shards
   bool accept_ephemeral = false;
   Secret<32> no_psk;
 

@@ -56,7 +56,7 @@ Drop Tunnels::Impl::on_response(Now now, const Route& from, Bytes message, Out& 
   if (!result) return result.error();
   p->rx_bytes += message.size();
   p->last_received = now.mono;
-  note_source(*p, from);
+  note_source(*p, from, out);
   become_initiator_session(now, *p, *result, out);
   return Drop::none;
 }

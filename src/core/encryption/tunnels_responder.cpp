@@ -47,6 +47,11 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   ReceivedInitiation received(called_noise, self_dh, message);
   TRY(const PublicKey key, received.read_static());
   const Peer* known = peers.find(key);
+  if (const auto at = elsewhere.find(key); at != elsewhere.end() && known == nullptr && !caller.handed_over) {
+    Accepted theirs;
+    theirs.elsewhere = at->second;
+    return theirs;
+  }
   if (key == self.pub || (known == nullptr && !accept_ephemeral)) return Failure{Drop::unknown_peer};
   const bool configured = known != nullptr && known->kind == PeerKind::configured;
   if (caller.who != Caller::Who::anybody && configured != (caller.who == Caller::Who::configured))
@@ -92,7 +97,7 @@ Result<Accepted, Drop> Tunnels::Impl::on_initiation(Now now, const Caller& calle
   }
   accepted.peer = peer->ref;
   peer->h1 = accepted.h1;
-  become_responder_session(now, *peer, local, *result, caller);
+  become_responder_session(now, *peer, local, *result, caller, out);
   out.messages.push_back({peer->ref, caller.from, pool.copy_of(response)});
   return accepted;
 }
@@ -132,7 +137,7 @@ Result<Peer*, Drop> Tunnels::Impl::add_ephemeral(Mono now, const Caller& caller,
 }
 
 void Tunnels::Impl::become_responder_session(Now now, Peer& p, SessionIndex local,
-                                             const HandshakeResult& result, const Caller& caller) {
+                                             const HandshakeResult& result, const Caller& caller, Out& out) {
   Sessions& s = p.sessions;
   free_session(s.next);
   free_session(s.previous);
@@ -143,7 +148,7 @@ void Tunnels::Impl::become_responder_session(Now now, Peer& p, SessionIndex loca
   p.rx_bytes += kInitiationSize;
   p.tx_bytes += kResponseSize;
   if (p.configured) {
-    p.route = caller.from;
+    note_source(p, caller.from, out);
     p.configured->timers.on_received(now.mono, Payload::keepalive);
     p.configured->timers.on_session(now.mono);
     p.configured->timers.on_sent(now.mono, Payload::keepalive, rng);

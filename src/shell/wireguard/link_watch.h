@@ -35,8 +35,8 @@ class LinkWatch {
  public:
   using Told = std::function<void(const Link&)>;
   // tun: the descriptor of a TUN device; it, the log and the reactor outlive this.  `told` is called for each
-  // change, at once for the first; a device is taken to be down with the default MTU before.  The process
-  // must have one thread.
+  // change, at once for the first; a device is taken to be down with the default MTU before.  By the main thread, whose network
+  // namespace changes for moments within a call; other threads keep theirs, as setns(2) is for one.
   static Result<std::unique_ptr<LinkWatch>> open(Reactor&, int tun, const DeviceLog&, Told told);
   ~LinkWatch();
   LinkWatch(const LinkWatch&) = delete;
