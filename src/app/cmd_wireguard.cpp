@@ -104,7 +104,7 @@ Result<Queues> adopt_device(Fd given) {
   return one_queue(std::move(*device));
 }
 
-// As many queues as workers; one where the device was there already and has no more.
+// As many queues as workers; one where the device was there already.
 Result<Queues> open_device(const std::string& name, unsigned workers) {
   TRY(Fd given, inherited("WG_TUN_FD"));
   if (given) return adopt_device(std::move(given));
@@ -128,8 +128,7 @@ Result<Queues> open_device(const std::string& name, unsigned workers) {
 void say_if_fewer(unsigned wanted, size_t queues, const DeviceLog& log) {
   if (queues >= wanted) return;
   log.error("one worker and not " + std::to_string(wanted) +
-            ": the packet device was there before and has one queue; several need one that this program makes, or that was made "
-            "with `ip tuntap add mode tun multi_queue`");
+            ": the packet device was there before, and several need one that this program makes itself");
 }
 
 Result<shell::UapiSocket> open_socket(const std::string& name) {

@@ -42,7 +42,8 @@ Result<std::vector<Fd>> open_tun_queues(const std::string& wanted, size_t count)
   std::string name = wanted;
   std::vector<Fd> out;
   while (out.size() < count) {
-    TRY(Fd queue, open_queue(name, IFF_MULTI_QUEUE));
+    // A device that is there may be another process's, whose packets a queue more would take.
+    TRY(Fd queue, open_queue(name, IFF_MULTI_QUEUE | (out.empty() ? IFF_TUN_EXCL : 0)));
     out.push_back(std::move(queue));
   }
   return out;

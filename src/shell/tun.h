@@ -15,7 +15,7 @@ namespace macrovpn::shell {
 Result<Fd> open_tun(const std::string& name);
 // The same device with `count` queues, a descriptor each, for as many threads.  The kernel gives a packet to the queue that last
 // wrote one of the same flow (either direction), else by a hash of the flow, so that a flow keeps its order while that lasts: 3 s
-// after the last such packet.  A device that was made without queues (by another program, beforehand) cannot have several.
+// after the last such packet.  Never one that is there already.
 Result<std::vector<Fd>> open_tun_queues(const std::string& name, size_t count);
 
 struct InterfaceAddress {  // unlike an IpPrefix it keeps its host bits

@@ -58,12 +58,22 @@ def new_key():
     return private, public
 
 
-class Ours(netlab.WireGuard):
-    """Our program as wg0 of a host, which is configured as any other device."""
+WORKERS = int(os.environ.get("MACROVPN_WIREGUARD_WORKERS") or 1)
 
-    def __init__(self, host, addresses=INSIDE_OURS, listen_port=PORT, **options):
+
+class Ours(netlab.WireGuard):
+    """Our program as wg0 of a host, which is configured as any other device.
+
+    With several workers ($MACROVPN_WIREGUARD_WORKERS) it gets a peer that nobody is, so that worker 0 has that one and the real
+    one's initiations, packets and settings are handed to another.
+    """
+
+    def __init__(self, host, addresses=INSIDE_OURS, listen_port=PORT, decoys=WORKERS - 1, **options):
         env = {"LOG_LEVEL": "verbose"}
         super().__init__(host, [program(), "wireguard", "-f"], addresses=addresses, listen_port=listen_port, env=env, **options)
+        self.decoys = [new_key()[1] for _ in range(decoys)]
+        for key in self.decoys:
+            self.wg("set", self.ifname, "peer", key)
 
     def uapi(self, request):
         return uapi(self.host, request, self.ifname)

@@ -1,75 +1,16 @@
-// A device without TUN and without root: its packet device is one end of a socket pair, its wire the loopback
-// interface.
 #include "shell/wireguard/device.h"
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 
-#include "core/routing/ip_packet.h"
-#include "core/routing/ip_reply.h"
-#include "crypto/x25519.h"
+#include "shell/wireguard/device_world_test.h"
 
 namespace macrovpn::shell {
 namespace {
 
-struct TestDevice {
-  TestDevice() {
-    int ends[2];
-    MV_ASSERT(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-    near = Fd(ends[0]);
-    std::vector<PacketDevice> queues;
-    queues.emplace_back(Fd(ends[1]), PacketDevice::State{});
-    device.emplace(reactor, std::move(queues), log);
-    OsRng rng;
-    keys = crypto::x25519_generate(rng);
-  }
-  int set(const std::string& body) {
-    const uapi::SetRequest r = uapi::parse_set(body);
-    const uapi::Refusal applied = device->apply(r.changes);
-    device->check_invariants();
-    return applied.number != 0 ? applied.number : r.refusal.number;
-  }
-  std::string get() const { return uapi::print(device->state()); }
-  bool says(const std::string& line) const { return get().find(line + "\n") != std::string::npos; }
-  uint64_t count(const std::string& name) const {
-    for (const auto& [key, n] : device->counters()) {
-      if (key == name) return n;
-    }
-    return 0;
-  }
-  std::string name() const { return "public_key=" + to_hex(keys.pub.bytes) + "\n"; }
-  void up(unsigned mtu = 1420) {
-    set("private_key=" + to_hex(keys.secret.reveal()) + "\n");
-    device->set_link({true, mtu});
-  }
-  std::string port() const { return std::to_string(device->state().listen_port); }
-  void put(Bytes packet) {
-    ASSERT_EQ(send(near.get(), packet.data(), packet.size(), 0), static_cast<ssize_t>(packet.size()));
-  }
-  std::vector<uint8_t> take() {
-    std::vector<uint8_t> out(4096);
-    const ssize_t n = recv(near.get(), out.data(), out.size(), 0);
-    out.resize(n > 0 ? static_cast<size_t>(n) : 0);
-    return out;
-  }
-
-  Reactor reactor;
-  DeviceLog log{"test", LogLevel::silent};
-  Fd near;
-  std::optional<WireGuardDevice> device;
-  KeyPair keys;
-};
-
-std::vector<uint8_t> packet(size_t payload = 8) {
-  PacketPool pool;
-  Packet p = pool.take();
-  const MutBytes udp = routing::start_ip(*IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.2"),
-                                         routing::IpProtocol::udp, payload, p);
-  store_be16(&udp[4], static_cast<uint16_t>(payload));
-  routing::finish_ip(p);
-  return {p.bytes().begin(), p.bytes().end()};
+std::vector<uint8_t> packet(size_t payload = 12) {
+  return shell::packet("10.0.0.1", "10.0.0.2", 0, payload);
 }
 
 std::vector<uint8_t> carried(TestDevice& from, TestDevice& to, Bytes what) {
