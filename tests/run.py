@@ -30,8 +30,8 @@ LONGEST = 900  # seconds that a suite may take if it says nothing itself
 BESIDE = {"e2e/frozen": "programs are stopped for 200 s",
           "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
 KINDS_OF_UNIT = ("unit", "lint")
-# Suites that run once more with so many workers in each relay.
-AGAIN_WITH_WORKERS = {"e2e/run": 2}
+# Suites that run once more with so many workers in each relay and each WireGuard device.
+AGAIN_WITH_WORKERS = {"e2e/run": 2, "interop/wireguard_device": 2, "interop/wireguard_go_rekey": 2}
 
 
 @dataclasses.dataclass
@@ -86,7 +86,9 @@ def python_suites():
             name = f"{kind}/{path.stem.removesuffix('_test')}"
             yield Suite(name, kind, [PYTHON, str(path)], serial=name not in BESIDE, beside=name in BESIDE)
             if workers := AGAIN_WITH_WORKERS.get(name):
-                yield Suite(f"{name}_with_{workers}_workers", kind, [PYTHON, str(path)], {"MACROVPN_WORKERS": str(workers)}, serial=True)
+                environment = {name: str(workers) for name in ("MACROVPN_WORKERS", "MACROVPN_WIREGUARD_WORKERS")}
+                yield Suite(f"{name}_with_{workers}_workers", kind, [PYTHON, str(path)], environment, serial=name not in BESIDE,
+                            beside=name in BESIDE)
 
 
 def fuzz_suites(build, seconds):

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 from netlab.report import table  # noqa: E402
 
-NET = ("naive_loop", "ours", "wireguard_go", "circuit_1_hop", "circuit_1_hop_kernel_exit", "circuit_1_hop_proxy", "circuit_3_hops")
+NET = ("naive_loop", "ours", "ours_2_workers", "two_peers", "two_peers_2_workers", "wireguard_go", "circuit_1_hop", "circuit_1_hop_kernel_exit", "circuit_1_hop_proxy", "circuit_3_hops")
 HANDSHAKES = (("handshakes_configured", "handshakes answered, configured peer, one core", 4),
               ("handshakes_ephemeral", "handshakes answered, ephemeral peer, one core", 5),
               ("builds_at_middle", "builds with early data answered and sent on by a middle, one core", 6),
@@ -86,6 +86,17 @@ def one_hop_rows(net):
               at_least(ours["udp_64"], 3 * peer["udp_64"]), f"wireguard-go {peer['udp_64'] / 1e3:.0f} k/s")
     yield Row("one hop, round trip under 250 Mbit/s of TCP", f"{ours['ping_ms']:.2f} ms", "<= wireguard-go", at_most(ours["ping_ms"], peer["ping_ms"]),
               f"wireguard-go {peer['ping_ms']:.2f} ms")
+
+
+# Both ends share the cores, so two workers have no processor more than one.
+def worker_rows(net):
+    one, two, peers, peers_two = (net.get(name) for name in ("ours", "ours_2_workers", "two_peers", "two_peers_2_workers"))
+    if two:
+        yield Row("one hop, the same with two workers at each end, one peer", f"{mbit(two)}; {two['udp_64'] / 1e3:.0f} k/s of UDP; {two['ping_ms']:.2f} ms", "", "",
+                  f"one worker {mbit(one)}; {one['udp_64'] / 1e3:.0f} k/s; {one['ping_ms']:.2f} ms" if one else "")
+    if peers_two:
+        yield Row("one hop to two peers at once, TCP streams added, a device of two workers", mbit(peers_two), "", "",
+                  f"one worker {mbit(peers)}" if peers else "")
 
 
 def circuit_rows(net, core):
@@ -164,7 +175,7 @@ def main():
     core = core_results(build, options.runs) if "core" in parts else {}
     wanted = [part for part in parts if part != "core"]
     net = throughput(options.runs, wanted) if wanted else {}
-    rows = [*one_hop_rows(net), *circuit_rows(net, core), *core_rows(core)]
+    rows = [*one_hop_rows(net), *worker_rows(net), *circuit_rows(net, core), *core_rows(core)]
     print(f"took {(time.monotonic() - started) / 60:.1f} min", file=sys.stderr)
     for part in wanted:
         if part not in net:

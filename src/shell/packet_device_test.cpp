@@ -52,6 +52,7 @@ int answer_pings_by_queues(int channel) {
   if (auto r = enter_namespaces(Mounts::inherited); !r) return report_error(channel, r.error()), 1;
   auto queues = open_tun_queues("mv0", 2);
   if (!queues) return report_error(channel, queues.error()), 1;
+  if (open_tun_queues("mv0", 2)) return report_error(channel, Error{"a device that was there got more queues"}), 1;
   const LinkSetup setup{1400, {{*IpAddress::parse("10.9.0.1"), 32}}};
   if (auto r = configure_link("mv0", setup, "route add 10.9.0.0/27 dev mv0\n"); !r)
     return report_error(channel, r.error()), 1;

