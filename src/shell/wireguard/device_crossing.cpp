@@ -9,7 +9,7 @@
 namespace macrovpn::shell {
 namespace {
 
-constexpr size_t kAtOnce = 256;  // messages of one turn; then the sockets have theirs
+constexpr size_t kAtOnce = 256;  // messages of one turn; then the own queue and the socket have theirs, whatever others send
 
 }  // namespace
 
@@ -38,13 +38,12 @@ void DeviceWorker::send_to_others() {
   to_others_.clear();
 }
 
-bool DeviceWorker::take_handed_over() {
+void DeviceWorker::take_handed_over() {
   using Kind = node::ShardNote::Kind;
-  if (!commons_) return true;
+  if (!commons_) return;
   from_others_.clear();
-  const bool all = commons_->crossing.receive(place_.shard, pool_, from_others_, kAtOnce);
-  if (!all) commons_->crossing.bell(place_.shard).ring();
-  if (from_others_.empty()) return all;
+  if (!commons_->crossing.receive(place_.shard, pool_, from_others_, kAtOnce)) commons_->crossing.bell(place_.shard).ring();
+  if (from_others_.empty()) return;
   packets_.clear();
   incoming_.clear();
   for (node::ShardMessage& m : from_others_) {
@@ -71,7 +70,6 @@ bool DeviceWorker::take_handed_over() {
   incoming_.clear();
   send_queued();
   send_to_others();
-  return all;
 }
 
 }  // namespace macrovpn::shell

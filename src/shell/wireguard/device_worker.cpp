@@ -163,7 +163,7 @@ void DeviceWorker::open_collected() {
 // Each batch leaves before the next is read, so that the far end works while we read on.
 void DeviceWorker::read_device() {
   for (int i = 0; i < kRounds; i++) {
-    if (!take_handed_over()) return;
+    take_handed_over();
     packets_.clear();
     if (device_.read_packets(pool_, packets_, UdpSocket::kBatch) == PacketDevice::Status::gone) {
       reactor_.remove(device_.fd());

@@ -4,7 +4,7 @@
 //   from its queue     a packet for a peer of its own is sealed and sent; for another's peer it is copied to that worker
 //   from its socket    the kernel gives it what is for its sessions (driver/steering.h), and worker 0 every initiation: that one
 //                      admits it (rate, cookies) for all, reads whose it is, and copies it to the owner
-//   from others        before its own queue, so that packets of a flow that moved here do not overtake those before them
+//   from others        before each batch of its own queue, so that packets of a flow that moved here do not overtake those before
 //
 // A wake-up reads all that is ready in batches, seals or opens it at once, and sends and writes once at its end.
 #pragma once
@@ -85,7 +85,7 @@ class DeviceWorker {
   // device_crossing.cpp
   bool is_anothers(const node::Datagram&) const;
   void hand_over(ShardId to, node::ShardNote::Kind, node::Datagram&);
-  bool take_handed_over();  // false: there may be more
+  void take_handed_over();
   void send_to_others();
 
   Reactor& reactor_;

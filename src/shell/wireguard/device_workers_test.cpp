@@ -159,6 +159,26 @@ TEST_F(DeviceWorkers, AnAddressThatMovesToAPeerOfAnotherWorkerIsThatOnesAtOnce) 
   EXPECT_EQ(hub.count("dropped_not_allowed_ip"), 1u);
 }
 
+TEST_F(DeviceWorkers, NothingOfARemovedPeerStaysWithTheOthers) {
+  connect();
+  hub.set(second.name() + "allowed_ip=10.7.1.0/24\n");
+  hub.set(first.name() + "allowed_ip=10.7.0.0/16\n");
+  first.put(packet("10.7.1.1", kHub, 1));
+  run();
+  EXPECT_TRUE(arrived(hub, 0).empty());  // that is the second's
+  hub.set(second.name() + "remove=true\n");
+  first.put(packet("10.7.1.1", kHub, 2));
+  second.put(packet(kSecond, kHub, 3));
+  run();
+  EXPECT_EQ(arrived(hub, 0), Numbers{2});
+  hub.set(second.name());  // the same key again: a new peer, of the worker that has fewer
+  second.set("replace_peers=true\n" + hub.name() + "allowed_ip=10.0.0.0/24\nendpoint=127.0.0.1:" + hub.port() + "\n");
+  hub.set(second.name() + "allowed_ip=" + kSecond + "/32\n");
+  second.put(packet(kSecond, kHub, 4));
+  run();
+  EXPECT_EQ(arrived(hub, 1), Numbers{4});
+}
+
 TEST_F(DeviceWorkers, AShortMessageAtTheEndOfAnothersTrainFindsItsWorker) {
   connect();
   // The kernel steers a train by its first datagram.
