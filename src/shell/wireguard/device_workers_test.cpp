@@ -171,8 +171,14 @@ TEST_F(DeviceWorkers, NothingOfARemovedPeerStaysWithTheOthers) {
   second.put(packet(kSecond, kHub, 3));
   run();
   EXPECT_EQ(arrived(hub, 0), Numbers{2});
+  const std::string afresh = "replace_peers=true\n" + hub.name() + "allowed_ip=10.0.0.0/24\nendpoint=127.0.0.1:" + hub.port() + "\n";
+  second.set(afresh);
+  second.put(packet(kSecond, kHub, 3));
+  run();
+  EXPECT_EQ(hub.count("dropped_unknown_peer"), 1u);
+  EXPECT_EQ(hub.count("worker_0_strays"), 0u);  // it is nobody's
   hub.set(second.name());  // the same key again: a new peer, of the worker that has fewer
-  second.set("replace_peers=true\n" + hub.name() + "allowed_ip=10.0.0.0/24\nendpoint=127.0.0.1:" + hub.port() + "\n");
+  second.set(afresh);
   hub.set(second.name() + "allowed_ip=" + kSecond + "/32\n");
   second.put(packet(kSecond, kHub, 4));
   run();
