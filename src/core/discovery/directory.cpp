@@ -1,13 +1,14 @@
 #include "core/discovery/directory.h"
 
-namespace macrovpn::discovery {
-namespace {
+#include <algorithm>
 
-void count(std::map<Endpoint, unsigned>& endpoints, const RelayInfo& relay) {
+namespace macrovpn::discovery {
+
+void Directory::List::count(const RelayInfo& relay) {
   for (const Endpoint& e : relay.endpoints) endpoints[e]++;
 }
 
-void uncount(std::map<Endpoint, unsigned>& endpoints, const RelayInfo& relay) {
+void Directory::List::uncount(const RelayInfo& relay) {
   for (const Endpoint& e : relay.endpoints) {
     const auto it = endpoints.find(e);
     MV_ASSERT(it != endpoints.end());
@@ -15,60 +16,65 @@ void uncount(std::map<Endpoint, unsigned>& endpoints, const RelayInfo& relay) {
   }
 }
 
-}  // namespace
+Directory::List& Directory::own() {
+  if (list_.use_count() > 1) list_ = std::make_shared<List>(*list_);
+  return *list_;
+}
 
 Insert Directory::insert(const RelayInfo& relay) {
-  const auto it = relays_.find(relay.id);
-  if (it == relays_.end()) {
-    if (relays_.size() >= kMaxRelays) return Insert::full;
-    relays_.emplace(relay.id, relay);
-    count(endpoints_, relay);
-    return Insert::added;
-  }
+  const auto known = list_->relays.find(relay.id);
+  const bool is_new = known == list_->relays.end();
+  if (is_new && list_->relays.size() >= kMaxRelays) return Insert::full;
   // The same second with other contents is equivocation: whichever came first stays, so that a relay cannot
   // flip its entry back and forth.
-  if (relay.signed_at <= it->second.signed_at) return Insert::older;
-  uncount(endpoints_, it->second);
-  it->second = relay;
-  count(endpoints_, relay);
-  return Insert::updated;
+  if (!is_new && relay.signed_at <= known->second->signed_at) return Insert::older;
+  List& list = own();
+  std::shared_ptr<const RelayInfo>& entry = list.relays[relay.id];
+  if (entry) list.uncount(*entry);
+  entry = std::make_shared<const RelayInfo>(relay);
+  list.count(relay);
+  return is_new ? Insert::added : Insert::updated;
 }
 
 void Directory::remove(const PeerId& id) {
-  const auto it = relays_.find(id);
-  if (it == relays_.end()) return;
-  uncount(endpoints_, it->second);
-  relays_.erase(it);
+  if (!list_->relays.contains(id)) return;
+  List& list = own();
+  const auto it = list.relays.find(id);
+  list.uncount(*it->second);
+  list.relays.erase(it);
 }
 
 const RelayInfo* Directory::find(const PeerId& id, Wall now) const {
-  const auto it = relays_.find(id);
-  return it == relays_.end() || it->second.expiry <= now ? nullptr : &it->second;
+  const auto it = list_->relays.find(id);
+  return it == list_->relays.end() || it->second->expiry <= now ? nullptr : it->second.get();
 }
 
 bool Directory::is_relay_endpoint(const Endpoint& e) const {
-  return endpoints_.contains(e);
+  return list_->endpoints.contains(e);
 }
 
 void Directory::expire(Wall now) {
-  for (auto it = relays_.begin(); it != relays_.end();) {
-    if (it->second.expiry > now) {
+  const auto is_over = [now](const auto& entry) { return entry.second->expiry <= now; };
+  if (std::none_of(list_->relays.begin(), list_->relays.end(), is_over)) return;
+  List& list = own();
+  for (auto it = list.relays.begin(); it != list.relays.end();) {
+    if (!is_over(*it)) {
       ++it;
       continue;
     }
-    uncount(endpoints_, it->second);
-    it = relays_.erase(it);
+    list.uncount(*it->second);
+    it = list.relays.erase(it);
   }
 }
 
 void Directory::check_invariants() const {
-  MV_ASSERT(relays_.size() <= kMaxRelays);
-  std::map<Endpoint, unsigned> counted;
-  for (const auto& [id, relay] : relays_) {
-    MV_ASSERT(id == relay.id);
-    count(counted, relay);
+  MV_ASSERT(list_->relays.size() <= kMaxRelays);
+  List counted;
+  for (const auto& [id, relay] : list_->relays) {
+    MV_ASSERT(relay && id == relay->id);
+    counted.count(*relay);
   }
-  MV_ASSERT(counted == endpoints_);
+  MV_ASSERT(counted.endpoints == list_->endpoints);
 }
 
 }  // namespace macrovpn::discovery

@@ -2,8 +2,13 @@
 // came in; there is no lookup over the network, so nobody learns whom a client considers.
 //
 // Highest signing time wins; what has expired is not found any more, but stays listed until expire().
+//
+// A copy costs a pointer: copies have the same list until one of them changes, and then still the same descriptors.  So the
+// shards of a node, or the ten thousand nodes of a simulation, hold once what they all verified.  Copies may be given to other
+// threads, as the copies of a shared_ptr may.
 #pragma once
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "core/discovery/descriptor.h"
@@ -22,13 +27,20 @@ class Directory {
   const RelayInfo* find(const PeerId&, Wall now) const;  // nullptr: unknown or expired
   // Whether an endpoint belongs to a relay (exits refuse to connect there).
   bool is_relay_endpoint(const Endpoint&) const;
-  const std::map<PeerId, RelayInfo>& relays() const { return relays_; }
+  using Relays = std::map<PeerId, std::shared_ptr<const RelayInfo>>;  // never null
+  const Relays& relays() const { return list_->relays; }
   void expire(Wall now);
   void check_invariants() const;
 
  private:
-  std::map<PeerId, RelayInfo> relays_;
-  std::map<Endpoint, unsigned> endpoints_;  // with how many relays list it
+  struct List {
+    Relays relays;
+    std::map<Endpoint, unsigned> endpoints;  // with how many relays list it
+    void count(const RelayInfo&);
+    void uncount(const RelayInfo&);
+  };
+  List& own();  // ours alone: copied first if others have it too
+  std::shared_ptr<List> list_ = std::make_shared<List>();
 };
 
 }  // namespace macrovpn::discovery

@@ -67,6 +67,28 @@ TEST(Directory, CountsTheRelaysBehindAnEndpoint) {
   d.check_invariants();
 }
 
+TEST(Directory, CopiesHoldTheSameDescriptorsAndChangeAlone) {
+  Directory a;
+  a.insert(relay(1));
+  a.insert(relay(2));
+  Directory b = a;
+  EXPECT_EQ(a.find(relay(1).id, kNow), b.find(relay(1).id, kNow));
+  b.insert(relay(1, kNow + 1s));
+  b.remove(relay(2).id);
+  EXPECT_EQ(a.find(relay(1).id, kNow)->signed_at, kNow);
+  EXPECT_EQ(b.find(relay(1).id, kNow)->signed_at, kNow + 1s);
+  EXPECT_TRUE(a.is_relay_endpoint(relay(2).endpoints[0]));
+  EXPECT_FALSE(b.is_relay_endpoint(relay(2).endpoints[0]));
+  Directory c = a;
+  c.insert(relay(3));
+  EXPECT_EQ(a.find(relay(3).id, kNow), nullptr);
+  EXPECT_EQ(a.find(relay(2).id, kNow), c.find(relay(2).id, kNow));  // one descriptor, held twice
+  c.expire(relay(1).expiry);
+  EXPECT_TRUE(c.relays().empty());
+  EXPECT_EQ(a.relays().size(), 2u);
+  for (const Directory* d : {&a, &b, &c}) d->check_invariants();
+}
+
 TEST(Directory, TakesNoNewRelayWhenFullButRenewsTheOldOnes) {
   Directory d;
   for (uint32_t i = 0; i < kMaxRelays; i++) ASSERT_EQ(d.insert(relay(i)), Insert::added);

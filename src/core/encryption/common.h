@@ -27,12 +27,21 @@ class Callers {
   std::map<PublicKey, ShardId> of_;
 };
 
+// Sees what each transport message is sealed with, before it is: for the simulator, which proves that no pair of key and counter
+// comes twice.  A program that runs for people has none.
+class SealWitness {
+ public:
+  virtual ~SealWitness() = default;
+  virtual void seals(const Secret<32>& key, uint64_t counter) = 0;
+};
+
 // None: a shard that is alone.  They outlive the Tunnels.
 struct Common {
   Shares* strangers = nullptr;  // every ephemeral peer
   Shares* half_open = nullptr;  // of them, those whose session is not confirmed
   EarlyStore* early = nullptr;
   Callers* callers = nullptr;
+  SealWitness* witness = nullptr;
 };
 
 }  // namespace macrovpn::encryption

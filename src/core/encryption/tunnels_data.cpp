@@ -36,6 +36,7 @@ void Tunnels::Impl::frame(const Peer& peer, Session& s, Packet& p, crypto::AeadJ
   store_le32(header, static_cast<uint32_t>(MessageType::transport));
   store_le32(header + 4, s.remote.value);
   store_le64(header + 8, counter);
+  if (witness != nullptr) witness->seals(s.send, counter);
   job = {&s.send, counter, header + kTransportHeader, size, false};
 }
 

@@ -137,6 +137,7 @@ struct Tunnels::Impl {
   ShardId shard;
   Callers* callers;  // none: there are no other shards
   std::map<PublicKey, ShardId> elsewhere;  // configured peers of other shards
+  SealWitness* witness;
   bool accept_ephemeral = false;
   Secret<32> no_psk;
 

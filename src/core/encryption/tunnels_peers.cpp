@@ -16,6 +16,7 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
       limits(l),
       shard(own_shard),
       callers(common.callers),
+      witness(common.witness),
       peers(own_shard),
       indexes(own_shard, random),
       own_strangers(l.ephemeral_peers),

@@ -80,7 +80,7 @@ Result<std::vector<const RelayInfo*>> ClientSide::pinned_path(Now now) const {
 Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group* group) {
   std::vector<const RelayInfo*> relays;
   for (const auto& [id, r] : s_.directory.relays()) {
-    if (r.expiry > now.wall && !banned_.contains(id) && !is_leaving(now, r)) relays.push_back(&r);
+    if (r->expiry > now.wall && !banned_.contains(id) && !is_leaving(now, *r)) relays.push_back(r.get());
   }
   routing::PathRequest request;
   request.hops = config_.hops;
@@ -100,7 +100,7 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
 Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {
   std::vector<const RelayInfo*> relays;
   for (const auto& [id, r] : s_.directory.relays()) {
-    if (r.expiry > now.wall && !banned_.contains(id)) relays.push_back(&r);
+    if (r->expiry > now.wall && !banned_.contains(id)) relays.push_back(r.get());
   }
   if (config_.pinned_path.empty()) refill_guards(now, relays, fx);
   TRY(const auto path, config_.pinned_path.empty() ? pick_path(now, group) : pinned_path(now));

@@ -127,7 +127,7 @@ void Node::sweep(Now now) {
   next_sweep_ = now.mono + kSweep;
   directory_.expire(now.wall);
   std::set<PublicKey> listed;
-  for (const auto& [id, relay] : directory_.relays()) listed.insert(relay.wireguard);
+  for (const auto& [id, relay] : directory_.relays()) listed.insert(relay->wireguard);
   const auto is_listed = [&](const PublicKey& key) { return listed.contains(key); };
   masks_.sweep(is_listed);
   if (config_.commons.numbers && config_.place.shard == ShardId{0}) config_.commons.numbers->sweep(is_listed);

@@ -166,7 +166,7 @@ TEST(Node, FallsBackToHopByHopWhenARelayRestartedWithANewPrekey) {
   for (auto& [name, r] : net.hosts) {  // relays know each other still
     if (!r->config.relay) continue;
     for (const auto& [id, info] : net.client().node->directory().relays())
-      static_cast<void>(r->node->directory().insert(info));
+      static_cast<void>(r->node->directory().insert(*info));
   }
   net.attach(net.client(), kTun);
   ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 20s));

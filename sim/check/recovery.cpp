@@ -1,0 +1,49 @@
+// Whatever went wrong: a while after the last of it was over, every client that is awake has a circuit again.
+#include <algorithm>
+#include <map>
+
+#include "sim/check/checker.h"
+
+namespace macrovpn::sim {
+namespace {
+
+class Recovery final : public Checker {
+ public:
+  explicit Recovery(Duration deadline) : deadline_(deadline) {}
+  const char* name() const override { return "recovery"; }
+  const char* promise() const override { return "clients have a circuit again in time after faults are over"; }
+  std::string looked_at() const override {
+    return std::to_string(looks_) + " looks at clients, the longest without a circuit " + std::to_string(longest_ / 1s) + " s";
+  }
+
+  void each_second(World& w) override {
+    for (const auto& h : w.hosts()) {
+      if (h->kind != HostKind::client) continue;
+      if (!h->runs() || h->node->client()->protects()) {
+        without_since_.erase(h->id);
+        continue;
+      }
+      looks_++;
+      const Mono since = without_since_.try_emplace(h->id, w.now().mono).first->second;
+      const Duration without = w.now().mono - std::max({since, w.trouble_until(), h->trouble_until});
+      longest_ = std::max(longest_, without);
+      if (without <= deadline_) continue;
+      const std::string& why = h->node->client()->trouble();
+      broken(w, h->name + " has no circuit, " + std::to_string(without / 1s) + " s after the last fault was over" +
+                    (why.empty() ? "" : "; its node says: " + why),
+             {h->id});
+    }
+  }
+
+ private:
+  Duration deadline_;
+  std::map<HostId, Mono> without_since_;
+  Duration longest_{0};
+  uint64_t looks_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> make_recovery_checker(Duration deadline) { return std::make_unique<Recovery>(deadline); }
+
+}  // namespace macrovpn::sim

@@ -1,0 +1,100 @@
+#include "sim/scenario/command.h"
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "sim/scenario/report.h"
+#include "sim/scenario/run.h"
+
+namespace macrovpn::sim {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: simulate SCENARIO [--seed N] [--trace] [--json]\n"
+    "  SCENARIO    a file of sentences; sim/scenarios has some, docs/simulation.md says how to write one\n"
+    "  --seed N    what is random follows from it; the same seed gives the same run (1)\n"
+    "  --trace     tells what happened to whom\n"
+    "  --json      the result as one JSON object\n";
+
+struct Options {
+  std::string scenario;
+  uint64_t seed = 1;
+  bool trace = false, json = false;
+};
+
+Result<Options> read_options(const std::vector<std::string>& words) {
+  Options o;
+  for (size_t i = 0; i < words.size(); i++) {
+    const std::string& w = words[i];
+    if (w == "--trace") {
+      o.trace = true;
+    } else if (w == "--json") {
+      o.json = true;
+    } else if (w == "--seed" && i + 1 < words.size()) {
+      const std::string& n = words[++i];
+      const auto [end, wrong] = std::from_chars(n.data(), n.data() + n.size(), o.seed);
+      if (wrong != std::errc() || end != n.data() + n.size()) return fail("a seed is a whole number, not \"" + n + "\"");
+    } else if (w.starts_with("-") || !o.scenario.empty()) {
+      return fail("\"" + w + "\" is not understood");
+    } else {
+      o.scenario = w;
+    }
+  }
+  if (o.scenario.empty()) return fail("which scenario?");
+  return o;
+}
+
+// What a broken assertion of the core prints after its own sentence: without it nobody finds the run again.
+const Run* running = nullptr;
+uint64_t running_seed = 0;
+void on_abort(int) {
+  if (running == nullptr) return;
+  std::fprintf(stderr, "FAILED at %s of virtual time: invariants\n  promise: no assertion of the core is ever broken\n"
+               "  again:   ./simulate %s --seed %llu --trace\n",
+               time_text(running->world().elapsed()).c_str(), running->scenario().file.c_str(),
+               static_cast<unsigned long long>(running_seed));
+  std::fflush(nullptr);
+  std::_Exit(1);
+}
+
+}  // namespace
+
+int simulate(const std::vector<std::string>& words) {
+  const auto options = read_options(words);
+  if (!options.ok()) {
+    std::fprintf(stderr, "simulate: %s\n%s", options.error().message.c_str(), kUsage);
+    return 2;
+  }
+  std::ifstream file(options->scenario);
+  if (!file) {
+    std::fprintf(stderr, "simulate: %s cannot be read; give the path of a scenario\n", options->scenario.c_str());
+    return 2;
+  }
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto scenario = read_scenario(text, options->scenario);
+  if (!scenario.ok()) {
+    std::fprintf(stderr, "%s\n", scenario.error().message.c_str());
+    return 2;
+  }
+  Run run(*scenario, options->seed);
+  Story story(options->json ? stderr : stdout);
+  if (options->trace) run.watch(story);
+  running = &run;
+  running_seed = options->seed;
+  std::signal(SIGABRT, on_abort);
+  const auto began = std::chrono::steady_clock::now();
+  run.go();
+  const Duration wall = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began);
+  running = nullptr;
+  const std::string report = options->json ? json_report(run, options->seed, wall) : text_report(run, options->seed, wall);
+  std::fputs(report.c_str(), stdout);
+  if (!run.failure()) return 0;
+  std::fputs(failure_text(run.world(), *run.failure(), options->seed, options->scenario).c_str(), options->json ? stderr : stdout);
+  return 1;
+}
+
+}  // namespace macrovpn::sim

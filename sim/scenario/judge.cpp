@@ -1,0 +1,71 @@
+// A run from start to end, and what the scenario expected of it.
+#include "sim/scenario/run.h"
+
+namespace macrovpn::sim {
+
+void Run::Sampler::each_second(World& w) {
+  Sample s;
+  s.second = static_cast<uint64_t>(w.elapsed() / 1s);
+  s.packets = w.counters().datagrams;
+  for (const auto& h : w.hosts()) {
+    if (h->kind != HostKind::client) continue;
+    s.bytes_down += h->counters.inner_down_bytes;
+    s.circuits += h->counters.circuits;
+    if (!h->runs()) continue;
+    s.clients++;
+    s.protected_clients += h->node->client()->protects();
+  }
+  run_.samples_.push_back(s);
+}
+
+void Run::go() {
+  world_.start();
+  for (size_t i = 0; i < scenario_.troubles.size(); i++) {
+    trouble_rngs_.push_back(streams_.of("trouble", i));
+  }
+  for (size_t i = 0; i < scenario_.troubles.size(); i++) plan(scenario_.troubles[i], i);
+  world_.run_for(scenario_.lasts);
+  if (!failure()) judge();
+}
+
+size_t Run::nodes() const {
+  size_t n = 0;
+  for (const auto& h : world_.hosts()) n += h->kind != HostKind::server;
+  return n;
+}
+
+int64_t Run::node_memory() const {
+  int64_t sum = 0;
+  for (const auto& h : world_.hosts()) sum += h->node ? h->memory : 0;
+  return sum;
+}
+
+Run::Least Run::least() const {
+  Least l{UINT64_MAX, UINT64_MAX, {}, {}};
+  for (const auto& h : world_.hosts()) {
+    if (h->kind != HostKind::client) continue;
+    const uint64_t bytes = h->counters.inner_up_bytes + h->counters.inner_down_bytes;
+    if (bytes < l.bytes) l.bytes = bytes, l.bytes_of = h->id;
+    if (h->counters.circuits < l.circuits) l.circuits = h->counters.circuits, l.circuits_of = h->id;
+  }
+  if (l.bytes == UINT64_MAX) l = {};
+  return l;
+}
+
+void Run::judge() {
+  const Expected& e = scenario_.expected;
+  const auto short_of = [&](const char* what, uint64_t is, uint64_t wanted, std::vector<HostId> hosts) {
+    if (is >= wanted) return;
+    world_.fail({"expected", std::string("the scenario expects ") + what + ": " + std::to_string(wanted),
+                 "there were " + std::to_string(is), std::move(hosts)});
+  };
+  const Least l = least();
+  const auto minutes = static_cast<uint64_t>(scenario_.lasts / 1min);
+  short_of("nodes", nodes(), e.nodes, {});
+  short_of("packets", world_.counters().datagrams, e.packets, {});
+  short_of("kinds of faults", faults_.size() - faults_.count(Fault::hop), e.fault_kinds, {});
+  short_of("bytes carried for every client", l.bytes, e.bytes_each, {l.bytes_of});
+  short_of("circuits of every client", l.circuits, e.circuits_each_minute * minutes, {l.circuits_of});
+}
+
+}  // namespace macrovpn::sim
