@@ -47,7 +47,7 @@ TopologyModel systems_for(const Scenario& s) {
 
 }  // namespace
 
-Run::Run(const Scenario& s, uint64_t seed)
+Simulation::Simulation(const Scenario& s, uint64_t seed)
     : scenario_(s),
       streams_(seed),
       place_rng_(streams_.of("places")),
@@ -62,7 +62,7 @@ Run::Run(const Scenario& s, uint64_t seed)
   populate();
 }
 
-void Run::populate() {
+void Simulation::populate() {
   // Servers first: clients are told of them.
   const bool has_servers = std::any_of(scenario_.crowds.begin(), scenario_.crowds.end(),
                                        [](const Crowd& c) { return c.kind == HostKind::server; });
@@ -75,7 +75,7 @@ void Run::populate() {
   }
 }
 
-HostSpec Run::placed(const Crowd& c, HostKind kind) {
+HostSpec Simulation::placed(const Crowd& c, HostKind kind) {
   HostSpec spec;
   spec.kind = kind;
   spec.place = c.places.empty() ? draw_place(place_rng_) : c.places[place_rng_.below(c.places.size())];
@@ -93,7 +93,7 @@ HostSpec Run::placed(const Crowd& c, HostKind kind) {
   return spec;
 }
 
-void Run::add(const Crowd& c, size_t number) {
+void Simulation::add(const Crowd& c, size_t number) {
   HostSpec spec = placed(c, c.kind);
   spec.name = std::string(to_string(c.kind)) + " " + std::to_string(number);
   BoxId box{UINT32_MAX};

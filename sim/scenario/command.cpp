@@ -49,7 +49,7 @@ Result<Options> read_options(const std::vector<std::string>& words) {
 }
 
 // What a broken assertion of the core prints after its own sentence: without it nobody finds the run again.
-const Run* running = nullptr;
+const Simulation* running = nullptr;
 uint64_t running_seed = 0;
 void on_abort(int) {
   if (running == nullptr) return;
@@ -80,7 +80,7 @@ int simulate(const std::vector<std::string>& words) {
     std::fprintf(stderr, "%s\n", scenario.error().message.c_str());
     return 2;
   }
-  Run run(*scenario, options->seed);
+  Simulation run(*scenario, options->seed);
   Story story(options->json ? stderr : stdout);
   if (options->trace) run.watch(story);
   running = &run;

@@ -3,7 +3,7 @@
 
 namespace macrovpn::sim {
 
-void Run::Sampler::each_second(World& w) {
+void Simulation::Sampler::each_second(World& w) {
   Sample s;
   s.second = static_cast<uint64_t>(w.elapsed() / 1s);
   s.packets = w.counters().datagrams;
@@ -18,7 +18,7 @@ void Run::Sampler::each_second(World& w) {
   run_.samples_.push_back(s);
 }
 
-void Run::go() {
+void Simulation::go() {
   world_.start();
   for (size_t i = 0; i < scenario_.troubles.size(); i++) {
     trouble_rngs_.push_back(streams_.of("trouble", i));
@@ -28,19 +28,19 @@ void Run::go() {
   if (!failure()) judge();
 }
 
-size_t Run::nodes() const {
+size_t Simulation::nodes() const {
   size_t n = 0;
   for (const auto& h : world_.hosts()) n += h->kind != HostKind::server;
   return n;
 }
 
-int64_t Run::node_memory() const {
+int64_t Simulation::node_memory() const {
   int64_t sum = 0;
   for (const auto& h : world_.hosts()) sum += h->node ? h->memory : 0;
   return sum;
 }
 
-Run::Least Run::least() const {
+Simulation::Least Simulation::least() const {
   Least l{UINT64_MAX, UINT64_MAX, {}, {}};
   for (const auto& h : world_.hosts()) {
     if (h->kind != HostKind::client) continue;
@@ -52,7 +52,7 @@ Run::Least Run::least() const {
   return l;
 }
 
-void Run::judge() {
+void Simulation::judge() {
   const Expected& e = scenario_.expected;
   const auto short_of = [&](const char* what, uint64_t is, uint64_t wanted, std::vector<HostId> hosts) {
     if (is >= wanted) return;

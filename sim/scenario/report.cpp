@@ -25,7 +25,7 @@ uint32_t percentile(std::vector<uint32_t> v, size_t p) {
   return *at;
 }
 
-uint64_t total(const Run& run, uint64_t HostCounters::*what) {
+uint64_t total(const Simulation& run, uint64_t HostCounters::*what) {
   uint64_t n = 0;
   for (const auto& h : run.world().hosts()) n += h->kind == HostKind::client ? h->counters.*what : 0;
   return n;
@@ -42,10 +42,10 @@ std::string quoted(const std::string& s) {
 
 }  // namespace
 
-std::string text_report(const Run& run, uint64_t seed, Duration wall) {
+std::string text_report(const Simulation& run, uint64_t seed, Duration wall) {
   const World& w = run.world();
   const WorldCounters& c = w.counters();
-  const Run::Least l = run.least();
+  const Simulation::Least l = run.least();
   const double seconds = static_cast<double>(wall.count()) / 1e9, virtual_seconds = static_cast<double>(w.elapsed().count()) / 1e9;
   std::string s = format("%s  seed %llu  hash %016llx\n", run.scenario().file.c_str(), static_cast<ull>(seed),
                          static_cast<ull>(w.trace_hash()));
@@ -76,10 +76,10 @@ std::string text_report(const Run& run, uint64_t seed, Duration wall) {
   return s;
 }
 
-std::string json_report(const Run& run, uint64_t seed, Duration wall) {
+std::string json_report(const Simulation& run, uint64_t seed, Duration wall) {
   const World& w = run.world();
   const WorldCounters& c = w.counters();
-  const Run::Least l = run.least();
+  const Simulation::Least l = run.least();
   std::string s = format("{\"scenario\": %s, \"seed\": %llu, \"hash\": \"%016llx\", ", quoted(run.scenario().file).c_str(),
                          static_cast<ull>(seed), static_cast<ull>(w.trace_hash()));
   s += format("\"nodes\": %zu, \"events\": %llu, \"datagrams\": %llu, \"bytes\": %llu, \"virtual_ms\": %lld, \"wall_ms\": %lld, ",

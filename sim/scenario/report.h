@@ -4,7 +4,7 @@
 
 namespace macrovpn::sim {
 
-std::string text_report(const Run&, uint64_t seed, Duration wall);
-std::string json_report(const Run&, uint64_t seed, Duration wall);  // one object
+std::string text_report(const Simulation&, uint64_t seed, Duration wall);
+std::string json_report(const Simulation&, uint64_t seed, Duration wall);  // one object
 
 }  // namespace macrovpn::sim

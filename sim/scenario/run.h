@@ -1,4 +1,4 @@
-// Run: a scenario with a seed becomes a world, runs, and is judged.
+// Simulation: a scenario with a seed becomes a world, runs, and is judged.
 #pragma once
 #include <map>
 
@@ -16,9 +16,9 @@ struct Sample {
   uint64_t second = 0, packets = 0, bytes_down = 0, circuits = 0, protected_clients = 0, clients = 0;
 };
 
-class Run {
+class Simulation {
  public:
-  Run(const Scenario&, uint64_t seed);
+  Simulation(const Scenario&, uint64_t seed);
   void watch(Watcher& w) { world_.watch(w); }
   void go();
 
@@ -43,11 +43,11 @@ class Run {
  private:
   class Sampler : public Watcher {
    public:
-    explicit Sampler(Run& run) : run_(run) {}
+    explicit Sampler(Simulation& run) : run_(run) {}
     void each_second(World&) override;
 
    private:
-    Run& run_;
+    Simulation& run_;
   };
   // build.cpp
   void populate();

@@ -10,14 +10,14 @@ constexpr Duration kSpread = 10s;  // those who are hit together are so within t
 
 }  // namespace
 
-void Run::plan(const Trouble& t, size_t index) {
+void Simulation::plan(const Trouble& t, size_t index) {
   const Duration end = t.until > Duration(0) ? t.until : scenario_.lasts;
   const Mono start = world_.now().mono;
   if (t.every == Duration(0)) return world_.at(start + t.first, [this, &t, index] { strike(t, index); });
   for (Duration d = t.first; d < end; d += t.every) world_.at(start + d, [this, &t, index] { strike(t, index); });
 }
 
-std::vector<HostId> Run::victims(const Trouble& t, Rng& rng) const {
+std::vector<HostId> Simulation::victims(const Trouble& t, Rng& rng) const {
   std::vector<HostId> all;
   for (const auto& h : world_.hosts()) {
     if (h->kind == t.who) all.push_back(h->id);
@@ -30,7 +30,7 @@ std::vector<HostId> Run::victims(const Trouble& t, Rng& rng) const {
   return all;
 }
 
-void Run::strike(const Trouble& t, size_t index) {
+void Simulation::strike(const Trouble& t, size_t index) {
   Rng& rng = trouble_rngs_[index];
   const Mono now = world_.now().mono;
   const Duration spread = t.every > Duration(0) ? std::min(kSpread, t.every / 2) : t.what == Fault::hop ? kSpread : Duration(0);
@@ -45,7 +45,7 @@ void Run::strike(const Trouble& t, size_t index) {
   }
 }
 
-void Run::hit(const Trouble& t, HostId id) {
+void Simulation::hit(const Trouble& t, HostId id) {
   faults_[t.what]++;
   switch (t.what) {
     case Fault::crash: return world_.crash(id);
@@ -78,7 +78,7 @@ void Run::hit(const Trouble& t, HostId id) {
 }
 
 // The links of a host, both ways.
-void Run::disturb(const Trouble& t, HostId id) {
+void Simulation::disturb(const Trouble& t, HostId id) {
   LinkModel up = good_up_[id.value], down = good_down_[id.value];
   for (LinkModel* m : {&up, &down}) {
     switch (t.what) {
@@ -95,7 +95,7 @@ void Run::disturb(const Trouble& t, HostId id) {
   world_.set_links(id, up, down, std::string("has trouble with its links: ") + to_string(t.what));
 }
 
-void Run::heal(const Trouble& t, HostId id) {
+void Simulation::heal(const Trouble& t, HostId id) {
   switch (t.what) {
     case Fault::crash: return world_.restart(id);
     case Fault::sleep: return world_.wake(id);

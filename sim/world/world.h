@@ -210,6 +210,7 @@ class World {
   Now now_;
   Mono began_;
   PacketPool pool_;  // before everything that holds packets
+  crypto::AeadBatch aead_;
   EventHeap heap_;
   TraceHash trace_;
   std::vector<std::unique_ptr<Host>> hosts_;

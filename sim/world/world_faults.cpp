@@ -10,6 +10,7 @@ void World::boot(Host& h) {
   c.wireguard = h.disk.wireguard;
   c.identity = h.disk.identity;
   c.commons.callers.witness = &witness_;
+  c.commons.callers.aead = &aead_;
   if (c.client) c.client->saved_guards = h.disk.guards;
   if (h.kind == HostKind::exit) {
     h.policy.emplace(routing::ExitPolicyConfig{config_.network.extra_global, {h.address}, {}},

@@ -2,7 +2,7 @@
 """Who may include and link whom.
 
     app -> shell -> core/node -> core/{controller discovery encryption routing peers payment} -> crypto, model -> base
-    sim -> core/node, never shell
+    sim -> core/node, never shell; inside sim: scenario -> check, actors -> world -> load -> tcp -> net, engine
 
 Components under core/ never include each other, folders have no include cycle, the headers of a cryptographic library
 are included in src/crypto alone (but for TLS in src/shell/tls), and CMake links what the includes need, in the same
@@ -141,11 +141,27 @@ def check_links(files, graph):
                 yield f"{path}:1: {folder} includes {target} and does not link it"
 
 
+# Folders of the simulator -> how far up; each may include those further down.  What is not a layer has no entry.
+SIMULATOR = {"sim/engine": 0, "sim/net": 0, "sim/plot": 0, "sim/tcp": 1, "sim/load": 2, "sim/world": 3, "sim/check": 4,
+             "sim/actors": 4, "sim/scenario": 5}
+WITHOUT_NODES = ("sim/engine", "sim/net", "sim/plot", "sim/tcp", "sim/load")  # know nothing of the node
+
+
 def check_simulator(files):
     for path in files.below("sim", ".h", ".cpp"):
+        folder = folder_of(path)
         for line, quote, name in tree.includes_of(files.text(path)):
-            if quote == '"' and (name.startswith("shell/") or name.startswith("app/")):
-                yield f"{path}:{line}: the simulator may not include {folder_of(name)}"
+            target = folder_of(name)
+            if quote != '"':
+                yield from check_library(path, line, folder, name)
+            elif within(target, "shell") or within(target, "app"):
+                yield f"{path}:{line}: the simulator may not include {target}"
+            elif folder in WITHOUT_NODES and within(target, "core/node"):
+                yield f"{path}:{line}: {folder} may not include {target}"
+            elif target != folder and SIMULATOR.get(target, -1) >= SIMULATOR.get(folder, 99):
+                yield f"{path}:{line}: {folder} may not include {target}"
+            elif not any((files.root / top / name).is_file() for top in (".", "src")):
+                yield f"{path}:{line}: \"{name}\" is no file: write the path from the top or from src/ on"
 
 
 def check(files):

@@ -154,7 +154,8 @@ struct Tunnels::Impl {
   LoadMeter load;
   TokenBucket cookies_left;
   EarlyData early;
-  crypto::AeadBatch aead;
+  std::optional<crypto::AeadBatch> own_aead;
+  crypto::AeadBatch& aead;
   std::array<uint64_t, static_cast<size_t>(Drop::count_)> counters{};
   std::vector<Event> owed;  // events of calls that have no Out; told at the next deadline, which is at once
 

@@ -27,7 +27,8 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
       early_store(common.early ? *common.early : own_early),
       cookies(own.pub, random),
       load(l.load_threshold),
-      early(network_tag, early_store) {}
+      early(network_tag, early_store),
+      aead(common.aead ? *common.aead : own_aead.emplace()) {}
 Tunnels::Impl::~Impl() = default;
 
 Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPeer& c) {
