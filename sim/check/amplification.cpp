@@ -29,7 +29,7 @@ class Amplification final : public Checker {
   }
 
   void leaves(World& w, const Leaving& d) override {
-    if (!d.from.relays() || d.socket != kListenSocket || d.forged) return;
+    if (!d.from.relays() || d.socket != kListenSocket || d.made_up) return;
     Balance* b = nullptr;
     // To a forged source where there is one, else to whoever is there.
     if (const auto f = callers_.find({d.from.id, d.target, 0}); f != callers_.end()) b = &f->second;

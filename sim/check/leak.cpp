@@ -11,7 +11,7 @@ class Leak final : public Checker {
   std::string looked_at() const override { return std::to_string(datagrams_) + " datagrams of clients"; }
 
   void leaves(World& w, const Leaving& d) override {
-    if (d.from.kind != HostKind::client || d.forged) return;
+    if (d.from.kind != HostKind::client || d.made_up) return;
     datagrams_++;
     if (w.was_relay_endpoint(d.target)) return;
     broken(w, d.from.name + " sent " + std::to_string(d.bytes.size()) + " bytes to an endpoint that is no relay's", {d.from.id});

@@ -79,7 +79,7 @@ class Talker final : public Program {
     stats.answered++;
     latencies_.milliseconds.push_back(static_cast<uint32_t>((port.now() - began_) / 1ms));
     if (work_ == Work::call) return;  // its next packet has its time
-    port.wake_at(port.now() + (work_ == Work::download ? Duration(10ms) : rng_.between(1s, 6s)));
+    port.wake_at(port.now() + (work_ == Work::download ? Duration(10ms) : rng_.between(4s, 20s)));
   }
 
   Work work_;

@@ -19,6 +19,7 @@ struct Leaving {
   Endpoint source, target;
   Bytes bytes;
   bool forged = false;  // the source is not the sender's
+  bool made_up = false;  // not by its node: an adversary's own
 };
 // A datagram as it reaches a host, behind NATs.
 struct Reaching {

@@ -129,7 +129,7 @@ class World {
     SocketId socket;  // that it left by
     Stage stage = Stage::far;
     bool internet = false;  // an IP packet between an exit and a server, not a datagram
-    bool forged = false;
+    bool forged = false, made_up = false;
     EventId event;
   };
   struct Box {

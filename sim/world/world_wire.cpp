@@ -56,7 +56,9 @@ void World::inject(HostId from, const Endpoint& source, const Endpoint& target, 
   f.source = source;
   f.target = target;
   f.from = from;
+  f.socket = source.port == kListenPort ? kListenSocket : kEgressSocket;
   f.forged = source.address != host(from).address;
+  f.made_up = true;
   f.stage = Stage::held;
   heap_.schedule(f.event, now_.mono + delay);
 }
@@ -71,7 +73,7 @@ void World::launch(Host& from, uint32_t n) {
     const Host* to = host_at(f.target.address);
     note(from, Happened::What::sent, to ? to->id : HostId{UINT32_MAX}, f.packet.size());
     tell([&](Watcher& w) {
-      w.leaves(*this, {from, f.socket, f.source, f.target, f.packet.bytes(), f.forged});
+      w.leaves(*this, {from, f.socket, f.source, f.target, f.packet.bytes(), f.forged, f.made_up});
     });
   }
   const Sent sent = from.up.offer(now_.mono, f.packet.size() + node::kCarriedHeaders);
@@ -81,7 +83,7 @@ void World::launch(Host& from, uint32_t n) {
     const uint32_t twin = new_flight();
     Flight &a = flights_[n], &b = flights_[twin];  // f may have moved
     const EventId event = b.event;
-    b = {pool_.copy_of(a.packet.bytes()), a.source, a.target, a.from, a.to, a.socket, a.stage, a.internet, a.forged, event};
+    b = {pool_.copy_of(a.packet.bytes()), a.source, a.target, a.from, a.to, a.socket, a.stage, a.internet, a.forged, a.made_up, event};
     heap_.schedule(event, sent.at[1]);
     out_through_boxes(from, twin);
   }
@@ -191,7 +193,7 @@ void World::offer_down(Host& to, uint32_t n) {
   const uint32_t twin = new_flight();
   Flight &a = flights_[n], &b = flights_[twin];
   const EventId event = b.event;
-  b = {pool_.copy_of(a.packet.bytes()), a.source, a.target, a.from, a.to, a.socket, Stage::near, a.internet, a.forged, event};
+  b = {pool_.copy_of(a.packet.bytes()), a.source, a.target, a.from, a.to, a.socket, Stage::near, a.internet, a.forged, a.made_up, event};
   heap_.schedule(event, sent.at[1]);
 }
 
