@@ -29,38 +29,43 @@ uint64_t mixed(uint64_t z) {
   return z ^ z >> 31;
 }
 
-// The pattern from `offset` on, at most up to the next multiple of 8.
-struct PatternWord {
-  ByteArray<8> bytes;
-  size_t first;
-};
-PatternWord pattern_at(uint64_t stream, uint64_t offset) {
-  PatternWord w{{}, static_cast<size_t>(offset % 8)};
-  store_le64(w.bytes.data(), mixed(stream + offset / 8 * 0x9e3779b97f4a7c15));
-  return w;
+uint64_t pattern_word(uint64_t stream, uint64_t index) {
+  return mixed(stream + index * 0x9e3779b97f4a7c15);
+}
+
+// Splits [offset, offset + size) into whole words of the pattern and the parts of words before and behind them, and calls
+// part(position, word, first byte of it, bytes) for these and word(position, word) for those.
+template <class Part, class Whole>
+void walk_pattern(uint64_t stream, uint64_t offset, size_t size, Part part, Whole word) {
+  size_t at = 0;
+  uint64_t index = offset / 8;
+  if (const size_t first = offset % 8; first != 0 && size != 0) {
+    at = std::min(8 - first, size);
+    part(size_t{0}, pattern_word(stream, index++), first, at);
+  }
+  for (; at + 8 <= size; at += 8) word(at, pattern_word(stream, index++));
+  if (at < size) part(at, pattern_word(stream, index), size_t{0}, size - at);
 }
 
 }  // namespace
 
 void fill_pattern(uint64_t stream, uint64_t offset, MutBytes out) {
-  while (!out.empty()) {
-    const PatternWord w = pattern_at(stream, offset);
-    const size_t n = std::min(8 - w.first, out.size());
-    std::copy_n(&w.bytes[w.first], n, out.begin());
-    offset += n;
-    out = out.subspan(n);
-  }
+  walk_pattern(
+      stream, offset, out.size(),
+      [&](size_t at, uint64_t w, size_t first, size_t n) {
+        for (size_t i = 0; i < n; i++) out[at + i] = static_cast<uint8_t>(w >> 8 * (first + i));
+      },
+      [&](size_t at, uint64_t w) { store_le64(&out[at], w); });
 }
 
 size_t wrong_bytes(uint64_t stream, uint64_t offset, Bytes came) {
   size_t wrong = 0;
-  while (!came.empty()) {
-    const PatternWord w = pattern_at(stream, offset);
-    const size_t n = std::min(8 - w.first, came.size());
-    for (size_t i = 0; i < n; i++) wrong += came[i] != w.bytes[w.first + i] ? 1 : 0;
-    offset += n;
-    came = came.subspan(n);
-  }
+  const auto part = [&](size_t at, uint64_t w, size_t first, size_t n) {
+    for (size_t i = 0; i < n; i++) wrong += came[at + i] != static_cast<uint8_t>(w >> 8 * (first + i)) ? 1 : 0;
+  };
+  walk_pattern(stream, offset, came.size(), part, [&](size_t at, uint64_t w) {
+    if (load_le64(&came[at]) != w) part(at, w, 0, 8);
+  });
   return wrong;
 }
 
