@@ -71,6 +71,17 @@ class Replayer final : public Mischief {
   Random random_;
 };
 
+// Clients call from the listening socket, relays from the other; transport messages have sizes of 0 mod 16 and are left as they are.
+class Trimmer final : public Mischief {
+ public:
+  const char* name() const override { return "trims handshakes"; }
+  Verdict leaves(World&, Host& h, Datagram& d) override {
+    constexpr size_t kKept = 420;  // the message, and early data and trailer of two hops
+    if (d.socket == (h.relays() ? kEgressSocket : kListenSocket) && d.packet.size() % 16 != 0 && d.packet.size() > kKept) d.packet.truncate(d.packet.size() - 100);
+    return {};
+  }
+};
+
 class Refuser final : public Mischief {
  public:
   explicit Refuser(const Coalition& c) : coalition_(c) {}
@@ -94,6 +105,7 @@ std::unique_ptr<Mischief> make_delayer(Ppm share, Duration most, SeededRng rng) 
 }
 std::unique_ptr<Mischief> make_tamperer(Ppm share, SeededRng rng) { return std::make_unique<Tamperer>(share, rng); }
 std::unique_ptr<Mischief> make_replayer(Ppm share, SeededRng rng) { return std::make_unique<Replayer>(share, rng); }
+std::unique_ptr<Mischief> make_trimmer() { return std::make_unique<Trimmer>(); }
 std::unique_ptr<Mischief> make_refuser(const Coalition& c) { return std::make_unique<Refuser>(c); }
 
 void CollusionMeter::each_second(World& w) {

@@ -5,26 +5,13 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "core/routing/ip_packet.h"
 #include "sim/check/checker.h"
+#include "sim/check/mark.h"
 
 namespace macrovpn::sim {
 namespace {
 
 constexpr Duration kRemembered = 60s;
-
-// What an exit leaves as it is: everything but addresses and checksums.
-std::optional<uint64_t> mark_of(Bytes packet) {
-  const auto ip = routing::parse_ip(packet);
-  if (!ip.ok() || !ip->is_v4() || !ip->has_transport()) return std::nullopt;
-  const size_t checksum = routing::checksum_offset(ip->protocol);
-  if (checksum == 0 || ip->payload_at + checksum + 2 > ip->size) return std::nullopt;
-  TraceHash h;
-  h.add(ip->destination.v4_host_order());
-  h.add(digest_of(packet.subspan(ip->payload_at, checksum)));
-  h.add(digest_of(packet.subspan(ip->payload_at + checksum + 2, ip->size - ip->payload_at - checksum - 2u)));
-  return h.value();
-}
 
 class BothEnds final : public Checker {
  public:

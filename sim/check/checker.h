@@ -31,6 +31,7 @@ struct CheckerLimits {
 
 std::unique_ptr<Checker> make_plaintext_checker();
 std::unique_ptr<Checker> make_both_ends_checker();
+std::unique_ptr<Checker> make_once_checker();
 std::unique_ptr<Checker> make_nonce_checker();
 std::unique_ptr<Checker> make_leak_checker();
 std::unique_ptr<Checker> make_table_checker();

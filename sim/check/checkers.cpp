@@ -6,6 +6,7 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const CheckerLimits& limits) 
   std::vector<std::unique_ptr<Checker>> all;
   all.push_back(make_plaintext_checker());
   all.push_back(make_both_ends_checker());
+  all.push_back(make_once_checker());
   all.push_back(make_nonce_checker());
   all.push_back(make_leak_checker());
   all.push_back(make_table_checker());

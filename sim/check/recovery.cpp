@@ -1,4 +1,6 @@
-// Whatever went wrong: a while after the last of it was over, every client that is awake has a circuit again.
+// Whatever went wrong: a while after the last of it was over, every client that is awake has a circuit again.  Over means for this
+// client: with itself, with the guards that it keeps to, and with the network as a whole (World::trouble_until).  A few other relays that
+// come and go are no excuse.
 #include <algorithm>
 #include <map>
 
@@ -25,7 +27,11 @@ class Recovery final : public Checker {
       }
       looks_++;
       const Mono since = without_since_.try_emplace(h->id, w.now().mono).first->second;
-      const Duration without = w.now().mono - std::max({since, w.trouble_until(), h->trouble_until});
+      Mono over = std::max(w.trouble_until(), h->trouble_until);
+      for (const PeerId& id : h->node->client()->guards().in_order(w.now().mono)) {
+        if (const Host* guard = w.relay_of(id)) over = std::max(over, guard->trouble_until);
+      }
+      const Duration without = w.now().mono - std::max(since, over);
       longest_ = std::max(longest_, without);
       if (without <= deadline_) continue;
       const std::string& why = h->node->client()->trouble();

@@ -61,6 +61,14 @@ void Simulation::judge() {
   };
   const Least l = least();
   const auto minutes = static_cast<uint64_t>(scenario_.lasts / 1min);
+  for (const auto& h : world_.hosts()) {
+    if (!e.nothing_left || !h->node || !h->relays()) continue;
+    const size_t callers = h->node->tunnels().ephemeral_count(), legs = h->node->relay()->legs(), leases = h->node->exit()->leases();
+    if (callers + legs + leases == 0) continue;
+    world_.fail({"leftovers", "what nobody needs any more is forgotten",
+                 h->name + " still has " + std::to_string(callers) + " callers, " + std::to_string(legs) + " legs and " +
+                     std::to_string(leases) + " leases", {h->id}});
+  }
   short_of("nodes", nodes(), e.nodes, {});
   short_of("packets", world_.counters().datagrams, e.packets, {});
   short_of("kinds of faults", faults_.size() - faults_.count(Fault::hop), e.fault_kinds, {});

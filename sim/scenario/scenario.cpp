@@ -67,7 +67,7 @@ void read_fault(Words& w, Trouble& t) {
   t.what = static_cast<Fault>(w.one_of(
       "thing that goes wrong",
       {"crash", "sleep", "move", "say goodbye", "have clocks that are", "lose", "lose in bursts", "reorder", "duplicate", "slow down to",
-       "swallow datagrams above", "are cut off", "have udp blocked", "have nats that forget", "hop", "drop", "delay", "tamper with",
+       "swallow datagrams above", "are cut off", "have udp blocked", "have nats that forget", "hop", "trim handshakes", "drop", "delay", "tamper with",
        "replay", "refuse others", "collude"}));
   // "lose" is a prefix of "lose in bursts".
   if (t.what == Fault::lose && w.take_all("in bursts")) t.what = Fault::lose_in_bursts;
@@ -113,7 +113,7 @@ void read_trouble(Words& w, Scenario& s, int line, bool again) {
   t.who = read_kind(w);
   read_fault(w, t);
   const bool of_relays = t.who == HostKind::relay || t.who == HostKind::exit;
-  if (w.ok() && !of_relays && (t.what >= Fault::drop || t.what == Fault::leave)) {
+  if (w.ok() && !of_relays && (t.what > Fault::trim || t.what == Fault::leave)) {
     w.fail("only relays and exits do that");
   } else if (w.ok() && t.who != HostKind::client && (t.what == Fault::hop || t.what == Fault::block_udp || t.what == Fault::forget_nat)) {
     w.fail("that happens to clients alone");
@@ -127,6 +127,8 @@ void read_expected(Words& w, Expected& e) {
   if (w.take("recovery")) {
     w.expect("within");
     e.recovery = w.duration();
+  } else if (w.take_all("nothing is left")) {
+    e.nothing_left = true;
   } else if (w.take("every")) {
     w.expect("client");
     if (w.take("carries")) {
@@ -177,7 +179,7 @@ void read_line(Words& w, Scenario& s, int line) {
 const char* to_string(Fault f) {
   static constexpr const char* kNames[kFaults] = {
       "crash", "sleep", "move", "goodbye", "wrong clock", "loss", "loss in bursts", "reordering", "duplication", "slow link",
-      "mtu hole", "cut off", "udp blocked", "nat forgets", "hop", "drops", "delays", "tampers", "replays", "refuses", "colludes"};
+      "mtu hole", "cut off", "udp blocked", "nat forgets", "hop", "trims", "drops", "delays", "tampers", "replays", "refuses", "colludes"};
   return kNames[static_cast<size_t>(f)];
 }
 

@@ -35,7 +35,7 @@ struct Crowd {
 enum class Fault : uint8_t {
   crash, sleep, move, leave, wrong_clock, lose, lose_in_bursts, reorder, duplicate, slow, mtu_hole, cut_off, block_udp, forget_nat,
   hop,
-  drop, delay, tamper, replay, refuse, collude,
+  trim, drop, delay, tamper, replay, refuse, collude,
 };
 const char* to_string(Fault);
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::collude) + 1;
@@ -58,6 +58,7 @@ struct Trouble {
 struct Expected {
   uint64_t nodes = 0, packets = 0, bytes_each = 0, circuits_each_minute = 0, fault_kinds = 0;
   Duration recovery = 30s;
+  bool nothing_left = false;  // at the end no relay has a leg, a lease or a caller
 };
 
 struct Scenario {

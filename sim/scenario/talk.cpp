@@ -33,7 +33,7 @@ class Talker final : public Program {
   void start(ProgramPort& port) override { port.wake_at(port.now() + rng_.between(100ms, 3s)); }
 
   void on_timer(ProgramPort& port) override {
-    if (asked_ && port.now() - asked_at_ < kAskAgain) return port.wake_at(asked_at_ + kAskAgain);
+    if (work_ != Work::call && asked_ && port.now() - asked_at_ < kAskAgain) return port.wake_at(asked_at_ + kAskAgain);
     if (!asked_ || work_ == Work::call) begin(port);
     ask(port);
   }
@@ -56,7 +56,7 @@ class Talker final : public Program {
   void begin(ProgramPort& port) {
     number_ = rng_.u64();
     server_ = servers_[rng_.below(servers_.size())];
-    uint64_t bytes = work_ == Work::call ? 100 : work_ == Work::download ? 256 * 1024 : 4'000 + rng_.below(56'000);
+    uint64_t bytes = work_ == Work::call ? 100 : work_ == Work::download ? 256 * 1024 : 24'000 + rng_.below(20'000);
     pieces_ = static_cast<uint32_t>((bytes + kPiece - 1) / kPiece);
     next_piece_ = 0;
     asked_ = true;

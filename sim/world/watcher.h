@@ -38,6 +38,7 @@ class Watcher {
   virtual void program_sent(World&, const Host& /*client*/, Bytes /*ip*/) {}
   virtual void program_got(World&, const Host& /*client*/, Bytes /*ip*/) {}
   virtual void exit_sent(World&, const Host& /*exit*/, Bytes /*ip, from the lease's private address*/) {}
+  virtual void exit_got(World&, const Host& /*exit*/, Bytes /*ip, for a lease's private address*/) {}
   virtual void server_got(World&, const Host& /*server*/, const Host& /*exit*/, Bytes /*ip*/) {}
   virtual void node_event(World&, const Host&, const node::NodeEvent&) {}
   // What the world did to a host, and what became of it, in words.

@@ -120,6 +120,7 @@ void World::to_exit(Host& exit, Flight& f) {
     counters_.to_the_dead++;
     return;
   }
+  tell([&](Watcher& w) { w.exit_got(*this, exit, f.packet.bytes()); });
   note(exit, Happened::What::exit_got, f.from, f.packet.size());
   call(exit, [&](node::Node& n, node::Effects& fx) { n.on_exit_packets(now_of(exit), std::span(&f.packet, 1), fx); });
 }
