@@ -82,6 +82,16 @@ class Trimmer final : public Mischief {
   }
 };
 
+class Echoer final : public Mischief {
+ public:
+  const char* name() const override { return "sends its answers twenty times"; }
+  Verdict leaves(World& w, Host& h, Datagram& d) override {
+    if (d.socket != kListenSocket || d.packet.size() % 16 == 0) return {};
+    for (int i = 1; i < 20; i++) w.inject(h.id, {h.address, kListenPort}, d.remote, d.packet.bytes(), Duration(0));
+    return {};
+  }
+};
+
 class Refuser final : public Mischief {
  public:
   explicit Refuser(const Coalition& c) : coalition_(c) {}
@@ -106,6 +116,7 @@ std::unique_ptr<Mischief> make_delayer(Ppm share, Duration most, SeededRng rng) 
 std::unique_ptr<Mischief> make_tamperer(Ppm share, SeededRng rng) { return std::make_unique<Tamperer>(share, rng); }
 std::unique_ptr<Mischief> make_replayer(Ppm share, SeededRng rng) { return std::make_unique<Replayer>(share, rng); }
 std::unique_ptr<Mischief> make_trimmer() { return std::make_unique<Trimmer>(); }
+std::unique_ptr<Mischief> make_echoer() { return std::make_unique<Echoer>(); }
 std::unique_ptr<Mischief> make_refuser(const Coalition& c) { return std::make_unique<Refuser>(c); }
 
 void CollusionMeter::each_second(World& w) {

@@ -6,6 +6,7 @@
 //   tampers   one bit of a share of it
 //   replays   sends a share of it again within half a minute, half of that with a forged source
 //   trims     the end of a handshake datagram, which is padding that nobody authenticates: its answers must then be shorter
+//   echoes    each answer to a handshake twenty times, which the relay before it would send on to a caller who proved nothing yet
 //   refuses   sends handshakes only to its fellows, so that circuits which it does not own on both sides fail
 #pragma once
 #include <set>
@@ -22,6 +23,7 @@ std::unique_ptr<Mischief> make_delayer(Ppm share, Duration most, SeededRng rng);
 std::unique_ptr<Mischief> make_tamperer(Ppm share, SeededRng rng);
 std::unique_ptr<Mischief> make_replayer(Ppm share, SeededRng rng);
 std::unique_ptr<Mischief> make_trimmer();
+std::unique_ptr<Mischief> make_echoer();
 
 // Those who hold together; one for a world, outlives its members.
 struct Coalition {

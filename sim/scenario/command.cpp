@@ -4,9 +4,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "sim/scenario/pictures.h"
 #include "sim/scenario/report.h"
 #include "sim/scenario/run.h"
 
@@ -14,16 +16,18 @@ namespace macrovpn::sim {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: simulate SCENARIO [--seed N] [--trace] [--json]\n"
+    "usage: simulate SCENARIO [--seed N] [--trace] [--json] [--plot FOLDER]\n"
     "  SCENARIO    a file of sentences; sim/scenarios has some, docs/simulation.md says how to write one\n"
     "  --seed N    what is random follows from it; the same seed gives the same run (1)\n"
     "  --trace     tells what happened to whom\n"
+    "  --plot F    draws rate, clients, answers and paths as SVG files into that folder\n"
     "  --json      the result as one JSON object\n";
 
 struct Options {
   std::string scenario;
   uint64_t seed = 1;
   bool trace = false, json = false;
+  std::string plot;
 };
 
 Result<Options> read_options(const std::vector<std::string>& words) {
@@ -34,6 +38,8 @@ Result<Options> read_options(const std::vector<std::string>& words) {
       o.trace = true;
     } else if (w == "--json") {
       o.json = true;
+    } else if (w == "--plot" && i + 1 < words.size()) {
+      o.plot = words[++i];
     } else if (w == "--seed" && i + 1 < words.size()) {
       const std::string& n = words[++i];
       const auto [end, wrong] = std::from_chars(n.data(), n.data() + n.size(), o.seed);
@@ -46,6 +52,18 @@ Result<Options> read_options(const std::vector<std::string>& words) {
   }
   if (o.scenario.empty()) return fail("which scenario?");
   return o;
+}
+
+bool draw(const std::string& folder, const std::vector<Picture>& pictures) {
+  std::error_code wrong;
+  std::filesystem::create_directories(folder, wrong);
+  for (const Picture& p : pictures) {
+    std::ofstream file(std::filesystem::path(folder) / p.name);
+    if (file << p.svg) continue;
+    std::fprintf(stderr, "simulate: nothing can be written to %s; give a folder of your own to --plot\n", folder.c_str());
+    return false;
+  }
+  return true;
 }
 
 // What a broken assertion of the core prints after its own sentence: without it nobody finds the run again.
@@ -82,7 +100,9 @@ int simulate(const std::vector<std::string>& words) {
   }
   Simulation run(*scenario, options->seed);
   Story story(options->json ? stderr : stdout);
+  PathChoice paths;
   if (options->trace) run.watch(story);
+  if (!options->plot.empty()) run.watch(paths);
   running = &run;
   running_seed = options->seed;
   std::signal(SIGABRT, on_abort);
@@ -92,6 +112,7 @@ int simulate(const std::vector<std::string>& words) {
   running = nullptr;
   const std::string report = options->json ? json_report(run, options->seed, wall) : text_report(run, options->seed, wall);
   std::fputs(report.c_str(), stdout);
+  if (!options->plot.empty() && !draw(options->plot, pictures_of(run, paths))) return 2;
   if (!run.failure()) return 0;
   std::fputs(failure_text(run.world(), *run.failure(), options->seed, options->scenario).c_str(), options->json ? stderr : stdout);
   return 1;

@@ -67,7 +67,7 @@ void read_fault(Words& w, Trouble& t) {
   t.what = static_cast<Fault>(w.one_of(
       "thing that goes wrong",
       {"crash", "sleep", "move", "say goodbye", "have clocks that are", "lose", "lose in bursts", "reorder", "duplicate", "slow down to",
-       "swallow datagrams above", "are cut off", "have udp blocked", "have nats that forget", "hop", "trim handshakes", "drop", "delay", "tamper with",
+       "swallow datagrams above", "are cut off", "have udp blocked", "have nats that forget", "hop", "trim handshakes", "echo answers", "drop", "delay", "tamper with",
        "replay", "refuse others", "collude"}));
   // "lose" is a prefix of "lose in bursts".
   if (t.what == Fault::lose && w.take_all("in bursts")) t.what = Fault::lose_in_bursts;
@@ -179,7 +179,7 @@ void read_line(Words& w, Scenario& s, int line) {
 const char* to_string(Fault f) {
   static constexpr const char* kNames[kFaults] = {
       "crash", "sleep", "move", "goodbye", "wrong clock", "loss", "loss in bursts", "reordering", "duplication", "slow link",
-      "mtu hole", "cut off", "udp blocked", "nat forgets", "hop", "trims", "drops", "delays", "tampers", "replays", "refuses", "colludes"};
+      "mtu hole", "cut off", "udp blocked", "nat forgets", "hop", "trims", "echoes", "drops", "delays", "tampers", "replays", "refuses", "colludes"};
   return kNames[static_cast<size_t>(f)];
 }
 

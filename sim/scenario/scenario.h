@@ -35,7 +35,7 @@ struct Crowd {
 enum class Fault : uint8_t {
   crash, sleep, move, leave, wrong_clock, lose, lose_in_bursts, reorder, duplicate, slow, mtu_hole, cut_off, block_udp, forget_nat,
   hop,
-  trim, drop, delay, tamper, replay, refuse, collude,
+  trim, echo, drop, delay, tamper, replay, refuse, collude,
 };
 const char* to_string(Fault);
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::collude) + 1;

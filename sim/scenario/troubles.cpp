@@ -65,6 +65,7 @@ void Simulation::hit(const Trouble& t, HostId id) {
       if (t.what == Fault::forget_nat) return world_.reboot_nat(homes_[id.value]);
       return world_.block_udp(homes_[id.value], true);
     case Fault::trim: return world_.set_mischief(id, make_trimmer());
+    case Fault::echo: return world_.set_mischief(id, make_echoer());
     case Fault::drop: return world_.set_mischief(id, make_dropper(static_cast<Ppm>(t.amount), streams_.of("mischief", id.value)));
     case Fault::delay:
       return world_.set_mischief(id, make_delayer(static_cast<Ppm>(t.amount), t.time, streams_.of("mischief", id.value)));
@@ -108,7 +109,7 @@ void Simulation::heal(const Trouble& t, HostId id) {
       return;
     case Fault::collude: coalition_.members.erase(id); return;
     case Fault::refuse: coalition_.members.erase(id); return world_.set_mischief(id, nullptr);
-    case Fault::trim: case Fault::drop: case Fault::delay: case Fault::tamper: case Fault::replay:
+    case Fault::trim: case Fault::echo: case Fault::drop: case Fault::delay: case Fault::tamper: case Fault::replay:
       return world_.set_mischief(id, nullptr);
     default: return world_.set_links(id, good_up_[id.value], good_down_[id.value], "has good links again");
   }
