@@ -140,7 +140,7 @@ void World::step() {
     case kNodeDeadline: return run_deadline(*hosts_[n]);
     case kFlight: return on_flight(n);
     case kProgramTimer:
-      if (hosts_[n >> 8]->asleep) return;
+      if (hosts_[n >> 8]->asleep) return heap_.schedule(due.id, now_.mono + 1s);  // it has its turn when the host is awake
       return run_programs(*hosts_[n >> 8], [](Program& p, ProgramPort& port) { p.on_timer(port); }, n & 255);
     case kOnce: {
       heap_.remove(due.id);
