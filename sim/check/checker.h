@@ -38,6 +38,7 @@ std::unique_ptr<Checker> make_table_checker();
 std::unique_ptr<Checker> make_amplification_checker();
 std::unique_ptr<Checker> make_recovery_checker(Duration);
 std::unique_ptr<Checker> make_memory_checker(size_t);
+std::unique_ptr<Checker> make_answers_checker();
 
 std::vector<std::unique_ptr<Checker>> all_checkers(const CheckerLimits&);
 

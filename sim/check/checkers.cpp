@@ -13,6 +13,7 @@ std::vector<std::unique_ptr<Checker>> all_checkers(const CheckerLimits& limits) 
   all.push_back(make_amplification_checker());
   all.push_back(make_recovery_checker(limits.recovery));
   all.push_back(make_memory_checker(limits.idle_node));
+  all.push_back(make_answers_checker());
   return all;
 }
 

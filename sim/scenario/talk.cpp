@@ -55,6 +55,7 @@ class Talker final : public Program {
  private:
   void begin(ProgramPort& port) {
     number_ = rng_.u64();
+    port_ = static_cast<uint16_t>(10'000 + rng_.below(50'000));
     server_ = servers_[rng_.below(servers_.size())];
     uint64_t bytes = work_ == Work::call ? 100 : work_ == Work::download ? 256 * 1024 : 24'000 + rng_.below(20'000);
     pieces_ = static_cast<uint32_t>((bytes + kPiece - 1) / kPiece);
@@ -66,7 +67,7 @@ class Talker final : public Program {
   void ask(ProgramPort& port) {
     asked_at_ = port.now();
     const size_t size = work_ == Work::call ? 200 : kRequest;
-    send_udp(port, routing::InsideAddresses::get().client4, server_, 5000, kPort, size, [&](MutBytes b) {
+    send_udp(port, routing::InsideAddresses::get().client4, server_, port_, kPort, size, [&](MutBytes b) {
       store_be64(&b[0], number_);
       store_be32(&b[8], pieces_);
       store_be32(&b[12], next_piece_);
@@ -87,6 +88,7 @@ class Talker final : public Program {
   SeededRng rng_;
   Latencies& latencies_;
   IpAddress server_;
+  uint16_t port_ = 0;  // another one for each request, so that answers show whose they are
   uint64_t number_ = 0;
   uint32_t pieces_ = 0, next_piece_ = 0;
   bool asked_ = false;

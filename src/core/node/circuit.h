@@ -41,7 +41,9 @@ struct Circuit {
   bool resumes = false;       // asked to take over the group's lease
   Mono build_started = kLongAgo;
   Duration ready_after{};
-  Mono gives_up = kNever;  // building: the timeout; draining: the end
+  Mono gives_up = kNever;   // building: the timeout; draining: the end
+  Mono tries_again = kNever;  // building: if not all have answered by then
+  bool tried_again = false;
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   bool granted = false;

@@ -186,8 +186,21 @@ void ClientSide::begin_build(Now now, Circuit& c) {
     return;
   }
   c.state = Circuit::State::building;
+  c.tries_again = now.mono + (c.gives_up - now.mono) / 2;
   if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
   extend_next(now, c, first.up ? 1 : 0);
+}
+
+// Nothing repeats what a link loses while a circuit is built: asked once more, by new handshakes, where nobody has answered.
+void ClientSide::try_again(Now now, Circuit& c) {
+  c.tries_again = kNever;
+  c.tried_again = true;
+  const auto silent = std::find_if(c.hops.begin(), c.hops.end(), [](const Hop& h) { return !h.up; });
+  if (silent == c.hops.end()) return;
+  const auto n = static_cast<size_t>(silent - c.hops.begin());
+  if (n > 1) c.hop_by_hop = true;
+  if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
+  extend_next(now, c, n);
 }
 
 std::vector<uint8_t> ClientSide::lease_frame(const Circuit& c, const crypto::Hash32& h1) const {

@@ -76,7 +76,11 @@ void ClientSide::hop_up(Now now, Circuit& c, size_t index, Effects& fx) {
 void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   c.state = Circuit::State::ready;
   c.ready_after = now.mono - c.build_started;
-  build_timeout_.succeeded(c.ready_after);
+  if (c.tried_again) {
+    build_timeout_.succeeded();
+  } else {
+    build_timeout_.succeeded(c.ready_after);
+  }
   guards_.succeeded(c.hops[0].relay.id);
   if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
   // A spare lapses before its sessions do; a circuit in use rekeys.
@@ -287,6 +291,7 @@ void ClientSide::on_bound(Now now, Circuit& c, size_t hop, const routing::BoundF
 
 Mono ClientSide::deadline_of(const Circuit& c) const {
   Mono d = c.gives_up;
+  if (c.state == Circuit::State::building) d = std::min(d, c.tries_again);
   if (c.state != Circuit::State::ready) return d;
   d = std::min({d, c.live.next_check(), c.path_mtu.next_check(), c.check_binding, lease_retry(c)});
   return d;
@@ -295,6 +300,7 @@ Mono ClientSide::deadline_of(const Circuit& c) const {
 void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed) {
   if (now.mono < deadline_of(c)) return;
   if (now.mono >= c.gives_up) return failed.push_back(c.id);
+  if (c.state == Circuit::State::building) return try_again(now, c);
   if (now.mono >= lease_retry(c)) ask_lease_again(now, c);
   if (now.mono >= c.check_binding) {
     constexpr int kTries = 3;

@@ -89,6 +89,7 @@ class ClientSide {
   void build_in_one_round_trip(Now now, Circuit& c);
   void extend_next(Now now, Circuit& c, size_t next);
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
+  void try_again(Now now, Circuit& c);
   void send_build(Circuit& c, const encryption::Initiation& first, Bytes early);
 
   // client_circuit.cpp

@@ -40,6 +40,28 @@ TEST(Node, BuildsThreeHopsInOneRoundTrip) {
   EXPECT_TRUE(c->granted);
 }
 
+// Whichever link of the way loses a datagram of a build, up or down, and in either way of building.
+TEST(Node, ALostDatagramCostsABuildLessThanItsTimeout) {
+  for (const Build build : {Build::one_round_trip, Build::hop_by_hop}) {
+    for (int lost = 1; lost <= (build == Build::hop_by_hop ? 12 : 6); lost++) {
+      Net net({.build = build, .spare_circuits = 0}, static_cast<uint64_t>(lost));
+      int seen = 0;
+      net.drop = [&](const TestWorld::Flight&) { return ++seen == lost; };
+      net.publish();
+      net.attach(net.client(), kTun);
+      const Mono began = net.now.mono;
+      ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 20s)) << lost;
+      EXPECT_LT(net.now.mono - began, routing::BuildTimeout::kFirst * 3) << lost;
+      EXPECT_EQ(net.client().node->client()->circuits().size(), 1u) << lost;
+      EXPECT_EQ(net.client().node->client()->circuits().begin()->first.value, 1u) << lost << ": another circuit";
+      net.send_from_program(net.client(), kTun, question());
+      net.run_for(1s);
+      EXPECT_EQ(net.host_of(net.active(net.client(), kTun)->exit()).exit.size(), 1u) << lost;
+      net.check_all();
+    }
+  }
+}
+
 TEST(Node, HopByHopTakesARoundTripForEachHop) {
   Net net({.build = Build::hop_by_hop, .spare_circuits = 0});
   const Circuit* c = net.connect();

@@ -6,6 +6,10 @@ namespace macrovpn::routing {
 
 void BuildTimeout::succeeded(Duration took) {
   samples_[count_++ % samples_.size()] = took;
+  succeeded();
+}
+
+void BuildTimeout::succeeded() {
   failures_ = 0;
 }
 
