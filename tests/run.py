@@ -37,7 +37,7 @@ AGAIN_WITH_WORKERS = {"e2e/run": 2, "interop/wireguard_device": 2, "interop/wire
 @dataclasses.dataclass
 class Suite:
     name: str
-    kind: str  # unit lint netlab e2e interop fuzz
+    kind: str  # unit lint sim netlab e2e interop fuzz
     command: list
     environment: dict = dataclasses.field(default_factory=dict)
     timeout: float = LONGEST
@@ -75,7 +75,7 @@ def ctest_suites(build):
         properties = {item["name"]: item["value"] for item in entry.get("properties", [])}
         name = entry["name"].removeprefix("mv_")
         is_python = command[0].endswith("python3")
-        kind = "lint" if name.startswith("lint_") else "netlab" if is_python else "unit"
+        kind = "lint" if name.startswith("lint_") else "sim" if name.startswith("simulate_") else "netlab" if is_python else "unit"
         yield Suite(name, kind, command, dict(item.split("=", 1) for item in properties.get("ENVIRONMENT", [])),
                     properties.get("TIMEOUT", LONGEST), bool(properties.get("RUN_SERIAL")) or kind == "netlab")
 
