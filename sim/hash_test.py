@@ -11,7 +11,7 @@ import sys
 
 HOME = pathlib.Path(__file__).resolve().parents[1]
 BOOK = HOME / "build" / "simulation-hashes.json"
-RUNS = [("small.scenario", 1), ("small.scenario", 2)]
+RUNS = [("small.scenario", 1), ("small.scenario", 2), ("rough.scenario", 1)]
 
 
 def digest_of_sources():

@@ -12,7 +12,7 @@ import sys
 import time
 
 SCENARIOS = pathlib.Path(__file__).resolve().parent / "scenarios"
-REGRESSIONS = [("mutants.scenario", 1), ("small.scenario", 3)]
+REGRESSIONS = [("mutants.scenario", 1), ("small.scenario", 3), ("rough.scenario", 1)]
 FRESH = ["small.scenario", "mutants.scenario"]
 
 

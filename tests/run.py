@@ -30,6 +30,7 @@ LONGEST = 900  # seconds that a suite may take if it says nothing itself
 BESIDE = {"e2e/frozen": "programs are stopped for 200 s",
           "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
 KINDS_OF_UNIT = ("unit", "lint")
+KINDS_OF_NEITHER = ("sim",)
 # Suites that run once more with so many workers in each relay and each WireGuard device.
 AGAIN_WITH_WORKERS = {"e2e/run": 2, "interop/wireguard_device": 2, "interop/wireguard_go_rekey": 2}
 
@@ -109,7 +110,7 @@ def find_suites(options):
     else:
         suites = [*ctest_suites(options.build), *python_suites()]
     if options.unit or options.e2e:
-        suites = [s for s in suites if options.unit and s.kind in KINDS_OF_UNIT or options.e2e and s.kind not in KINDS_OF_UNIT]
+        suites = [s for s in suites if options.unit and s.kind in KINDS_OF_UNIT or options.e2e and s.kind not in KINDS_OF_UNIT + KINDS_OF_NEITHER]
     return [suite for suite in suites if not options.only or re.search(options.only, suite.name)]
 
 

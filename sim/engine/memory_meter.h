@@ -1,4 +1,4 @@
-// How much memory the program holds just now, counted at operator new and delete.  What a node holds is the difference that its
+// How much memory the program holds just now, counted by the allocator.  What a node holds is the difference that its
 // own calls make (sim/world/world.cpp); never part of what is hashed.
 #pragma once
 #include <cstdint>

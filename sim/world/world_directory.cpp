@@ -24,7 +24,7 @@ void World::publish(Host& h) {
 void World::spread_news() {
   if (!std::exchange(news_waits_, false)) return;
   for (auto& h : hosts_) {
-    if (!h->node) continue;
+    if (!h->runs()) continue;  // who sleeps reads it when awake
     call(*h, [&](node::Node& n, node::Effects& fx) {
       n.directory() = catalogue_;
       n.directory_changed(now_of(*h), fx);

@@ -66,6 +66,10 @@ void World::wake(HostId id) {
   note(h, Happened::What::fault, id, 3);
   h.asleep = false;
   say(h, "wakes up");
+  call(h, [&](node::Node& n, node::Effects& fx) {
+    n.directory() = catalogue_;
+    n.directory_changed(now_of(h), fx);
+  });
   reschedule(h);
   for (const RunningProgram& p : h.programs) heap_.schedule(p.timer, now_.mono);
 }

@@ -4,8 +4,7 @@
 // Highest signing time wins; what has expired is not found any more, but stays listed until expire().
 //
 // A copy costs a pointer: copies have the same list until one of them changes, and then still the same descriptors.  So the
-// shards of a node, or the ten thousand nodes of a simulation, hold once what they all verified.  Copies may be given to other
-// threads, as the copies of a shared_ptr may.
+// ten thousand nodes of a simulation hold once what they all verified.  Copies that share belong to one thread.
 #pragma once
 #include <map>
 #include <memory>

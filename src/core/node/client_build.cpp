@@ -195,6 +195,8 @@ void ClientSide::begin_build(Now now, Circuit& c) {
 void ClientSide::try_again(Now now, Circuit& c) {
   c.tries_again = kNever;
   c.tried_again = true;
+  // What was only slow is not awaited any more: the new handshakes have as much time as the first had.
+  c.gives_up = std::max(c.gives_up, now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(c.hops.size()) : 1));
   const auto silent = std::find_if(c.hops.begin(), c.hops.end(), [](const Hop& h) { return !h.up; });
   if (silent == c.hops.end()) return;
   const auto n = static_cast<size_t>(silent - c.hops.begin());

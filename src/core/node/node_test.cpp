@@ -62,6 +62,16 @@ TEST(Node, ALostDatagramCostsABuildLessThanItsTimeout) {
   }
 }
 
+// Asked a second time after a second, three tenths before the first answer.
+TEST(Node, ASlowWayIsNotGivenUpBecauseItWasAskedTwice) {
+  Net net({.spare_circuits = 0});
+  net.link = std::chrono::duration_cast<Duration>(routing::BuildTimeout::kFirst) * 7 / 60;  // six of them: 0.7 of the timeout
+  net.publish();
+  net.attach(net.client(), kTun);
+  ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 20s));
+  EXPECT_EQ(net.client().node->client()->circuits().begin()->first.value, 1u) << "another circuit";
+}
+
 TEST(Node, HopByHopTakesARoundTripForEachHop) {
   Net net({.build = Build::hop_by_hop, .spare_circuits = 0});
   const Circuit* c = net.connect();
