@@ -1,5 +1,7 @@
 #include "sim/engine/event_heap.h"
 
+#include <algorithm>
+
 namespace macrovpn::sim {
 
 EventId EventHeap::add(Subject subject) {
@@ -27,23 +29,22 @@ void EventHeap::schedule(EventId id, Mono at) {
   Entry& e = entries_[id.value];
   if (e.at == at) return;
   e.at = at;
-  e.sequence = ++sequence_;
+  ++sequence_;
   if (at == kNever) {
     if (e.place != kNowhere) take_out(id.value);
     return;
   }
   if (e.place == kNowhere) {
-    heap_.push_back(id.value);
-    e.place = static_cast<uint32_t>(heap_.size() - 1);
+    e.place = static_cast<uint32_t>(heap_.size());
+    heap_.emplace_back();
   }
-  up(e.place);
-  down(e.place);
+  settle(e.place, {at, sequence_, id.value});
 }
 
 EventHeap::Due EventHeap::pop() {
   MV_ASSERT(!heap_.empty());
-  const uint32_t id = heap_.front();
-  const Due due{entries_[id].at, {id}, entries_[id].subject};
+  const uint32_t id = heap_.front().id;
+  const Due due{heap_.front().at, {id}, entries_[id].subject};
   take_out(id);
   entries_[id].at = kNever;
   return due;
@@ -51,48 +52,43 @@ EventHeap::Due EventHeap::pop() {
 
 void EventHeap::take_out(uint32_t id) {
   const uint32_t place = entries_[id].place;
-  const uint32_t last = heap_.back();
+  const Waiting last = heap_.back();
   heap_.pop_back();
   entries_[id].place = kNowhere;
-  if (last == id) return;
-  put(place, last);
-  up(place);
-  down(entries_[last].place);
+  if (last.id != id) settle(place, last);
 }
 
-void EventHeap::put(uint32_t place, uint32_t id) {
-  heap_[place] = id;
-  entries_[id].place = place;
+void EventHeap::put(uint32_t place, const Waiting& w) {
+  heap_[place] = w;
+  entries_[w.id].place = place;
 }
 
-void EventHeap::up(uint32_t place) {
-  const uint32_t id = heap_[place];
+void EventHeap::settle(uint32_t place, const Waiting& w) {
   while (place > 0) {
-    const uint32_t parent = (place - 1) / 2;
-    if (!before(id, heap_[parent])) break;
+    const uint32_t parent = (place - 1) / kChildren;
+    if (!w.before(heap_[parent])) break;
     put(place, heap_[parent]);
     place = parent;
   }
-  put(place, id);
-}
-
-void EventHeap::down(uint32_t place) {
-  const uint32_t id = heap_[place];
   for (;;) {
-    uint32_t child = 2 * place + 1;
-    if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && before(heap_[child + 1], heap_[child])) child++;
-    if (!before(heap_[child], id)) break;
-    put(place, heap_[child]);
-    place = child;
+    const size_t first = size_t{kChildren} * place + 1;
+    if (first >= heap_.size()) break;
+    size_t least = first;
+    for (size_t child = first + 1; child < std::min(first + kChildren, heap_.size()); child++) {
+      if (heap_[child].before(heap_[least])) least = child;
+    }
+    if (!heap_[least].before(w)) break;
+    put(place, heap_[least]);
+    place = static_cast<uint32_t>(least);
   }
-  put(place, id);
+  put(place, w);
 }
 
 void EventHeap::check_invariants() const {
   for (uint32_t i = 0; i < heap_.size(); i++) {
-    MV_ASSERT(entries_[heap_[i]].place == i && entries_[heap_[i]].at != kNever);
-    MV_ASSERT(i == 0 || !before(heap_[i], heap_[(i - 1) / 2]));
+    const Entry& e = entries_[heap_[i].id];
+    MV_ASSERT(e.place == i && e.at == heap_[i].at && e.at != kNever);
+    MV_ASSERT(i == 0 || !heap_[i].before(heap_[(i - 1) / kChildren]));
   }
 }
 

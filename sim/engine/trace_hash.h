@@ -9,11 +9,9 @@ namespace macrovpn::sim {
 
 // The multiplication of wyhash (Wang Yi, public domain): both halves of the product, folded.
 inline uint64_t folded_product(uint64_t a, uint64_t b) {
-  // 64 by 64 bits in four parts: the language has no wider integer without extensions.
-  const uint64_t a0 = a & 0xffffffff, a1 = a >> 32, b0 = b & 0xffffffff, b1 = b >> 32;
-  const uint64_t low = a0 * b0, mid1 = a1 * b0, mid2 = a0 * b1, high = a1 * b1;
-  const uint64_t carry = ((low >> 32) + (mid1 & 0xffffffff) + (mid2 & 0xffffffff)) >> 32;
-  return (a * b) ^ (high + (mid1 >> 32) + (mid2 >> 32) + carry);
+  __extension__ using Wide = unsigned __int128;  // GCC's and clang's, on all 64-bit machines
+  const Wide product = Wide{a} * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
 uint64_t digest_of(Bytes);

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "sim/scenario/pictures.h"
+#include "sim/scenario/progress.h"
 #include "sim/scenario/report.h"
 #include "sim/scenario/run.h"
 
@@ -98,6 +99,7 @@ int simulate(const std::vector<std::string>& words) {
     std::fprintf(stderr, "%s\n", scenario.error().message.c_str());
     return 2;
   }
+  const auto began = std::chrono::steady_clock::now();
   Simulation run(*scenario, options->seed);
   Story story(options->json ? stderr : stdout);
   PathChoice paths;
@@ -106,8 +108,11 @@ int simulate(const std::vector<std::string>& words) {
   running = &run;
   running_seed = options->seed;
   std::signal(SIGABRT, on_abort);
-  const auto began = std::chrono::steady_clock::now();
-  run.go();
+  {
+    Progress progress(scenario->lasts);
+    if (!options->trace) run.watch(progress);
+    run.go();
+  }
   const Duration wall = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began);
   running = nullptr;
   const std::string report = options->json ? json_report(run, options->seed, wall) : text_report(run, options->seed, wall);

@@ -1,5 +1,7 @@
 #include "sim/scenario/report.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdarg>
 
@@ -31,6 +33,12 @@ uint64_t total(const Simulation& run, uint64_t HostCounters::*what) {
   return n;
 }
 
+// Of the whole program until now, as the kernel counts it.
+uint64_t most_memory() {
+  rusage used{};
+  return getrusage(RUSAGE_SELF, &used) == 0 ? static_cast<uint64_t>(used.ru_maxrss) * 1024 : 0;
+}
+
 std::string quoted(const std::string& s) {
   std::string out = "\"";
   for (const char c : s) {
@@ -60,7 +68,9 @@ std::string text_report(const Simulation& run, uint64_t seed, Duration wall) {
               static_cast<ull>(total(run, &HostCounters::lost_leases)), static_cast<ull>(l.circuits), static_cast<ull>(l.bytes));
   s += format("  answers %zu, in ms: half within %u, nine of ten within %u\n", run.latencies().milliseconds.size(),
               percentile(run.latencies().milliseconds, 50), percentile(run.latencies().milliseconds, 90));
-  s += format("  memory of a node %lld bytes on average\n", static_cast<long long>(run.node_memory() / std::max<int64_t>(1, static_cast<int64_t>(run.nodes()))));
+  s += format("  memory of a node %lld bytes on average, of the program %llu MB at most\n",
+              static_cast<long long>(run.node_memory() / std::max<int64_t>(1, static_cast<int64_t>(run.nodes()))),
+              static_cast<ull>(most_memory() / 1'000'000));
   if (!run.faults().empty()) {
     s += "  faults:";
     for (const auto& [f, n] : run.faults()) s += format(" %s %llu,", to_string(f), static_cast<ull>(n));
@@ -88,9 +98,9 @@ std::string json_report(const Simulation& run, uint64_t seed, Duration wall) {
   s += format("\"lost_on_links\": %llu, \"at_nats\": %llu, \"circuits\": %llu, \"leases_moved\": %llu, \"leases_lost\": %llu, ",
               static_cast<ull>(c.lost_on_links), static_cast<ull>(c.at_nats), static_cast<ull>(total(run, &HostCounters::circuits)),
               static_cast<ull>(total(run, &HostCounters::moved)), static_cast<ull>(total(run, &HostCounters::lost_leases)));
-  s += format("\"least_circuits\": %llu, \"least_bytes\": %llu, \"answers\": %zu, \"node_memory\": %lld, \"faults\": {",
+  s += format("\"least_circuits\": %llu, \"least_bytes\": %llu, \"answers\": %zu, \"node_memory\": %lld, \"most_memory\": %llu, \"faults\": {",
               static_cast<ull>(l.circuits), static_cast<ull>(l.bytes), run.latencies().milliseconds.size(),
-              static_cast<long long>(run.node_memory()));
+              static_cast<long long>(run.node_memory()), static_cast<ull>(most_memory()));
   std::string faults;
   for (const auto& [f, n] : run.faults()) faults += format("%s\"%s\": %llu", faults.empty() ? "" : ", ", to_string(f), static_cast<ull>(n));
   s += faults + "}, \"checkers\": {";

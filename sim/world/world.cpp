@@ -99,10 +99,10 @@ void World::add_program(HostId id, std::unique_ptr<Program> program) {
 }
 
 void World::start() {
-  started_ = true;
   for (auto& h : hosts_) {
     if (h->kind != HostKind::server) boot(*h);
   }
+  started_ = true;
   spread_news();
   for (auto& h : hosts_) {
     for (size_t i = 0; i < h->programs.size(); i++) {

@@ -181,9 +181,11 @@ std::string Endpoint::reveal() const {
 }  // namespace macrovpn
 
 size_t std::hash<macrovpn::IpAddress>::operator()(const macrovpn::IpAddress& a) const noexcept {
-  size_t h = static_cast<size_t>(a.family());
-  for (const uint8_t b : a.bytes()) h = h * 0x100000001b3 ^ b;
-  return h;
+  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
+  const macrovpn::Bytes b = a.bytes();
+  if (a.is_v4()) return macrovpn::load_le32(b.data()) * kOdd;
+  const uint64_t h = (macrovpn::load_le64(b.data()) * kOdd ^ macrovpn::load_le64(b.data() + 8)) * kOdd;
+  return h ^ h >> 32;
 }
 size_t std::hash<macrovpn::Endpoint>::operator()(const macrovpn::Endpoint& e) const noexcept {
   return std::hash<macrovpn::IpAddress>{}(e.address) * 0x100000001b3 ^ e.port;

@@ -1,11 +1,14 @@
 #include "core/discovery/directory.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace macrovpn::discovery {
 
 void Directory::List::count(const RelayInfo& relay) {
   for (const Endpoint& e : relay.endpoints) endpoints[e]++;
+  keys[relay.wireguard]++;
+  first_expiry = std::min(first_expiry, relay.expiry);
 }
 
 void Directory::List::uncount(const RelayInfo& relay) {
@@ -14,10 +17,14 @@ void Directory::List::uncount(const RelayInfo& relay) {
     MV_ASSERT(it != endpoints.end());
     if (--it->second == 0) endpoints.erase(it);
   }
+  const auto key = keys.find(relay.wireguard);
+  MV_ASSERT(key != keys.end());
+  if (--key->second == 0) keys.erase(key);
 }
 
 Directory::List& Directory::own() {
   if (list_.use_count() > 1) list_ = std::make_shared<List>(*list_);
+  list_->checked = false;
   return *list_;
 }
 
@@ -53,12 +60,17 @@ bool Directory::is_relay_endpoint(const Endpoint& e) const {
   return list_->endpoints.contains(e);
 }
 
+bool Directory::is_relay_key(const PublicKey& wireguard) const {
+  return list_->keys.contains(wireguard);
+}
+
 void Directory::expire(Wall now) {
-  const auto is_over = [now](const auto& entry) { return entry.second->expiry <= now; };
-  if (std::none_of(list_->relays.begin(), list_->relays.end(), is_over)) return;
+  if (now < list_->first_expiry) return;
   List& list = own();
+  list.first_expiry = Wall::max();
   for (auto it = list.relays.begin(); it != list.relays.end();) {
-    if (!is_over(*it)) {
+    if (it->second->expiry > now) {
+      list.first_expiry = std::min(list.first_expiry, it->second->expiry);
       ++it;
       continue;
     }
@@ -68,13 +80,15 @@ void Directory::expire(Wall now) {
 }
 
 void Directory::check_invariants() const {
+  if (std::exchange(list_->checked, true)) return;
   MV_ASSERT(list_->relays.size() <= kMaxRelays);
   List counted;
   for (const auto& [id, relay] : list_->relays) {
     MV_ASSERT(relay && id == relay->id);
     counted.count(*relay);
   }
-  MV_ASSERT(counted.endpoints == list_->endpoints);
+  MV_ASSERT(counted.endpoints == list_->endpoints && counted.keys == list_->keys);
+  MV_ASSERT(list_->first_expiry <= counted.first_expiry);
 }
 
 }  // namespace macrovpn::discovery

@@ -10,6 +10,7 @@ const Wall kNow = wall_from_unix(1'800'000'000);
 RelayInfo relay(uint32_t n, Wall signed_at = kNow) {
   RelayInfo r;
   store_be32(r.id.bytes.data(), n);
+  store_be32(r.wireguard.bytes.data(), n);
   r.endpoints = {{IpAddress::v4(0xc0000200 + n), 51820}};
   r.signed_at = signed_at;
   r.expiry = signed_at + std::chrono::hours(36);
@@ -65,6 +66,26 @@ TEST(Directory, CountsTheRelaysBehindAnEndpoint) {
   d.remove(b.id);
   EXPECT_FALSE(d.is_relay_endpoint(moved.endpoints[0]));
   d.check_invariants();
+}
+
+TEST(Directory, KnowsTheKeysOfItsRelaysAndTheirFirstExpiry) {
+  Directory d;
+  for (uint32_t i = 1; i < 50; i++) d.insert(relay(i, kNow + std::chrono::seconds(i * 7 % 50)));
+  for (uint32_t i = 1; i < 50; i += 3) d.remove(relay(i).id);
+  d.insert(relay(2, kNow + 60s));
+  for (Wall t = kNow + std::chrono::hours(36); t < kNow + std::chrono::hours(36) + 70s; t += 1s) {
+    d.expire(t);
+    size_t left = 0;
+    for (uint32_t i = 1; i < 50; i++) {
+      const bool listed = d.relays().contains(relay(i).id);
+      EXPECT_EQ(listed, d.find(relay(i).id, t) != nullptr);
+      EXPECT_EQ(listed, d.is_relay_key(relay(i).wireguard));
+      left += listed;
+    }
+    EXPECT_EQ(left, d.relays().size());
+    d.check_invariants();
+  }
+  EXPECT_TRUE(d.relays().empty());
 }
 
 TEST(Directory, CopiesHoldTheSameDescriptorsAndChangeAlone) {

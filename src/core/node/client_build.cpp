@@ -25,19 +25,49 @@ void ClientSide::save_guards(Effects& fx) {
   fx.events.push_back(GuardsChanged{guards_.save()});
 }
 
-void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx) {
+// What a path may be made of: known, not expired, not banned, and where a path is wanted, not about to leave.
+class ClientSide::Usable final : public routing::Candidates {
+ public:
+  enum class Leaving : uint8_t { left_out, too };
+  Usable(const ClientSide& client, Now now, Leaving leaving) : client_(client), now_(now), leaving_(leaving) {}
+  const RelayInfo* find(const PeerId& id) const override {
+    const RelayInfo* r = client_.s_.directory.find(id, now_.wall);
+    return r != nullptr && suits(*r) ? r : nullptr;
+  }
+  std::span<const RelayInfo* const> all() const override {
+    if (!all_.empty()) return all_;
+    for (const auto& [id, r] : client_.s_.directory.relays()) {
+      if (r->expiry > now_.wall && suits(*r)) all_.push_back(r.get());
+    }
+    return all_;
+  }
+
+ private:
+  bool suits(const RelayInfo& r) const {
+    return !client_.is_banned(r) && (leaving_ == Leaving::too || !client_.is_leaving(now_, r));
+  }
+  const ClientSide& client_;
+  Now now_;
+  Leaving leaving_;
+  mutable std::vector<const RelayInfo*> all_;  // once somebody asked
+};
+
+size_t ClientSide::usable_guards(Now now) const {
+  const Usable relays(*this, now, Usable::Leaving::too);
+  const auto& have = guards_.all();
+  return static_cast<size_t>(std::count_if(have.begin(), have.end(), [&](const auto& g) {
+    const RelayInfo* r = relays.find(g.id);
+    return r != nullptr && routing::fits(*r, routing::Role::guard);
+  }));
+}
+
+void ClientSide::refill_guards(Now now, Effects& fx) {
   guards_.drop_expired(now.wall);
   bool changed = false;
-  const auto usable = [&] {
-    return std::count_if(relays.begin(), relays.end(), [&](const RelayInfo* r) {
-      const auto& have = guards_.all();
-      return routing::fits(*r, routing::Role::guard) &&
-             std::any_of(have.begin(), have.end(), [&](const auto& g) { return g.id == r->id; });
-    });
-  };
-  while (static_cast<size_t>(usable()) < peers::GuardSet::kPrimary) {  // absent ones stay in the sample: they may return
+  const Usable relays(*this, now, Usable::Leaving::too);
+  while (usable_guards(now) < peers::GuardSet::kPrimary) {  // absent ones stay in the sample: they may return
     std::vector<const RelayInfo*> fresh;
-    for (const RelayInfo* r : relays) {
+    for (const RelayInfo* r : relays.all()) {
       const auto& have = guards_.all();
       const bool known = std::any_of(have.begin(), have.end(), [&](const auto& g) { return g.id == r->id; });
       const bool old_enough = now.wall - r->created >= s_.config.network.guard_age;
@@ -56,14 +86,19 @@ void ClientSide::refill_guards(Now now, std::span<const RelayInfo* const> relays
     changed = true;
   }
   if (changed) save_guards(fx);
+}
+
+void ClientSide::refill_middles(Now now) {
   middles_.drop_expired(now.wall);
+  if (!middles_.wants_more()) return;
+  const Usable relays(*this, now, Usable::Leaving::too);
   std::vector<const RelayInfo*> pool;
-  for (const RelayInfo* r : relays) {
+  for (const RelayInfo* r : relays.all()) {
     if (routing::fits(*r, routing::Role::middle)) pool.push_back(r);
   }
+  const routing::WeightedDraw draw(pool, now.wall);
   for (size_t tries = 0; middles_.wants_more() && tries < 4 * peers::MiddleSet::kSize; tries++) {
-    if (const RelayInfo* r = routing::weighted_draw(pool, now.wall, s_.rng))
-      middles_.add(r->id, now.wall, s_.rng);
+    if (const RelayInfo* r = draw.draw(s_.rng)) middles_.add(r->id, now.wall, s_.rng);
   }
 }
 
@@ -78,14 +113,12 @@ Result<std::vector<const RelayInfo*>> ClientSide::pinned_path(Now now) const {
 }
 
 Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group* group) {
-  std::vector<const RelayInfo*> relays;
-  for (const auto& [id, r] : s_.directory.relays()) {
-    if (r->expiry > now.wall && !banned_.contains(id) && !is_leaving(now, *r)) relays.push_back(r.get());
-  }
+  const Usable relays(*this, now, Usable::Leaving::left_out);
   routing::PathRequest request;
   request.hops = config_.hops;
   request.guards = guards_.in_order(now.mono);
   request.middles = middles_.ids();
+  std::sort(request.middles.begin(), request.middles.end());  // the order of adding tells nothing
   request.exit_region = config_.exit_region;
   if (group != nullptr) {
     request.avoid = group->avoid;
@@ -98,11 +131,10 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
 }
 
 Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {
-  std::vector<const RelayInfo*> relays;
-  for (const auto& [id, r] : s_.directory.relays()) {
-    if (r->expiry > now.wall && !banned_.contains(id)) relays.push_back(r.get());
+  if (config_.pinned_path.empty()) {
+    refill_guards(now, fx);
+    refill_middles(now);
   }
-  if (config_.pinned_path.empty()) refill_guards(now, relays, fx);
   TRY(const auto path, config_.pinned_path.empty() ? pick_path(now, group) : pinned_path(now));
   const CircuitId id{next_circuit_++};
   Circuit& c = circuits_[id];

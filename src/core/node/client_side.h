@@ -82,7 +82,11 @@ class ClientSide {
   // client_build.cpp
   Result<std::vector<const RelayInfo*>> pick_path(Now now, const Group* group);
   Result<std::vector<const RelayInfo*>> pinned_path(Now now) const;
-  void refill_guards(Now now, std::span<const RelayInfo* const> relays, Effects& fx);
+  class Usable;  // relays, for paths
+  bool is_banned(const RelayInfo& r) const { return banned_.contains(r.id); }
+  size_t usable_guards(Now now) const;
+  void refill_guards(Now now, Effects& fx);
+  void refill_middles(Now now);
   Result<CircuitId> start_circuit(Now now, Group* group, Effects& fx);
   Result<void> add_peers(Now now, Circuit& c);
   void begin_build(Now now, Circuit& c);

@@ -1,7 +1,6 @@
 #include "core/node/node.h"
 
 #include <algorithm>
-#include <set>
 
 namespace macrovpn::node {
 namespace {
@@ -126,9 +125,7 @@ void Node::on_deadline(Now now, Effects& fx) {
 void Node::sweep(Now now) {
   next_sweep_ = now.mono + kSweep;
   directory_.expire(now.wall);
-  std::set<PublicKey> listed;
-  for (const auto& [id, relay] : directory_.relays()) listed.insert(relay->wireguard);
-  const auto is_listed = [&](const PublicKey& key) { return listed.contains(key); };
+  const auto is_listed = [&](const PublicKey& key) { return directory_.is_relay_key(key); };
   masks_.sweep(is_listed);
   if (config_.commons.numbers && config_.place.shard == ShardId{0}) config_.commons.numbers->sweep(is_listed);
 }

@@ -9,6 +9,7 @@ constexpr int64_t kFullAgeDays = 14;
 
 uint64_t median_bandwidth(std::span<const RelayInfo* const> relays) {
   std::vector<uint64_t> all;
+  all.reserve(relays.size());
   for (const RelayInfo* r : relays) all.push_back(r->bandwidth.bytes_per_second);
   const auto mid = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
   std::nth_element(all.begin(), mid, all.end());
@@ -27,7 +28,7 @@ bool contains(const std::vector<PeerId>& list, const PeerId& id) {
 
 struct Draw {
   const PathRequest& request;
-  std::span<const RelayInfo* const> relays;
+  const Candidates& relays;
   const Network& network;
   Wall now;
   Rng& rng;
@@ -42,21 +43,20 @@ struct Draw {
   }
   std::vector<const RelayInfo*> where(auto&& accept) const {
     std::vector<const RelayInfo*> out;
-    for (const RelayInfo* r : relays) {
-      if (compatible(*r) && accept(*r)) out.push_back(r);
+    for (const RelayInfo* r : relays.all()) {
+      if (accept(*r) && compatible(*r)) out.push_back(r);
     }
     return out;
   }
   const RelayInfo* exit() {
     if (request.exit) {
-      const auto kept =
-          where([&](const RelayInfo& r) { return r.id == *request.exit && fits(r, Role::exit); });
-      return kept.empty() ? nullptr : kept.front();
+      const RelayInfo* kept = relays.find(*request.exit);
+      return kept != nullptr && fits(*kept, Role::exit) && compatible(*kept) ? kept : nullptr;
     }
     // A one-hop circuit prefers its guards, so that as few relays as possible learn who and where.
     for (const PeerId& g : request.hops == 1 ? request.guards : std::vector<PeerId>{}) {
-      const auto own = where([&](const RelayInfo& r) { return r.id == g && suits_exit(r); });
-      if (!own.empty()) return own.front();
+      const RelayInfo* own = relays.find(g);
+      if (own != nullptr && suits_exit(*own) && compatible(*own)) return own;
     }
     const auto usable = [&](const RelayInfo& r) { return suits_exit(r) && !contains(request.avoid, r.id); };
     const auto strangers =
@@ -86,8 +86,11 @@ struct Draw {
     };
     const auto stranger = [&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); };
     // Out of the middle set; else any but our guards; in a small network, those too.
-    const auto preferred =
-        where([&](const RelayInfo& r) { return stranger(r) && contains(request.middles, r.id); });
+    std::vector<const RelayInfo*> preferred;
+    for (const PeerId& id : request.middles) {
+      const RelayInfo* r = relays.find(id);
+      if (r != nullptr && stranger(*r) && compatible(*r)) preferred.push_back(r);
+    }
     if (!preferred.empty()) return weighted_draw(preferred, now, rng);
     const auto strangers = where(stranger);
     return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
@@ -122,24 +125,27 @@ bool diverse(const RelayInfo& a, const RelayInfo& b, const Network& network) {
   return true;
 }
 
-const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng& rng) {
-  if (candidates.empty()) return nullptr;
+WeightedDraw::WeightedDraw(std::span<const RelayInfo* const> candidates, Wall now) : candidates_(candidates) {
+  if (candidates.empty()) return;
   constexpr uint64_t kMost = uint64_t{1} << 40;  // no sum of claims comes near an overflow
   const uint64_t cap = std::min(median_bandwidth(candidates), kMost) * 4;
   uint64_t total = 0;
-  for (const RelayInfo* r : candidates) total += weight_of(*r, cap, now);
-  uint64_t at = rng.below(total);
-  for (const RelayInfo* r : candidates) {
-    const uint64_t w = weight_of(*r, cap, now);
-    if (at < w) return r;
-    at -= w;
-  }
-  return candidates.back();
+  up_to_.reserve(candidates.size());
+  for (const RelayInfo* r : candidates) up_to_.push_back(total += weight_of(*r, cap, now));
 }
 
-Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request,
-                                                  std::span<const RelayInfo* const> relays,
-                                                  const Network& network, Wall now, Rng& rng) {
+const RelayInfo* WeightedDraw::draw(Rng& rng) const {
+  if (candidates_.empty()) return nullptr;
+  const auto drawn = std::upper_bound(up_to_.begin(), up_to_.end(), rng.below(up_to_.back()));
+  return candidates_[static_cast<size_t>(drawn - up_to_.begin())];
+}
+
+const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng& rng) {
+  return WeightedDraw(candidates, now).draw(rng);
+}
+
+Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request, const Candidates& relays, const Network& network,
+                                                  Wall now, Rng& rng) {
   MV_ASSERT(request.hops >= 1 && request.hops <= kMaxHops);
   if (request.hops == 1) return Draw{request, relays, network, now, rng, {}}.complete();
   // Guard first: it is fixed for months, so the rest adapts to it.  Only where nothing fits behind one (it is the last
@@ -147,11 +153,9 @@ Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request,
   Result<std::vector<const RelayInfo*>> failed =
       fail("no entry relay is known that fits; add descriptors of relays");
   for (const PeerId& id : request.guards) {
-    const auto guard = std::find_if(relays.begin(), relays.end(), [&](const RelayInfo* r) {
-      return r->id == id && fits(*r, Role::guard);
-    });
-    if (guard == relays.end()) continue;
-    auto path = Draw{request, relays, network, now, rng, {*guard}}.complete();
+    const RelayInfo* guard = relays.find(id);
+    if (guard == nullptr || !fits(*guard, Role::guard)) continue;
+    auto path = Draw{request, relays, network, now, rng, {guard}}.complete();
     if (path.ok()) return path;
     failed = std::move(path);
   }

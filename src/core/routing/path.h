@@ -2,6 +2,9 @@
 // diversity rules.  Guards and middles come from sets that peers/ keeps; here they are just preferences that
 // the caller passes.
 //
+// A guard, a kept exit and a middle of the middle set are asked for by id.  Only a first exit and what no set has are drawn from all
+// relays, so that a circuit more does not cost a walk through a directory of thousands.
+//
 // Rules: no two hops share an IPv4 /16 or IPv6 /32 (lengths from the network file), AS, family or identity.
 // Weight: claimed bandwidth capped at 4 x the median, times age in days saturating at 14 (young relays count
 // 1).
@@ -30,16 +33,31 @@ struct PathRequest {
   std::optional<Region> exit_region;
 };
 
+// The relays that a path may be made of.
+class Candidates {
+ public:
+  virtual ~Candidates() = default;
+  virtual const RelayInfo* find(const PeerId&) const = 0;            // nullptr: unknown, or not to be used
+  virtual std::span<const RelayInfo* const> all() const = 0;        // in order of their ids
+};
+
 // Relays in order, first hop first.  The error says what the directory lacks.
-Result<std::vector<const RelayInfo*>> choose_path(const PathRequest&,
-                                                  std::span<const RelayInfo* const> relays, const Network&,
-                                                  Wall now, Rng&);
+Result<std::vector<const RelayInfo*>> choose_path(const PathRequest&, const Candidates&, const Network&, Wall now, Rng&);
 
 // Whether two relays may stand in one circuit.
 bool diverse(const RelayInfo&, const RelayInfo&, const Network&);
 bool fits(const RelayInfo&, Role);
 
-// One draw by weight out of `candidates`; nullptr if there is none.
-const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng&);
+// Draws by weight out of `candidates`, which outlive it.
+class WeightedDraw {
+ public:
+  WeightedDraw(std::span<const RelayInfo* const> candidates, Wall now);
+  const RelayInfo* draw(Rng&) const;  // nullptr if there is none
+
+ private:
+  std::span<const RelayInfo* const> candidates_;
+  std::vector<uint64_t> up_to_;  // the sums of the weights
+};
+const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng&);  // one
 
 }  // namespace macrovpn::routing

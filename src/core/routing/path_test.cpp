@@ -30,9 +30,24 @@ struct PathTest : testing::Test {
       add(("20." + std::to_string(i) + ".0.1").c_str(),
           {RelayFlag::guard, RelayFlag::middle, RelayFlag::exit});
   }
+  struct View final : Candidates {
+    std::vector<const RelayInfo*> relays;
+    int& walks;
+    View(std::span<const RelayInfo> all, int& count) : walks(count) {
+      for (const RelayInfo& r : all) relays.push_back(&r);
+    }
+    const RelayInfo* find(const PeerId& id) const override {
+      const auto at = std::find_if(relays.begin(), relays.end(), [&](const RelayInfo* r) { return r->id == id; });
+      return at == relays.end() ? nullptr : *at;
+    }
+    std::span<const RelayInfo* const> all() const override {
+      walks++;
+      return relays;
+    }
+  };
+  int walks = 0;  // through all relays
   Result<std::vector<const RelayInfo*>> choose(const PathRequest& request) {
-    std::vector<const RelayInfo*> view;
-    for (const RelayInfo& r : relays) view.push_back(&r);
+    const View view(relays, walks);
     return choose_path(request, view, network, kNow, rng);
   }
 };
@@ -82,6 +97,16 @@ TEST_F(PathTest, KeepsTheExitOfALeaseAndAvoidsTheDeadMiddle) {
     EXPECT_EQ(path->back()->id, relays[9].id);
     EXPECT_EQ((*path)[1]->id, relays[4].id);
   }
+}
+
+TEST_F(PathTest, AnotherCircuitToTheSameExitIsNoWalkThroughAllRelays) {
+  many();
+  PathRequest request{.guards = {relays[0].id}, .middles = {relays[3].id, relays[4].id}};
+  ASSERT_TRUE(choose(request).ok());
+  EXPECT_EQ(walks, 1);  // a first exit
+  request.exit = relays[9].id;
+  for (int i = 0; i < 20; i++) ASSERT_TRUE(choose(request).ok());
+  EXPECT_EQ(walks, 1);
 }
 
 TEST_F(PathTest, SaysWhatIsMissing) {
