@@ -1,7 +1,10 @@
 // macrovpn-simulate SCENARIO --seed N: runs a scenario and says what came of it.  0: every promise held; 1: one did not; 2: the
-// scenario or the command line cannot be read.
+// scenario or the command line cannot be read.  macrovpn-simulate study NAME --seed N: measures.
 #include "sim/scenario/command.h"
+#include "sim/studies/command.h"
 
 int main(int argc, char** argv) {
-  return macrovpn::sim::simulate({argv + 1, argv + argc});
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "study") return macrovpn::sim::study({words.begin() + 1, words.end()});
+  return macrovpn::sim::simulate(words);
 }

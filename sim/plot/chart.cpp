@@ -12,10 +12,12 @@ namespace macrovpn::sim::plot {
 namespace {
 
 constexpr int kLeft = 70, kTop = 40, kBottom = 50, kRight = 20, kLegend = 150;
+constexpr int kLegendMarks = 47, kLetter = 7;  // pixels beside a series' name, and for each letter of it
 constexpr int64_t kShares = 1000;  // the y axis of cumulative charts, in thousandths
 // Okabe and Ito's colours, which the colour-blind can tell apart.
 constexpr std::array<const char*, 6> kColours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a6a00"};
 constexpr std::array<const char*, 2> kDashes{"", "6 3"};
+constexpr const char* kOwnDash = "4 4";
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -47,10 +49,17 @@ struct Range {
   int64_t span() const { return std::max<int64_t>(to - from, 1); }
 };
 
+int legend_width(const Chart& c) {
+  if (c.series.size() < 2) return 0;
+  size_t longest = 0;
+  for (const Series& s : c.series) longest = std::max(longest, s.name.size());
+  return std::max(kLegend, kLegendMarks + kLetter * static_cast<int>(longest));
+}
+
 class Drawing {
  public:
   explicit Drawing(const Chart& chart) : c_(chart) {
-    right_ = c_.width - kRight - (c_.series.size() > 1 ? kLegend : 0);
+    right_ = c_.width - kRight - legend_width(c_);
     bottom_ = c_.height - kBottom;
     find_ranges();
   }
@@ -62,6 +71,7 @@ class Drawing {
     text(c_.width / 2 * 10, 220, c_.title, "middle", "font-size=\"15\"");
     draw_y_axis();
     draw_x_axis();
+    for (const Mark& m : c_.marks) draw_mark(m);
     for (size_t i = 0; i < c_.series.size(); i++) draw_series(i);
     if (c_.series.size() > 1) draw_legend();
     return out_ + "</svg>\n";
@@ -76,6 +86,10 @@ class Drawing {
         y_ = first ? Range{std::min<int64_t>(y, 0), y} : Range{std::min(y_.from, y), std::max(y_.to, y)};
         first = false;
       }
+    for (const Mark& m : c_.marks) {
+      Range& r = m.axis == Mark::Across::x ? x_ : y_;
+      r = {std::min(r.from, m.at), std::max(r.to, m.at)};
+    }
     if (c_.kind == Kind::cumulative) y_ = {0, kShares};
     if (c_.kind == Kind::bars) x_ = {0, static_cast<int64_t>(std::max<size_t>(c_.labels.size(), 1))};
     if (c_.x.from) x_.from = *c_.x.from;
@@ -135,9 +149,21 @@ class Drawing {
     }
   }
 
+  void draw_mark(const Mark& m) {
+    const char* const style = "stroke=\"#555555\" stroke-dasharray=\"2 3\"";
+    const std::string words = "fill=\"#555555\" font-size=\"11\"";
+    if (m.axis == Mark::Across::x) {
+      line(x_at(m.at), kTop * 10, x_at(m.at), bottom_ * 10, style);
+      text(x_at(m.at), kTop * 10 - 40, m.name, "middle", words);
+    } else {
+      line(kLeft * 10, y_at(m.at), right_ * 10, y_at(m.at), style);
+      text(right_ * 10 - 40, y_at(m.at) - 40, m.name, "end", words);
+    }
+  }
+
   static const char* colour(size_t i) { return kColours[i % kColours.size()]; }
-  static std::string stroke(size_t i) {
-    const char* const dash = kDashes[i / kColours.size() % kDashes.size()];
+  std::string stroke(size_t i) const {
+    const char* const dash = c_.series[i].dashed ? kOwnDash : kDashes[i / kColours.size() % kDashes.size()];
     return "fill=\"none\" stroke=\"" + std::string(colour(i)) + "\" stroke-width=\"2\"" +
            (*dash == 0 ? "" : " stroke-dasharray=\"" + std::string(dash) + "\"");
   }
@@ -154,10 +180,12 @@ class Drawing {
     }
   }
 
-  static std::vector<Point> shares_of(const std::vector<Point>& points) {
+  std::vector<Point> shares_of(const std::vector<Point>& points) const {
     std::vector<Point> out = points;
     std::sort(out.begin(), out.end());
     for (size_t i = 0; i < out.size(); i++) out[i].second = static_cast<int64_t>(i + 1) * kShares / static_cast<int64_t>(out.size());
+    if (!out.empty()) out.insert(out.begin(), {out.front().first, 0});
+    std::erase_if(out, [&](const Point& p) { return p.first > x_.to; });  // the frame's edge is no value
     return out;
   }
 
@@ -199,7 +227,8 @@ class Drawing {
 
 std::string to_svg(const Chart& chart) {
   MV_ASSERT(chart.series.size() <= Chart::kMostSeries);
-  MV_ASSERT(chart.width > kLeft + kRight + kLegend && chart.height > kTop + kBottom);
+  MV_ASSERT(chart.marks.size() <= Chart::kMostMarks);
+  MV_ASSERT(chart.width > kLeft + kRight + legend_width(chart) + 100 && chart.height > kTop + kBottom);
   return Drawing(chart).draw();
 }
 

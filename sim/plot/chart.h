@@ -1,7 +1,7 @@
 // Chart: pictures of what a simulation did, as SVG text (https://www.w3.org/TR/SVG11/): lines over an axis, cumulative shares, bars.
 //
 // Pure: the same numbers give the same bytes. Values are whole numbers in a unit of the caller's; an axis says by how much they are divided
-// when they are written ({"Mbit/s", 1000} for kilobits). Every series is drawn in a colour and a dash of its own, so that black and white
+// when they are written ({"Mbit/s", 1000} for kilobits). Every series is drawn in a colour of its own, and in dashes when colours are used up or it wants to be, so that black and white
 // prints can be read, and named at its end in the legend.
 //
 //   plot::Chart chart{.title = "Rate over time", .x = {"s", 1'000'000}, .y = {"Mbit/s", 1000}};
@@ -27,6 +27,15 @@ using Point = std::pair<int64_t, int64_t>;
 struct Series {
   std::string name;
   std::vector<Point> points;
+  bool dashed = false;  // what lies below is seen through it
+};
+
+// A straight line across the frame, with its name beside it: a bound that what is drawn is held against.
+struct Mark {
+  enum class Across : uint8_t { x, y };  // the axis that it stands on
+  Across axis = Across::x;
+  std::string name;
+  int64_t at = 0;
 };
 
 enum class Kind : uint8_t {
@@ -40,14 +49,20 @@ struct Chart {
   Kind kind = Kind::lines;
   Axis x, y;
   std::vector<Series> series;
+  std::vector<Mark> marks;          // on an axis of numbers
   std::vector<std::string> labels;  // bars only: what stands below the groups
   int width = 760, height = 420;    // pixels
 
-  static constexpr size_t kMostSeries = 12;
+  static constexpr size_t kMostSeries = 12, kMostMarks = 12;
   static constexpr size_t kMostPoints = 20'000;  // of a series; of more every n-th is drawn
 };
 
-// Asserts kMostSeries.
+struct Picture {
+  std::string name;  // of a file
+  std::string svg;
+};
+
+// Asserts kMostSeries and kMostMarks.
 std::string to_svg(const Chart&);
 
 }  // namespace macrovpn::sim::plot

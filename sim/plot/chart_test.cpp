@@ -82,8 +82,14 @@ TEST(Chart, ACumulativeChartRisesToAHundred) {
   const std::string svg = to_svg(c);
   EXPECT_NE(svg.find("% at most"), std::string::npos);
   EXPECT_NE(svg.find(">100</text>"), std::string::npos);
-  // Sorted, a quarter each: the last one is at the top right corner of the frame.
-  EXPECT_NE(svg.find("points=\"70,287.5 153.7,205 237.5,122.5 740,40\""), std::string::npos) << svg;
+  // Sorted, from nothing, a quarter each: the last one is at the top right corner of the frame.
+  EXPECT_NE(svg.find("points=\"70,370 70,287.5 153.7,205 237.5,122.5 740,40\""), std::string::npos) << svg;
+}
+
+TEST(Chart, ACumulativeLineEndsWhereTheAxisDoes) {
+  Chart c{.title = "Latency", .kind = Kind::cumulative, .x = {.name = "ms", .from = 0, .to = 100}};
+  c.series.push_back({"a", {{50, 0}, {500, 0}}});
+  EXPECT_NE(to_svg(c).find("points=\"405,370 405,205\""), std::string::npos) << to_svg(c);
 }
 
 TEST(Chart, BarsStandInTheirGroups) {
@@ -118,6 +124,31 @@ TEST(Chart, TooManyPointsAreThinnedAndTheLastIsKept) {
   const std::string svg = to_svg(c);
   EXPECT_LE(count(svg, ","), Chart::kMostPoints + 2);
   EXPECT_EQ(count(svg, " 740,"), 1u);
+}
+
+TEST(Chart, MarksStandWhereTheirValueIsAndInTheFrame) {
+  Chart c{.title = "Marked", .x = {.name = "ms", .from = 0}};
+  c.series.push_back({"a", {{0, 0}, {50, 10}}});
+  c.marks = {{Mark::Across::x, "bound", 100}, {Mark::Across::y, "most", 20}};
+  const std::string svg = to_svg(c);
+  // The frame is 70 to 740 by 370 to 40, and holds the marks: the line ends in its middle.
+  EXPECT_NE(svg.find("points=\"70,370 405,205\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("<line x1=\"740\" y1=\"40\" x2=\"740\" y2=\"370\" stroke=\"#555555\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("<line x1=\"70\" y1=\"40\" x2=\"740\" y2=\"40\" stroke=\"#555555\""), std::string::npos) << svg;
+  EXPECT_EQ(count(svg, ">bound</text>") + count(svg, ">most</text>"), 2u);
+}
+
+TEST(Chart, ADashedSeriesIsDashedInTheLegendToo) {
+  Chart c{.title = "Dashes"};
+  c.series = {{"a", {{0, 0}, {1, 1}}}, {"b", {{0, 0}, {1, 1}}, true}};
+  EXPECT_EQ(count(to_svg(c), "stroke=\"#d55e00\" stroke-width=\"2\" stroke-dasharray"), 2u);
+  EXPECT_EQ(count(to_svg(c), "stroke-dasharray"), 2u);
+}
+
+TEST(Chart, ALegendHasRoomForItsNames) {
+  Chart c{.title = "Names"};
+  c.series = {{"a", {{0, 0}, {1, 1}}}, {std::string(40, 'n'), {{0, 0}, {1, 1}}}};
+  EXPECT_NE(to_svg(c).find("<text x=\"460\""), std::string::npos) << to_svg(c);  // the frame ends at 760 - 20 - 47 - 40 * 7 = 413, and a line of 32 follows
 }
 
 TEST(Chart, MoreSeriesThanColoursHaveDashes) {

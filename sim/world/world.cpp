@@ -96,6 +96,7 @@ void World::add_program(HostId id, std::unique_ptr<Program> program) {
   const auto index = static_cast<uint32_t>(h.programs.size());
   MV_ASSERT(index < 256);
   h.programs.push_back({std::move(program), heap_.add({kProgramTimer, id.value << 8 | index})});
+  if (started_) run_programs(h, [](Program& p, ProgramPort& port) { p.start(port); }, index);
 }
 
 void World::start() {

@@ -34,6 +34,8 @@ struct WorldConfig {
   uint64_t seed = 1;
   Network network;
   std::optional<Duration> flat;  // one way between any two hosts, without their access; none: geography
+  // One way between any exit and any server, on a wire of their own that loses nothing; none: over the map and their links, as all do.
+  std::optional<Duration> beyond;
   Duration news = 10s;  // at most so long after a relay published, all know
 };
 
@@ -67,7 +69,7 @@ class World {
   RealmId inside_of(BoxId) const;
   // Nothing gets through that is UDP, either way.
   void block_udp(BoxId, bool blocked);
-  void add_program(HostId, std::unique_ptr<Program>);
+  void add_program(HostId, std::unique_ptr<Program>);  // in a world that runs it starts at once
   void watch(Watcher& w) { watchers_.push_back(&w); }  // outlives the world's running
   void start();  // nodes start, relays publish, clients attach
 

@@ -76,6 +76,10 @@ void World::launch(Host& from, uint32_t n) {
       w.leaves(*this, {from, f.socket, f.source, f.target, f.packet.bytes(), f.forged, f.made_up});
     });
   }
+  if (f.internet && config_.beyond) {
+    f.stage = Stage::near;
+    return heap_.schedule(f.event, now_.mono + *config_.beyond);
+  }
   const Sent sent = from.up.offer(now_.mono, f.packet.size() + node::kCarriedHeaders);
   counters_.lost_on_links += sent.copies == 0;
   if (sent.copies == 0) return end_flight(n);

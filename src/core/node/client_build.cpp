@@ -125,9 +125,11 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
     if (group->has_lease) request.exit = group->exit;
   }
   auto path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
-  if (path.ok() || request.avoid.empty()) return path;
-  request.avoid.clear();  // a relay that failed is better than no circuit
-  return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+  while (!path.ok() && !request.avoid.empty()) {  // a relay that failed is better than no circuit, the longer ago the better
+    request.avoid.erase(request.avoid.begin());
+    path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+  }
+  return path;
 }
 
 Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {
@@ -155,7 +157,7 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
   const bool prekeys_missing =
       std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
   c.hop_by_hop |= prekeys_missing;
-  c.gives_up = now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(path.size()) : 1);
+  c.gives_up = now.mono + time_for(c);
   if (const auto added = add_peers(now, c); !added.ok()) {
     if (group != nullptr) group->replacement = {};
     destroy(id);
@@ -223,15 +225,23 @@ void ClientSide::begin_build(Now now, Circuit& c) {
   extend_next(now, c, first.up ? 1 : 0);
 }
 
+// Hop by hop each is asked over those before it: over 1 + 2 + … + n links, where one round trip needs n.
+Duration ClientSide::time_for(const Circuit& c) const {
+  const auto n = static_cast<int64_t>(c.hops.size());
+  return c.hop_by_hop ? build_timeout_.current() * (n + 1) / 2 : build_timeout_.current();
+}
+
 // Nothing repeats what a link loses while a circuit is built: asked once more, by new handshakes, where nobody has answered.
 void ClientSide::try_again(Now now, Circuit& c) {
   c.tries_again = kNever;
   c.tried_again = true;
   // What was only slow is not awaited any more: the new handshakes have as much time as the first had.
-  c.gives_up = std::max(c.gives_up, now.mono + build_timeout_.current() * (c.hop_by_hop ? static_cast<int>(c.hops.size()) : 1));
+  c.gives_up = std::max(c.gives_up, now.mono + time_for(c));
   const auto silent = std::find_if(c.hops.begin(), c.hops.end(), [](const Hop& h) { return !h.up; });
   if (silent == c.hops.end()) return;
   const auto n = static_cast<size_t>(silent - c.hops.begin());
+  // The guard says nothing while those behind it are silent: only its answer shows that it is not the one.
+  if (c.shares_guard && n > 0) ping(now, c, 0, 0);
   if (n > 1) c.hop_by_hop = true;
   if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
   extend_next(now, c, n);

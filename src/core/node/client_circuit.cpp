@@ -79,7 +79,9 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   if (c.tried_again) {
     build_timeout_.succeeded();
   } else {
-    build_timeout_.succeeded(c.ready_after);
+    // As what one round trip would have taken (time_for).
+    const auto n = static_cast<int64_t>(c.hops.size());
+    build_timeout_.succeeded(c.hop_by_hop ? c.ready_after * 2 / (n + 1) : c.ready_after);
   }
   guards_.succeeded(c.hops[0].relay.id);
   if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
@@ -90,7 +92,7 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   // The first packet confirms every session on the way, and with the last one the lease.
   ping(now, c, c.hops.size() - 1, 0);
   c.path_mtu.started(now.mono);
-  for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
+  ping_on_the_way(now, c);
   ask_binding(now, c);
   fx.events.push_back(CircuitReady{c.id, c.group});
   if (Group* g = find_group(c.group)) give_to_group(now, c, *g);
@@ -174,7 +176,7 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   if (e.code == ErrorCode::early_refused) {
     if (c.state != Circuit::State::building || c.hop_by_hop) return;  // one refusal is all there can be
     c.hop_by_hop = true;
-    c.gives_up = now.mono + build_timeout_.current() * static_cast<int>(c.hops.size());
+    c.gives_up = now.mono + time_for(c);
     if (!c.hops[hop].up) return;  // its response is on the way; hop_up() goes on
     if (from_exit) {
       s_.egress.frame(c.hops[hop].peer, lease_frame(c, s_.tunnels.info(c.hops[hop].peer)->h1));
@@ -240,6 +242,11 @@ void ClientSide::ping(Now now, Circuit& c, size_t hop, uint16_t size) {
   s_.egress.frame(c.hops[hop].peer, routing::write_ping(FrameType::ping, {id, padding}));
   // A large one says nothing about life when it is lost.
   if (hop + 1 == c.hops.size() && c.pings[id].size == 0) c.live.pinged(now.mono);
+}
+
+// Every hop but the exit.
+void ClientSide::ping_on_the_way(Now now, Circuit& c) {
+  for (size_t i = 0; i + 1 < c.hops.size(); i++) ping(now, c, i, 0);
 }
 
 void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
@@ -316,9 +323,12 @@ void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>&
       break;
     case routing::Liveness::Verdict::ping:
       ping(now, c, c.hops.size() - 1, 0);
-      if (c.live.is_silent()) c.path_mtu.silent(now.mono);
+      if (!c.live.is_silent()) break;
+      ping_on_the_way(now, c);
+      c.path_mtu.silent(now.mono);
       break;
     case routing::Liveness::Verdict::dead:
+      find_the_silent(c);
       return failed.push_back(c.id);
   }
   check_mtu(now, c, fx, failed);

@@ -13,6 +13,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   const bool was_building =
       c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
   const GroupId group = c->group;
+  bool exit_alone = false;  // was silent, and the group asks it again, since its lease is there
   Group* g = find_group(group);
   if (g != nullptr) {
     for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
@@ -21,14 +22,17 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
       g->failed_builds++;
       // Only silence behind a hop that answered says something about the exit.
       const size_t n = c->hops.size();
+      exit_alone = n > 1 && g->has_lease && c->hops[n - 2].up && !c->exit().up;
       if (n == 1 || (c->hops[n - 2].up && !c->exit().up)) g->exit_failures++;
     }
     if (g->active == id) g->active = {};
     if (g->replacement == id) g->replacement = {};
   }
-  if (c->state == Circuit::State::building) {
+  // What ends because its guard's session did has not had its time.
+  if (c->state == Circuit::State::building && c->gives_up != kLongAgo) {
     if (trouble_.empty()) trouble_ = "a relay did not answer in time";
-    build_timeout_.failed();
+    // The others answered in time: it is the exit that is dead, and no network that is slow.
+    if (!exit_alone) build_timeout_.failed();
     blame_guard(now, *c, fx);
   }
   destroy(id);
@@ -36,7 +40,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
     spare_failures_ = std::min(spare_failures_ + 1, 6);
     retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
   } else if (Group* again = find_group(group)) {
-    if (again->failed_builds < 2) return rebuild(now, *again, fx);
+    if (again->failed_builds < 2 || exit_alone) return rebuild(now, *again, fx);
     again->retry_at = now.mono + 100ms * (1 << std::min(again->failed_builds, 6));
   }
 }
@@ -107,6 +111,18 @@ void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   drop_link(c.hops[0].relay.id, c.id);
 }
 
+// A circuit that was ready is dead.  All its hops were asked, twice: the first that did not answer is dead, or cannot be reached.  A guard
+// is not given up for it: it may have started again without its sessions, and a new handshake tells.
+void ClientSide::find_the_silent(Circuit& c) {
+  const auto answers = [&](const Hop& h) {
+    const auto info = s_.tunnels.info(h.peer);
+    return info && info->last_received >= c.live.probing_since();
+  };
+  if (c.hops.size() < 2) return;
+  if (c.shares_guard && !answers(c.hops.front())) return drop_link(c.hops.front().relay.id, c.id);
+  if (Group* g = find_group(c.group); g != nullptr && answers(c.hops[c.hops.size() - 2])) g->exit_failures++;
+}
+
 // The session with a guard is over.  The circuits in it end at the next deadline, one by one.
 void ClientSide::drop_link(const PeerId& guard, CircuitId but) {
   const auto link = links_.find(guard);
@@ -128,8 +144,11 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
     fx.events.push_back(LeaseLost{g.id});
   }
   if (!g.has_lease && g.active.value == 0) {
+    // Not one by a relay that has just failed, nor one whose guard has.
+    const auto is_avoided = [&](const Hop& h) { return std::find(g.avoid.begin(), g.avoid.end(), h.relay.id) != g.avoid.end(); };
     for (auto& [id, c] : circuits_) {
-      if (c.group.is_nobody() && c.state == Circuit::State::ready) return give_to_group(now, c, g);
+      if (!c.group.is_nobody() || c.state != Circuit::State::ready || c.gives_up <= now.mono) continue;
+      if (std::none_of(c.hops.begin(), c.hops.end(), is_avoided)) return give_to_group(now, c, g);
     }
   }
   if (const auto started = start_circuit(now, &g, fx); !started.ok()) {

@@ -94,6 +94,7 @@ class ClientSide {
   void extend_next(Now now, Circuit& c, size_t next);
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
   void try_again(Now now, Circuit& c);
+  Duration time_for(const Circuit& c) const;
   void send_build(Circuit& c, const encryption::Initiation& first, Bytes early);
 
   // client_circuit.cpp
@@ -107,6 +108,7 @@ class ClientSide {
   void on_pong(Now now, Circuit& c, uint64_t id);
   void on_bound(Now now, Circuit& c, size_t hop, const routing::BoundFrame& f, Effects& fx);
   void ping(Now now, Circuit& c, size_t hop, uint16_t size);
+  void ping_on_the_way(Now now, Circuit& c);
   // client_mtu.cpp
   void remember_mtu(const Circuit& c);
   uint16_t known_mtu(const PeerId& guard, uint16_t most) const;
@@ -119,6 +121,7 @@ class ClientSide {
   void ask_binding(Now now, Circuit& c);
   void circuit_failed(Now now, CircuitId id, Effects& fx);
   void blame_guard(Now now, const Circuit& c, Effects& fx);
+  void find_the_silent(Circuit& c);
   void drop_link(const PeerId& guard, CircuitId but);
   static void avoid(Group& g, const PeerId& id);
   void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);

@@ -47,7 +47,7 @@ Liveness::Verdict Liveness::check(Mono now, Rng& rng, Connections connections) {
     const Mono asked = probes_ == 0 ? first_unanswered_ : last_probe_;
     if (now >= asked + patience()) {
       if (probes_ >= kProbes) return Verdict::dead;
-      probes_++;
+      if (probes_++ == 0) first_probe_ = now;
       last_probe_ = now;
       return Verdict::ping;
     }

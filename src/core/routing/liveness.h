@@ -32,6 +32,7 @@ class Liveness {
   Mono next_check() const;
   Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
   bool is_silent() const { return probes_ > 0; }  // something was sent, and not even a ping was answered yet
+  Mono probing_since() const { return first_probe_; }  // while is_silent(): when the first ping of this silence left
   Mono last_heard() const { return last_heard_; }
   Duration round_trip() const { return round_trip_; }  // smoothed (RFC 6298); zero: not measured yet
 
@@ -41,7 +42,7 @@ class Liveness {
   void answered(Mono now);
   Mono first_unanswered_ = kNever;  // when the first packet since the last one received was sent
   Mono last_packet_ = kLongAgo, last_heard_ = kLongAgo;
-  Mono last_probe_ = kLongAgo;
+  Mono first_probe_ = kLongAgo, last_probe_ = kLongAgo;
   Mono next_keepalive_ = kNever;
   int probes_ = 0;
   Duration round_trip_{};

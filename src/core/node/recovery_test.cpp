@@ -1,0 +1,152 @@
+// How soon a program has a way again when a relay of its circuit dies, and what that may cost.  Links of 20 ms: a circuit takes 120 ms.
+#include <gtest/gtest.h>
+
+#include "core/node/node_world_test.h"
+
+namespace macrovpn::node {
+namespace {
+
+constexpr TunId kTun{1};
+
+std::vector<uint8_t> question() {
+  return udp_packet("10.10.0.2", "203.0.113.5", 40);
+}
+
+struct Net : SmallNet {
+  explicit Net(const ClientConfig& c = {}, uint64_t seed = 1, Size size = {6, 3}) : SmallNet(c, seed, size) {}
+  // A circuit of a client that knows how long circuits take.
+  const Circuit* settled() {
+    publish();
+    if (connect(client(), kTun) == nullptr) return nullptr;
+    for (int i = 0; i < 4; i++) {
+      hop(client());
+      run_for(5s);
+    }
+    return active(client(), kTun);
+  }
+  // Asks every 50 ms, and so long until the program has another circuit, one with a lease.
+  Duration until_replaced(Duration at_most = 60s) {
+    const Mono began = now.mono;
+    const CircuitId old = active(client(), kTun)->id;
+    while (now.mono < began + at_most) {
+      send_from_program(client(), kTun, question());
+      run_for(50ms);
+      const Circuit* c = active(client(), kTun);
+      if (c != nullptr && c->id != old && c->granted) break;
+    }
+    return now.mono - began;
+  }
+  uint32_t failures_of(const PeerId& guard) {
+    for (const auto& g : client().node->client()->guards().all())
+      if (g.id == guard) return g.failures;
+    return UINT32_MAX;
+  }
+};
+
+TEST(Recovery, ADeadExitIsGivenUpInSecondsIfTheOthersAnswer) {
+  for (const Build build : {Build::one_round_trip, Build::hop_by_hop}) {
+    Net net({.build = build});
+    const Circuit* c = net.settled();
+    ASSERT_NE(c, nullptr);
+    const PeerId exit = c->exit().relay.id, guard = c->hops[0].relay.id;
+    net.host_of(c->exit()).dead = true;
+    // Silence is noticed in 1.4 s, and three builds more are not answered.
+    EXPECT_LT(net.until_replaced(), build == Build::hop_by_hop ? 7s : 5s);
+    ASSERT_NE(net.active(net.client(), kTun), nullptr);
+    EXPECT_NE(net.active(net.client(), kTun)->exit().relay.id, exit);
+    EXPECT_EQ(net.active(net.client(), kTun)->hops[0].relay.id, guard);
+    EXPECT_EQ(net.failures_of(guard), 0u);
+    net.check_all();
+  }
+}
+
+TEST(Recovery, ADeadExitsSparesAreNotTaken) {
+  size_t tried = 0;
+  for (uint64_t seed = 1; seed <= 40 && tried < 3; seed++) {
+    Net net({}, seed, {6, 2});
+    const Circuit* c = net.settled();
+    ASSERT_NE(c, nullptr);
+    const PeerId exit = c->exit().relay.id;
+    const auto& all = net.client().node->client()->circuits();
+    const bool same = std::any_of(all.begin(), all.end(), [&](const auto& other) {
+      return other.second.group.is_nobody() && other.second.state == Circuit::State::ready && other.second.exit().relay.id == exit;
+    });
+    if (!same) continue;
+    tried++;
+    net.host_of(c->exit()).dead = true;
+    EXPECT_LT(net.until_replaced(), 5s) << seed;
+    ASSERT_NE(net.active(net.client(), kTun), nullptr);
+    EXPECT_NE(net.active(net.client(), kTun)->exit().relay.id, exit) << seed;
+  }
+  EXPECT_EQ(tried, 3u);
+}
+
+TEST(Recovery, ADeadGuardIsLeftAfterOneBuild) {
+  Net net;
+  const Circuit* c = net.settled();
+  ASSERT_NE(c, nullptr);
+  const PeerId guard = c->hops[0].relay.id;
+  const auto lease = c->lease;
+  net.host_of(c->hops[0]).dead = true;
+  EXPECT_LT(net.until_replaced(), 2600ms);
+  ASSERT_NE(net.active(net.client(), kTun), nullptr);
+  EXPECT_NE(net.active(net.client(), kTun)->hops[0].relay.id, guard);
+  EXPECT_EQ(net.active(net.client(), kTun)->lease, lease);
+  EXPECT_GE(net.failures_of(guard), 1u);
+  net.check_all();
+}
+
+// Its sessions are gone, and nothing else: no reason to show our address to another one.
+TEST(Recovery, AGuardThatStartedAgainStaysOurs) {
+  Net net;
+  const Circuit* c = net.settled();
+  ASSERT_NE(c, nullptr);
+  const PeerId guard = c->hops[0].relay.id;
+  net.restart(net.host_of(c->hops[0]));
+  net.publish();
+  EXPECT_LT(net.until_replaced(), 2500ms);
+  ASSERT_NE(net.active(net.client(), kTun), nullptr);
+  EXPECT_EQ(net.active(net.client(), kTun)->hops[0].relay.id, guard);
+  EXPECT_EQ(net.failures_of(guard), 0u);
+  net.check_all();
+}
+
+// Behind a guard that answers, any number of relays may be dead.
+TEST(Recovery, DeadMiddlesDoNotCostTheGuard) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    Net net({.spare_circuits = 0}, seed, {6, 2});
+    const Circuit* c = net.settled();
+    ASSERT_NE(c, nullptr);
+    const PeerId guard = c->hops[0].relay.id, middle = c->hops[1].relay.id;
+    std::vector<TestWorld::Host*> killed;
+    for (auto& [name, h] : net.hosts) {
+      const bool relay = name.starts_with("r") && h.get() != &net.host_of(c->hops[0]);
+      if (relay) killed.push_back(h.get()), h->dead = true;
+    }
+    EXPECT_EQ(killed.size(), 5u);
+    for (int i = 0; i < 160; i++) {
+      net.send_from_program(net.client(), kTun, question());
+      net.run_for(50ms);
+    }
+    EXPECT_EQ(net.failures_of(guard), 0u) << seed;
+    for (auto* h : killed)
+      if (h != &net.host_of(net.client().node->directory().find(middle, net.now.wall)->wireguard)) h->dead = false;
+    ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 30s)) << seed;
+    EXPECT_EQ(net.active(net.client(), kTun)->hops[0].relay.id, guard) << seed;
+    net.check_all();
+  }
+}
+
+TEST(Recovery, ATelescopedBuildHasTheTimeOfItsLinksAndNoMore) {
+  Net net({.build = Build::hop_by_hop, .spare_circuits = 0});
+  ASSERT_NE(net.settled(), nullptr);
+  net.hop(net.client());
+  const auto& all = net.client().node->client()->circuits();
+  const auto building = std::find_if(all.begin(), all.end(), [](const auto& c) { return c.second.state == Circuit::State::building; });
+  ASSERT_NE(building, all.end());
+  // The first took 240 ms, which is as if one round trip took 120: three times that, and twice.
+  EXPECT_EQ(building->second.gives_up - net.now.mono, 720ms);
+}
+
+}  // namespace
+}  // namespace macrovpn::node
