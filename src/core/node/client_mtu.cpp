@@ -46,7 +46,7 @@ void ClientSide::check_mtu(Now now, Circuit& c, Effects& fx, std::vector<Circuit
         ping(now, c, exit, 0);
         return;
       case Verdict::changed:
-        remember_mtu(c);
+        remember_mtu(now, c);
         mtu_changed(now, c, fx);
         break;
       case Verdict::broken:
@@ -59,10 +59,16 @@ void ClientSide::check_mtu(Now now, Circuit& c, Effects& fx, std::vector<Circuit
   }
 }
 
-void ClientSide::remember_mtu(const Circuit& c) {
-  const auto link = links_.find(c.hops[0].relay.id);
+// The narrow link may be the first one, which others use as well: they need not meet the hole themselves.
+void ClientSide::remember_mtu(Now now, const Circuit& c) {
+  const PeerId& guard = c.hops[0].relay.id;
+  const auto link = links_.find(guard);
   if (link == links_.end() || !c.shares_guard) return;
   link->second.mtu = c.path_mtu.is_whole() ? UINT16_MAX : c.mtu();
+  for (auto& [id, other] : circuits_) {
+    const bool may_be_narrow = other.state == Circuit::State::ready && other.mtu() > c.mtu() && other.hops[0].relay.id == guard;
+    if (may_be_narrow) other.path_mtu.suspect(now.mono);
+  }
 }
 
 void ClientSide::mtu_changed(Now now, Circuit& c, Effects& fx) {
@@ -82,10 +88,10 @@ void ClientSide::mtu_changed(Now now, Circuit& c, Effects& fx) {
   warned_v4_only_ = c.mtu() < kLeastV6Mtu;
 }
 
-// Which circuit's, nobody says.  Those that carried large packets lately ask.
+// Which circuit's, nobody says.  Those that are used ask, and the others when they are.
 void ClientSide::refused_as_too_long(Now now) {
   for (auto& [id, c] : circuits_) {
-    if (c.state == Circuit::State::ready) c.path_mtu.refused(now.mono);
+    if (c.state == Circuit::State::ready) c.path_mtu.suspect(now.mono);
   }
 }
 

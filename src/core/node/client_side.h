@@ -110,7 +110,7 @@ class ClientSide {
   void ping(Now now, Circuit& c, size_t hop, uint16_t size);
   void ping_on_the_way(Now now, Circuit& c);
   // client_mtu.cpp
-  void remember_mtu(const Circuit& c);
+  void remember_mtu(Now now, const Circuit& c);
   uint16_t known_mtu(const PeerId& guard, uint16_t most) const;
   void check_mtu(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
   void mtu_changed(Now now, Circuit& c, Effects& fx);

@@ -282,11 +282,28 @@ TEST(Mtu, OurOwnLinksRefusalIsADoubtAndNotAProof) {
   refuse();
   net.run_for(2s);
   EXPECT_EQ(net.now_active().mtu(), kWhole);
-  net.exchange(kWhole);
+  net.exchange(100);  // as who waits for a large answer to an acknowledged question
+  net.run_for(1500ms);
   net.narrow_first_link(1000);
+  net.exchange(100);
   refuse();
   net.run_for(1500ms);
   EXPECT_EQ(net.now_active().mtu(), 896);
+}
+
+// Small packets that are answered would have hidden it for a quarter of a minute.
+TEST(Mtu, WhatAnotherCircuitFindsOnTheFirstLinkIsLookedIntoByAllOfThem) {
+  Net net;
+  net.pin({"r0", "r1", "e0"});
+  ASSERT_NE(net.connect(), nullptr);
+  for (int i = 0; i < 600; i++) net.exchange(200);
+  net.narrow_first_link(1000);
+  const Mono began = net.now.mono;
+  ASSERT_NE(net.SmallNet::connect(net.client(), TunId{8}), nullptr);
+  for (int i = 0; i < 50; i++) net.exchange(200);
+  EXPECT_EQ(net.active(net.client(), TunId{8})->mtu(), 896);
+  EXPECT_EQ(net.now_active().mtu(), 896);
+  EXPECT_LT(net.now.mono - began, 5s);
 }
 
 // Nothing to be seen of a circuit that carries nothing, and little of one that carries small packets.

@@ -18,8 +18,8 @@ void PathMtu::silent(Mono now) {
   doubt_ = std::min(doubt_, std::max(now, sent_ + (large_ ? kDoubt : small_wait_)));
 }
 
-void PathMtu::refused(Mono now) {
-  if (round_ == Round::none && large_) doubt_ = std::min(doubt_, std::max(now, sent_ + kDoubt));
+void PathMtu::suspect(Mono now) {
+  if (round_ == Round::none) suspect_ = std::min(suspect_, std::max(now, sent_ + kDoubt));
 }
 
 void PathMtu::pong(Mono now, size_t size, Mono sent) {
@@ -43,7 +43,7 @@ Mono PathMtu::round_ends() const {
 Mono PathMtu::proof_due() const {
   if (!proven_) return std::min(doubt_, sent_ + kDoubt);
   if (!used_) return doubt_;
-  return std::min(doubt_, sent_ + (large_ ? confirm_wait_ : std::max(confirm_wait_, small_wait_)));
+  return std::min({doubt_, suspect_, sent_ + (large_ ? confirm_wait_ : std::max(confirm_wait_, small_wait_))});
 }
 
 Mono PathMtu::raise_due() const {
@@ -76,7 +76,7 @@ PathMtu::Verdict PathMtu::ask_for(Mono now, Rng& rng, Round round, uint16_t abov
     if (size < asked_ && size > above) ask.push_back(size);
   }
   sent_ = now;
-  companion_ = doubt_ = kNever;
+  companion_ = doubt_ = suspect_ = kNever;
   small_wait_ = large_ ? kDoubt : std::min(small_wait_ * 2, kMostDoubt);
   used_ = large_ = false;
   confirm_wait_ = rng.between(kConfirmFrom, kConfirmTo);

@@ -6,9 +6,10 @@
 // and back.
 //
 //   - A circuit starts with the size that fits a usual link and asks for it at once.
-//   - Doubt: a packet left and nothing came for a while (Liveness), our own link refused a datagram, or packets pass and the
-//     last proof is some seconds old: beside small packets that pass a hole makes no silence, and who waits for a large
-//     answer sends nothing.  Then the present size is asked for again; where only small ones pass, ever more rarely.
+//   - Doubt: a packet left and nothing came for a while (Liveness), our own link refused a datagram or turned out narrow for
+//     another circuit, or packets pass and the last proof is some seconds old: beside small packets that pass a hole makes
+//     no silence, and who waits for a large answer sends nothing.  Then the present size is asked for again; where only
+//     small ones pass, ever more rarely.
 //   - It counts as lost when a small ping sent with it has been answered for some time, so that neither an outage, nor a
 //     queue that grew, nor a long way looks like a size that does not fit.  (RFC 8899 §5.1.1 has a timer of at least 1 s
 //     instead, for want of such a companion.)
@@ -61,7 +62,8 @@ class PathMtu {
     large_ |= bytes > kLeast;
   }
   void silent(Mono now);   // something was sent, and nothing came back
-  void refused(Mono now);  // our own link does not take some datagram
+  // The first link does not carry some datagram, as the kernel or another circuit says: the next packet asks.
+  void suspect(Mono now);
   // An answer to a ping to the exit that was sent then.  size 0: a small one, of whatever size.
   void pong(Mono now, size_t size, Mono sent);
   // At next_check() or later.  probe: `ask` holds the sizes, in the order in which they are to leave.
@@ -90,6 +92,7 @@ class PathMtu {
   Mono search_sent_ = kLongAgo; // its first round
   Mono companion_ = kNever;     // when something smaller was answered
   Mono doubt_ = kNever;         // ask then
+  Mono suspect_ = kNever;       // ask then if packets pass
   Duration small_wait_ = kDoubt, confirm_wait_ = kConfirmFrom;
   Mono raise_at_ = kNever;
   Duration raise_wait_ = kFirstRaise;

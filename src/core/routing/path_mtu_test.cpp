@@ -137,6 +137,26 @@ TEST(PathMtu, TheFirstPacketAfterARestAsksAtOnce) {
   EXPECT_EQ(p.mtu.mtu(), 1088);
 }
 
+// The first link is known to be narrow: small packets do not wait for a large one to be lost, and an idle circuit stays so.
+TEST(PathMtu, ASuspicionIsLookedIntoAsSoonAsAnythingPasses) {
+  for (const bool used_before : {true, false}) {
+    Path p;
+    p.start();
+    p.run_for(1min);
+    p.mtu.carried(60);
+    p.run_for(1500ms);
+    p.up_to(1100);
+    const size_t asked = p.asked.size();
+    if (used_before) p.mtu.carried(60);
+    p.mtu.suspect(p.now);
+    p.run_for(700ms);
+    EXPECT_EQ(p.asked.size() > asked, used_before);
+    if (!used_before) p.mtu.carried(60);
+    p.run_for(700ms);
+    EXPECT_EQ(p.mtu.mtu(), 1088) << used_before;
+  }
+}
+
 TEST(PathMtu, NeitherAnOutageNorALongerWayLooksLikeASmallSize) {
   Path p;
   p.start();
