@@ -17,12 +17,14 @@ from netlab.tools import built
 SOURCES = [f"203.0.113.{128 + i}" for i in range(64)]
 HONEST_MBIT = 100
 SECONDS = 5
+CLOSED_PORT = 9
+TRIES = 3  # of which all but the last may be this machine's fault
 
 
-def flood(world, attacker, relay, kind, rate, seconds):
+def flood(world, attacker, relay, kind, rate, seconds, port=51820):
     descriptor = world.descriptors / f"{relay.relay_id}.descriptor"
     return attacker.start([built("netlab-flood"), "--descriptor", str(descriptor), "--network", f"{relay.state}/network.toml",
-                           "--to", f"{relay.host.ip4}:51820", "--from", "203.0.113.128/26", "--rate", str(rate),
+                           "--to", f"{relay.host.ip4}:{port}", "--from", "203.0.113.128/26", "--rate", str(rate),
                            "--seconds", str(seconds), "--kind", kind])
 
 
@@ -37,14 +39,16 @@ def paced_load(world, *flags):
     return 1 - end["lost_packets"] / max(1, end["packets"])
 
 
-def measure(world, attacker, kind, rate, *flags):
+def measure(world, attacker, kind, rate, port=51820):
     target = world.run_and_path("true")[2][0]
-    generator = flood(world, attacker, target, kind, rate, SECONDS + 2)
-    kept = paced_load(world, *flags)
+    generator = flood(world, attacker, target, kind, rate, SECONDS + 2, port)
+    kept = paced_load(world)
     generator.wait(timeout=20)
     spent = json.loads(generator.output())
     per_second = spent["sent"] / spent["seconds"]
-    return kept, f"{kind} {per_second / 1000:.0f}k/s (generator {100 * spent['cpu_s'] / spent['seconds']:.0f} % of a core): kept {100 * kept:.1f} %"
+    where = "" if port == 51820 else " at a closed port"
+    return kept, (f"{kind} {per_second / 1000:.0f}k/s{where} (generator {100 * spent['cpu_s'] / spent['seconds']:.0f} % of a core): "
+                  f"kept {100 * kept:.1f} %")
 
 
 def a_flooded_relay_keeps_its_honest_load():
@@ -59,12 +63,15 @@ def a_flooded_relay_keeps_its_honest_load():
             said = [f"calm: {100 * calm:.1f} %"]
             for kind in ("macked", "builds"):
                 for rate in rates:
-                    # Whatever else runs on these cores can only take away: the best of three counts.
-                    for _ in range(3):
+                    for _ in range(TRIES):
                         kept, words = measure(world, attacker, kind, rate)
                         said.append(words)
                         if kept >= 0.9:
                             break
+                        # The same datagrams where the relay does not see them: what is lost beside those, this machine lost.
+                        without, words = measure(world, attacker, kind, rate, CLOSED_PORT)
+                        said.append(words)
+                        check(without < 0.95, "; ".join(said))
                     check(kept >= 0.9, "; ".join(said))
             drops = world.relays[-1].status()["drops"]
             check(drops.get("cookie_required", 0) > 0 and drops.get("no_cookie_left", 0) > 0, drops)

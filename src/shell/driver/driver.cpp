@@ -1,6 +1,9 @@
 #include "shell/driver/driver.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "shell/clock.h"
 
 namespace macrovpn::shell {
 namespace {
@@ -16,6 +19,7 @@ Driver::Driver(Reactor& reactor, const node::NodeConfig& config, PacketPool& poo
       shield_(reactor, [this](UdpSocket& s) { read_socket(kListenSocket, s); }) {}
 
 Driver::~Driver() {
+  if (listening_rests_) reactor_.cancel(*listening_rests_);
   for (auto& [id, s] : sockets_) reactor_.remove(s.fd());
   for (auto& [id, d] : devices_) reactor_.remove(d.fd());
   reactor_.after_round({});
@@ -24,12 +28,17 @@ Driver::~Driver() {
 void Driver::add_socket(SocketId id, UdpSocket socket) {
   const int fd = socket.fd();
   sockets_.insert_or_assign(id, std::move(socket));
-  reactor_.add(fd, EPOLLIN, [this, id](uint32_t) { read_socket(id, sockets_.at(id)); });
+  reactor_.add(fd, EPOLLIN, [this, id](uint32_t) {
+    UdpSocket& s = sockets_.at(id);
+    if (id == kListenSocket && shield_.size() != 0) return read_listening(s);
+    read_socket(id, s);
+  });
 }
 
 void Driver::remove_socket(SocketId id) {
   const auto it = sockets_.find(id);
   if (it == sockets_.end()) return;
+  if (id == kListenSocket && listening_rests_) reactor_.cancel(*std::exchange(listening_rests_, {}));
   reactor_.remove(it->second.fd());
   sockets_.erase(it);
 }
@@ -49,6 +58,19 @@ void Driver::read_socket(SocketId id, UdpSocket& s) {
     if (n < UdpSocket::kBatch) break;
   }
   incoming_.clear();
+}
+
+// In a flood: then it rests for as long as that took, so that those who have sockets of their own get half of this thread, however
+// slow or busy the computer.  What the kernel drops meanwhile costs nothing.
+void Driver::read_listening(UdpSocket& s) {
+  const Mono began = read_clocks().mono;
+  read_socket(kListenSocket, s);
+  const Mono ended = read_clocks().mono;
+  reactor_.modify(s.fd(), 0);
+  listening_rests_ = reactor_.at(ended + (ended - began), [this] {
+    listening_rests_.reset();
+    reactor_.modify(sockets_.at(kListenSocket).fd(), EPOLLIN);
+  });
 }
 
 void Driver::read_device(TunId tun) {

@@ -5,6 +5,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "core/node/node.h"
 #include "shell/driver/shield.h"
@@ -60,6 +61,7 @@ class Driver {
 
  private:
   void read_socket(SocketId id, UdpSocket& socket);
+  void read_listening(UdpSocket& socket);
   void refresh_shield(Mono now);
   void read_device(TunId tun);
   void flush();
@@ -74,6 +76,7 @@ class Driver {
   std::map<SocketId, UdpSocket> sockets_;
   Shield shield_;
   Mono next_shield_check_ = kLongAgo, shielded_until_ = kLongAgo;
+  std::optional<Reactor::TimerId> listening_rests_;
   std::map<TunId, PacketDevice> devices_;
   std::vector<node::Datagram> incoming_;
   std::vector<Packet> packets_;
