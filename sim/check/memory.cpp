@@ -1,4 +1,4 @@
-// A node that nobody talks to and that serves no program: no session, no group.  What all nodes share (descriptors, buffers) is not a node's.
+// A node that nobody talks to and that has no circuit.  What all nodes share (descriptors, buffers) is not a node's.
 #include "sim/check/checker.h"
 #include "sim/engine/memory_meter.h"
 
@@ -17,7 +17,7 @@ class Memory final : public Checker {
 
   void touched(World& w, const Host& h) override {
     if (!h.node || !memory_is_metered()) return;
-    if (h.node->tunnels().ephemeral_count() > 0 || (h.node->client() && !h.node->client()->groups().empty())) return;
+    if (h.node->tunnels().ephemeral_count() > 0 || (h.node->client() && !h.node->client()->circuits().empty())) return;
     idle_++;
     largest_ = std::max(largest_, h.memory);
     if (h.memory <= most_) return;

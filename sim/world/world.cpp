@@ -173,6 +173,21 @@ void World::run_deadline(Host& h) {
   call(h, [&](node::Node& n, node::Effects& fx) { n.on_deadline(now_of(h), fx); });
 }
 
+namespace {
+
+template <class... V>
+int64_t room_of(const V&... vectors) {
+  return static_cast<int64_t>((... + (vectors.capacity() * sizeof(vectors[0]))));
+}
+
+}  // namespace
+
+// Up to what is the same before and after a call.  Packets, effects and what watchers keep grow while a node runs and are not its own.
+int64_t World::held_by_nodes(const node::Effects& fx) const {
+  return bytes_held() - held_by_watchers_ - static_cast<int64_t>(pool_.slots()) * slot_bytes_ -
+         room_of(fx.datagrams, fx.tun_packets, fx.exit_packets, fx.exit_leases, fx.events, fx.to_shards);
+}
+
 // Every call of a node comes through here: effects are carried out, programs that got packets answer, memory is counted.
 void World::call(Host& h, const std::function<void(node::Node&, node::Effects&)>& f) {
   node::Effects fx;
@@ -180,11 +195,11 @@ void World::call(Host& h, const std::function<void(node::Node&, node::Effects&)>
     fx = std::move(spare_effects_.back());
     spare_effects_.pop_back();
   }
-  const int64_t before = bytes_held() - static_cast<int64_t>(pool_.slots()) * slot_bytes_;
+  const int64_t before = held_by_nodes(fx);
   called_.push_back(&h);
   f(*h.node, fx);
   called_.pop_back();
-  h.memory += bytes_held() - static_cast<int64_t>(pool_.slots()) * slot_bytes_ - before;
+  h.memory += held_by_nodes(fx) - before;
   apply(h, fx);
   fx.datagrams.clear(), fx.tun_packets.clear(), fx.exit_packets.clear(), fx.exit_leases.clear(), fx.events.clear();
   spare_effects_.push_back(std::move(fx));
@@ -228,8 +243,10 @@ void World::apply(Host& h, node::Effects& fx) {
 }
 
 void World::Witness::seals(const Secret<32>& key, uint64_t counter) {
+  const int64_t before = bytes_held();
   const Host& h = *world.called_.back();
   world.tell([&](Watcher& w) { w.seals(world, h, key, counter); });
+  world.held_by_watchers_ += bytes_held() - before;
 }
 
 void World::fail(Failure f) {

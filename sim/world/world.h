@@ -162,6 +162,7 @@ class World {
   void step();
   void second();
   void call(Host&, const std::function<void(node::Node&, node::Effects&)>&);
+  int64_t held_by_nodes(const node::Effects&) const;
   void run_deadline(Host&);
   void apply(Host&, node::Effects&);
   void reschedule(Host&);
@@ -242,6 +243,7 @@ class World {
   bool started_ = false;
   EventId second_, news_;
   int64_t slot_bytes_ = 0;
+  int64_t held_by_watchers_ = 0;  // taken while a node ran
   Witness witness_{*this};
   std::vector<const Host*> called_;  // innermost last
   WorldCounters counters_;
