@@ -22,12 +22,13 @@ constexpr const char* kUsage =
     "  --seed N    what is random follows from it; the same seed gives the same run (1)\n"
     "  --trace     tells what happened to whom\n"
     "  --plot F    draws rate, clients, answers and paths as SVG files into that folder\n"
-    "  --json      the result as one JSON object\n";
+    "  --json      the result as one JSON object\n"
+    "  --help      says this\n";
 
 struct Options {
   std::string scenario;
   uint64_t seed = 1;
-  bool trace = false, json = false;
+  bool trace = false, json = false, help = false;
   std::string plot;
 };
 
@@ -39,6 +40,9 @@ Result<Options> read_options(const std::vector<std::string>& words) {
       o.trace = true;
     } else if (w == "--json") {
       o.json = true;
+    } else if (w == "--help" || w == "-h") {
+      o.help = true;
+      return o;
     } else if (w == "--plot" && i + 1 < words.size()) {
       o.plot = words[++i];
     } else if (w == "--seed" && i + 1 < words.size()) {
@@ -87,6 +91,10 @@ int simulate(const std::vector<std::string>& words) {
   if (!options.ok()) {
     std::fprintf(stderr, "simulate: %s\n%s", options.error().message.c_str(), kUsage);
     return 2;
+  }
+  if (options->help) {
+    std::fputs(kUsage, stdout);
+    return 0;
   }
   std::ifstream file(options->scenario);
   if (!file) {

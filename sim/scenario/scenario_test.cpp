@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/scenario/command.h"
 #include "sim/scenario/run.h"
 
 namespace macrovpn::sim {
@@ -107,6 +108,17 @@ TEST(Simulation, TellsWhoHasNoCircuitAndWhy) {
   const std::string text = failure_text(run.world(), *run.failure(), 1, "x.scenario");
   EXPECT_NE(text.find("again:   ./simulate x.scenario --seed 1 --trace"), std::string::npos);
   EXPECT_NE(text.find("the last of client "), std::string::npos);
+}
+
+TEST(Command, HelpIsNoMistakeAndAWrongWordIs) {
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(simulate({"--help"}), 0);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("usage: simulate SCENARIO"), std::string::npos);
+  for (const std::string word : {"--hepl", "no-such.scenario"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(simulate({word}), 2);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find(word), std::string::npos);
+  }
 }
 
 }  // namespace
