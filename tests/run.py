@@ -5,8 +5,9 @@ A suite is a test of ctest (a GoogleTest program, a lint, netlab's self-test), a
 tests/interop/*_test.py, or a fuzz target.  Single tests are counted: GoogleTest writes them as JSON; the others print
 `PASS name`, `FAIL name: why` or `SKIP name: why`, and "N passed, N failed, N skipped" at the end.
 
-Who runs when: the suites of BESIDE from the start, beside everything; unit tests and lints side by side; then, one after
-the other, the suites that judge times or throughput (tests/e2e, tests/interop, those that ctest runs serially).
+Who runs when: the suites of BESIDE from the start, beside everything; unit tests, lints and simulations side by side; then, one
+after the other, the suites that judge times or throughput (tests/e2e, tests/interop, those that ctest runs serially); between
+them, in pairs, those of PAIRS, which judge what happens and not how fast.
 """
 
 import argparse
@@ -29,6 +30,8 @@ LONGEST = 900  # seconds that a suite may take if it says nothing itself
 # Suites that wait for most of their life, and for what.
 BESIDE = {"e2e/frozen": "programs are stopped for 200 s",
           "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
+PAIRS = ("e2e/bad_input", "e2e/control_socket", "e2e/device", "e2e/fail_points", "e2e/hostile", "e2e/kill_switch", "e2e/leaks", "e2e/privacy",
+         "e2e/proxy", "e2e/run", "e2e/system", "e2e/users", "interop/wireguard_device", "interop/wireguard_go", "interop/wireguard_tools")
 KINDS_OF_UNIT = ("unit", "lint")
 KINDS_OF_NEITHER = ("sim",)
 # Suites that run once more with so many workers in each relay and each WireGuard device.
@@ -42,8 +45,7 @@ class Suite:
     command: list
     environment: dict = dataclasses.field(default_factory=dict)
     timeout: float = LONGEST
-    serial: bool = False
-    beside: bool = False
+    when: str = "side by side"  # or: beside everything, in pairs, alone
 
 
 @dataclasses.dataclass
@@ -78,18 +80,18 @@ def ctest_suites(build):
         is_python = command[0].endswith("python3")
         kind = "lint" if name.startswith("lint_") else "sim" if name.startswith("simulate_") else "netlab" if is_python else "unit"
         yield Suite(name, kind, command, dict(item.split("=", 1) for item in properties.get("ENVIRONMENT", [])),
-                    properties.get("TIMEOUT", LONGEST), bool(properties.get("RUN_SERIAL")) or kind == "netlab")
+                    properties.get("TIMEOUT", LONGEST), "alone" if properties.get("RUN_SERIAL") or kind == "netlab" else "side by side")
 
 
 def python_suites():
     for kind in ("e2e", "interop"):
         for path in sorted((ROOT / "tests" / kind).glob("*_test.py")):
             name = f"{kind}/{path.stem.removesuffix('_test')}"
-            yield Suite(name, kind, [PYTHON, str(path)], serial=name not in BESIDE, beside=name in BESIDE)
+            when = "beside everything" if name in BESIDE else "in pairs" if name in PAIRS else "alone"
+            yield Suite(name, kind, [PYTHON, str(path)], when=when)
             if workers := AGAIN_WITH_WORKERS.get(name):
-                environment = {name: str(workers) for name in ("MACROVPN_WORKERS", "MACROVPN_WIREGUARD_WORKERS")}
-                yield Suite(f"{name}_with_{workers}_workers", kind, [PYTHON, str(path)], environment, serial=name not in BESIDE,
-                            beside=name in BESIDE)
+                environment = {variable: str(workers) for variable in ("MACROVPN_WORKERS", "MACROVPN_WIREGUARD_WORKERS")}
+                yield Suite(f"{name}_with_{workers}_workers", kind, [PYTHON, str(path)], environment, when=when)
 
 
 def fuzz_suites(build, seconds):
@@ -271,10 +273,10 @@ def run_all(suites, options, teller):
     ticker.start()
     results = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(options.jobs, 4)) as beside:
-        waiting = [beside.submit(run, suite) for suite in suites if suite.beside]
-        with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as workers:
-            results += workers.map(run, [suite for suite in suites if not suite.serial and not suite.beside])
-        results += [run(suite) for suite in suites if suite.serial]
+        waiting = [beside.submit(run, suite) for suite in suites if suite.when == "beside everything"]
+        for when, most in (("side by side", options.jobs), ("in pairs", 2), ("alone", 1)):
+            with concurrent.futures.ThreadPoolExecutor(max_workers=most) as workers:
+                results += workers.map(run, [suite for suite in suites if suite.when == when])
         results += [future.result() for future in waiting]
     ended.set()
     ticker.join()
@@ -324,7 +326,7 @@ def main():
     suites = find_suites(options)
     if options.list:
         for suite in suites:
-            print(f"{suite.kind:8} {suite.name}{'  (beside the others)' if suite.beside else '  (alone)' if suite.serial else ''}")
+            print(f"{suite.kind:8} {suite.name:40} {suite.when}")
         return 0
     out = sys.stderr if options.json else sys.stdout
     signal.signal(signal.SIGINT, stop)

@@ -84,7 +84,9 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
     build_timeout_.succeeded(c.hop_by_hop ? c.ready_after * 2 / (n + 1) : c.ready_after);
   }
   guards_.succeeded(c.hops[0].relay.id);
-  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
+  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) {
+    link->second.lost_builds = link->second.unheard_behind = 0;
+  }
   // A spare lapses before its sessions do; a circuit in use rekeys.
   c.gives_up = c.group.is_nobody() ? now.mono + s_.rng.between(120s, 150s) : kNever;
   c.asked_lease = now.mono;

@@ -98,17 +98,30 @@ void ClientSide::relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx) {
   static_cast<void>(start_circuit(now, g, fx).ok());  // if there is no way now: at the next goodbye
 }
 
-// A build failed.  The guard is to blame only if it was silent itself: else a dead relay behind it, or a hostile one,
-// could make a client give up its guards.
+// A build failed.  The guard is to blame if it was silent itself, or if nobody was heard from behind it three times: for less,
+// a dead relay behind it, or a hostile one, could make a client give up its guards.
 void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   const auto link = links_.find(c.hops[0].relay.id);
   if (!c.shares_guard || link == links_.end() || link->second.peer != c.hops[0].peer) return;
   const auto info = s_.tunnels.info(link->second.peer);
   const bool silent = !info || !info->established || info->last_received < c.build_started;
-  if (link->second.up && (!silent || ++link->second.lost_builds < 2)) return;
+  const bool drops = link->second.up && !silent && drops_what_it_carries(link->second, c);
+  if (link->second.up && !drops && (!silent || ++link->second.lost_builds < 2)) return;
   guards_.failed(c.hops[0].relay.id, now.mono);
   save_guards(fx);
-  drop_link(c.hops[0].relay.id, c.id);
+  if (!drops) drop_link(c.hops[0].relay.id, c.id);
+}
+
+// A guard that answers handshakes and drops what it should carry would be kept for ever.  Relays behind it that work together
+// against the client gain that it enters by another of its three guards for a minute; no guard is drawn for that.
+bool ClientSide::drops_what_it_carries(GuardLink& link, const Circuit& c) {
+  const bool heard = std::any_of(c.hops.begin() + 1, c.hops.end(), [](const Hop& h) { return h.up; });
+  const PeerId& next = c.hops[1].relay.id;
+  if (heard || (link.unheard_behind != 0 && link.last_unheard == next)) return false;
+  link.last_unheard = next;
+  if (++link.unheard_behind < kUnheardBehindGuard) return false;
+  link.unheard_behind = 0;
+  return true;
 }
 
 // A circuit that was ready is dead.  All its hops were asked, twice: the first that did not answer is dead, or cannot be reached.  A guard

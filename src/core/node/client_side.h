@@ -22,6 +22,7 @@ inline constexpr Duration kSlotForgotten = 10min;  // without packets and open c
 inline constexpr Duration kDrain = 3s;  // an old circuit still receives for that long after a hop
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
+inline constexpr int kUnheardBehindGuard = 3;
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
 inline constexpr size_t kMaxAvoided = 32;
 inline constexpr uint64_t kPingPadding = 320;
@@ -76,6 +77,8 @@ class ClientSide {
     bool up = false;
     CircuitId building;  // whose build carries the guard's handshake
     int lost_builds = 0;
+    int unheard_behind = 0;  // relays behind it that did not answer, one after the other and no two the same, since a circuit came about
+    PeerId last_unheard{};
     uint16_t mtu = UINT16_MAX;  // that its newest measured circuit has, if that is less than it could
   };
 
@@ -122,6 +125,7 @@ class ClientSide {
   void circuit_failed(Now now, CircuitId id, Effects& fx);
   void blame_guard(Now now, const Circuit& c, Effects& fx);
   void find_the_silent(Circuit& c);
+  bool drops_what_it_carries(GuardLink& link, const Circuit& c);
   void drop_link(const PeerId& guard, CircuitId but);
   static void avoid(Group& g, const PeerId& id);
   void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);

@@ -1,0 +1,74 @@
+// What costs a guard its place, for a while, and what does not.
+#include <gtest/gtest.h>
+
+#include "core/node/node_world_test.h"
+
+namespace macrovpn::node {
+namespace {
+
+constexpr TunId kTun{7};
+
+struct Net : SmallNet {
+  explicit Net(uint64_t seed) : SmallNet({.spare_circuits = 0}, seed, {6, 3}) {}
+  const Circuit* connect() {
+    publish();
+    return SmallNet::connect(client(), kTun);
+  }
+  // A program asks every half second, so that a dead circuit is noticed.
+  bool talks_until(const std::function<bool()>& done, Duration most) {
+    for (const Mono end = now.mono + most; now.mono < end && !done();) {
+      send_from_program(client(), kTun, udp_packet("10.10.0.2", "192.0.2.1", 100));
+      run_for(500ms);
+    }
+    return done();
+  }
+};
+
+TEST(Guards, OneThatAnswersAndDropsWhatItShouldCarryIsLeftForAnother) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    Net net(seed);
+    const Circuit* before = net.connect();
+    ASSERT_NE(before, nullptr);
+    const PeerId id = before->hops[0].relay.id;
+    const CircuitId old = before->id;
+    const Net::Host* guard = &net.host_of(before->hops[0]);
+    net.drop = [&](const Net::Flight& f) { return f.from == guard && f.to != &net.client(); };
+    const auto moved = [&] {
+      const Circuit* c = net.active(net.client(), kTun);
+      return c != nullptr && c->id != old;
+    };
+    ASSERT_TRUE(net.talks_until(moved, 30s)) << seed;
+    EXPECT_NE(net.active(net.client(), kTun)->hops[0].relay.id, id) << seed;
+    net.check_all();
+  }
+}
+
+TEST(Guards, DeadRelaysBehindItDoNotCostOne) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    Net net(seed);
+    const Circuit* before = net.connect();
+    ASSERT_NE(before, nullptr);
+    const PeerId guard = before->hops[0].relay.id;
+    const CircuitId old = before->id;
+    const Net::Host* carrier = &net.host_of(before->hops[0]);
+    // Its next relay dies, and the one that is asked then with the question.
+    net.host_of(before->hops[1]).dead = true;
+    size_t died = 0;
+    net.tap = [&](const Net::Flight& f) {
+      if (f.from != carrier || f.to == &net.client() || f.to->dead || died == 1) return;
+      died++;
+      f.to->dead = true;
+    };
+    const auto moved = [&] {
+      const Circuit* c = net.active(net.client(), kTun);
+      return c != nullptr && c->id != old;
+    };
+    ASSERT_TRUE(net.talks_until(moved, 60s)) << seed;
+    EXPECT_EQ(died, 1u);
+    EXPECT_EQ(net.active(net.client(), kTun)->hops[0].relay.id, guard) << seed;
+    net.check_all();
+  }
+}
+
+}  // namespace
+}  // namespace macrovpn::node
