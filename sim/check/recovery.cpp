@@ -1,6 +1,5 @@
 // Whatever went wrong: a while after the last of it was over, every client that is awake has a circuit again.  Over means for this
-// client: with itself, with the guards that it keeps to, and with the network as a whole (World::trouble_until).  A few other relays that
-// come and go are no excuse.
+// client: with itself, and with the network as a whole (World::trouble_until).  A few relays that come and go, its guards too, are no excuse.
 #include <algorithm>
 #include <map>
 
@@ -39,10 +38,7 @@ class Recovery final : public Checker {
   void judge(World& w, const Host& h, const std::map<HostId, Mono>& since, const char* what) {
     const auto at = since.find(h.id);
     if (at == since.end()) return;
-    Mono over = std::max(w.trouble_until(), h.trouble_until);
-    for (const PeerId& id : h.node->client()->guards().in_order(w.now().mono)) {
-      if (const Host* guard = w.relay_of(id)) over = std::max(over, guard->trouble_until);
-    }
+    const Mono over = std::max(w.trouble_until(), h.trouble_until);
     const Duration without = w.now().mono - std::max(at->second, over);
     longest_ = std::max(longest_, without);
     if (without <= deadline_) return;
