@@ -35,12 +35,18 @@ uint64_t sum_blocks(const uint8_t* p, size_t blocks) {
 
 Checksum& Checksum::add(Bytes part) {
   const size_t blocks = part.size() / kLane;
-  sum_ += sum_blocks(part.data(), blocks);
+  if (blocks != 0) sum_ += sum_blocks(part.data(), blocks);
   Bytes rest = part.subspan(blocks * kLane);
-  for (; rest.size() >= 4; rest = rest.subspan(4)) {
+  for (; rest.size() >= 8; rest = rest.subspan(8)) {
+    uint64_t words = 0;
+    std::memcpy(&words, rest.data(), 8);
+    sum_ += (words & 0xffffffff) + (words >> 32);
+  }
+  if (rest.size() >= 4) {
     uint32_t words = 0;
     std::memcpy(&words, rest.data(), 4);
     sum_ += words;
+    rest = rest.subspan(4);
   }
   uint16_t word = 0;
   if (rest.size() >= 2) {

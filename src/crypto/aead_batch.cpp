@@ -21,8 +21,9 @@ struct AeadBatch::Impl {
   };
   static constexpr size_t kChunk = 128;
   std::array<Scratch, kChunk> scratch;
+  IMB_JOB seal_job{}, open_job{};  // what is the same in all jobs: copying it is cheaper than filling in each
 
-  explicit Impl(Engine wanted) {
+  explicit Impl(Engine wanted) : seal_job(job_of(true)), open_job(job_of(false)) {
     MV_ASSERT(evp != nullptr && cipher != nullptr);
     if (wanted == Engine::openssl) return;
     IMB_MGR* m = alloc_mb_mgr(0);
@@ -54,23 +55,36 @@ struct AeadBatch::Impl {
     if (encrypt) j.ok = j.ok && EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_GET_TAG, 16, j.data + j.size) == 1;
   }
 
-  void fill_job(IMB_JOB& job, AeadJob& j, Scratch& s, bool encrypt) {
-    std::memset(&job, 0, sizeof job);
-    store_le64(&s.nonce[4], j.counter);
+  static IMB_JOB job_of(bool encrypt) {
+    IMB_JOB job{};
     job.cipher_direction = encrypt ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
     job.chain_order = encrypt ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
     job.cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
     job.hash_alg = IMB_AUTH_CHACHA20_POLY1305;
-    job.enc_keys = job.dec_keys = j.key->reveal().data();
     job.key_len_in_bytes = 32;
+    job.iv_len_in_bytes = 12;
+    job.auth_tag_output_len_in_bytes = 16;
+    job.u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+    return job;
+  }
+
+  // A tag that is made is written where it belongs; one that is checked, beside.
+  void fill_job(IMB_JOB& job, const AeadJob& j, Scratch& s, bool encrypt) {
+    std::memcpy(&job, encrypt ? &seal_job : &open_job, sizeof job);
+    store_le64(&s.nonce[4], j.counter);
+    job.enc_keys = job.dec_keys = j.key->reveal().data();
     job.src = job.dst = j.data;
     job.msg_len_to_cipher_in_bytes = job.msg_len_to_hash_in_bytes = j.size;
     job.iv = s.nonce.data();
-    job.iv_len_in_bytes = 12;
-    job.auth_tag_output = s.tag.data();
-    job.auth_tag_output_len_in_bytes = 16;
+    job.auth_tag_output = encrypt ? j.data + j.size : s.tag.data();
     job.u.CHACHA20_POLY1305.aad = s.nonce.data();
-    job.u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+  }
+
+  // In constant time, and two words: equal_constant_time() goes byte by byte.
+  static bool same_tag(const uint8_t* a, const uint8_t* b) {
+    uint64_t different = 0;
+    for (const size_t at : {size_t{0}, size_t{8}}) different |= load_le64(a + at) ^ load_le64(b + at);
+    return different == 0;
   }
 
   void run_mb(std::span<AeadJob> jobs, bool encrypt) {
@@ -89,12 +103,7 @@ struct AeadBatch::Impl {
       for (size_t i = 0; i < chunk.size(); i++) {
         AeadJob& j = chunk[i];
         if (j.size == 0) continue;
-        if (encrypt) {
-          std::copy(scratch[i].tag.begin(), scratch[i].tag.end(), j.data + j.size);
-          j.ok = true;
-        } else {
-          j.ok = equal_constant_time(scratch[i].tag, Bytes(j.data + j.size, kTagSize));
-        }
+        j.ok = encrypt || same_tag(scratch[i].tag.data(), j.data + j.size);
       }
     }
   }

@@ -91,20 +91,9 @@ std::string v6_text(const uint8_t* b) {
 
 }  // namespace
 
-IpAddress IpAddress::v4(const ByteArray<4>& b) {
-  IpAddress a;
-  std::copy(b.begin(), b.end(), a.bytes_.begin());
-  return a;
-}
 IpAddress IpAddress::v4(uint32_t host_order) {
   IpAddress a;
   store_be32(a.bytes_.data(), host_order);
-  return a;
-}
-IpAddress IpAddress::v6(const ByteArray<16>& b) {
-  IpAddress a;
-  a.family_ = IpFamily::v6;
-  a.bytes_ = b;
   return a;
 }
 

@@ -15,9 +15,18 @@ enum class IpFamily : uint8_t { v4 = 4, v6 = 6 };
 class IpAddress {
  public:
   IpAddress() = default;  // 0.0.0.0
-  static IpAddress v4(const ByteArray<4>& b);
+  static IpAddress v4(const ByteArray<4>& b) {
+    IpAddress a;
+    std::memcpy(a.bytes_.data(), b.data(), 4);
+    return a;
+  }
   static IpAddress v4(uint32_t host_order);
-  static IpAddress v6(const ByteArray<16>& b);
+  static IpAddress v6(const ByteArray<16>& b) {
+    IpAddress a;
+    a.family_ = IpFamily::v6;
+    a.bytes_ = b;
+    return a;
+  }
   // Dotted quad without leading zeros, or RFC 4291 §2.2 text without zone.  Nothing else.
   static std::optional<IpAddress> parse(std::string_view);
 
@@ -29,6 +38,10 @@ class IpAddress {
   bool is_unspecified() const;
   std::string reveal() const;  // RFC 5952
   auto operator<=>(const IpAddress&) const = default;
+  // Some of it for each packet: two words, not a loop over bytes.
+  bool operator==(const IpAddress& o) const {
+    return family_ == o.family_ && std::memcmp(bytes_.data(), o.bytes_.data(), sizeof bytes_) == 0;
+  }
 
  private:
   IpFamily family_ = IpFamily::v4;

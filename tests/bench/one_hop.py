@@ -77,18 +77,33 @@ def joined(left, right, a, b):
     yield left, right, wg_lab.THEIR4
 
 
+def start_naive_end(host, inside, port, remote, remote_port, passes=1):
+    host.start([str(TOOLS / "naive_loop"), "tun0", port, remote, remote_port, str(passes)])
+    wg_lab.wait_until(lambda: "tun0" in host.ip("link", "show"), 5, "naive_loop made no device")
+    host.ip("addr", "add", f"{inside}/24", "dev", "tun0")
+    host.ip("link", "set", "tun0", "mtu", "1380", "gso_max_size", "60000", "up")
+
+
 @contextlib.contextmanager
 def naive_loop():
     """Devices, sockets and one AEAD pass, and nothing of a VPN: the bound."""
     with netlab.Lab() as lab:
         left, right = lab.host("left", wg_lab.OURS), lab.host("right", wg_lab.THEIRS)
-        ends = ((left, wg_lab.OUR4, "7000", wg_lab.THEIRS[0], "7001"), (right, wg_lab.THEIR4, "7001", wg_lab.OURS[0], "7000"))
-        for host, inside, port, remote, remote_port in ends:
-            host.start([str(TOOLS / "naive_loop"), "tun0", port, remote, remote_port, "1"])
-            wg_lab.wait_until(lambda: "tun0" in host.ip("link", "show"), 5, "naive_loop made no device")
-            host.ip("addr", "add", f"{inside}/24", "dev", "tun0")
-            host.ip("link", "set", "tun0", "mtu", "1380", "gso_max_size", "60000", "up")
+        start_naive_end(left, wg_lab.OUR4, "7000", wg_lab.THEIRS[0], "7001")
+        start_naive_end(right, wg_lab.THEIR4, "7001", wg_lab.OURS[0], "7000")
         yield left, right, wg_lab.THEIR4
+
+
+@contextlib.contextmanager
+def naive_relay(passes):
+    """The same with a host between that passes on each datagram after so many AEAD passes; its process comes too."""
+    with netlab.Lab() as lab:
+        left, right = lab.host("left", wg_lab.OURS), lab.host("right", wg_lab.THEIRS)
+        middle = lab.host("middle", "198.51.100.77")
+        relay = middle.start([str(TOOLS / "naive_relay"), "7001", wg_lab.OURS[0], "7000", wg_lab.THEIRS[0], "7002", str(passes)])
+        start_naive_end(left, wg_lab.OUR4, "7000", middle.ip4, "7001")
+        start_naive_end(right, wg_lab.THEIR4, "7002", middle.ip4, "7001", 1 + passes % 2)  # an even number of passes restores the bytes
+        yield (left, right, wg_lab.THEIR4), relay
 
 
 def tcp_mbit(left, right, address, *flags):

@@ -91,6 +91,18 @@ def star(workers):
         return {"mbit": one_hop.star_mbit(hub, spokes)}
 
 
+def naive_relay():
+    """What the kernel needs to take in and send on a datagram, and what it needs together with one AEAD pass."""
+    row = {}
+    for name, passes in (("kernel_us_per_packet", 0), ("us_per_packet", 1)):
+        with one_hop.naive_relay(passes) as (ends, relay):
+            row["mbit"] = one_hop.tcp_mbit(*ends)
+            cpu = relay.usage()["cpu_s"]
+            relay.stop()
+            row[name] = cpu / int(relay.output().split()[0]) * 1e6
+    return row
+
+
 def naive():
     with one_hop.naive_loop() as ends, counted_by_perf():
         return {"mbit": one_hop.tcp_mbit(*ends)}
@@ -100,6 +112,7 @@ def naive():
 LOAD_MBIT = 250
 MEASURES = {
     "naive_loop": naive,
+    "naive_relay": naive_relay,
     "ours": lambda: one_hop_row(one_hop.ours, LOAD_MBIT),
     "ours_2_workers": lambda: one_hop_row(lambda: one_hop.ours(workers=2), LOAD_MBIT),
     "two_peers": lambda: star(1),

@@ -26,7 +26,7 @@ void ReplayWindow::advance_to(uint64_t counter) {
   // ring.
   const uint64_t last_word = end_ == 0 ? 0 : (end_ - 1) / 64;
   const uint64_t fresh_words = std::min<uint64_t>(counter / 64 - last_word, words_.size());
-  for (uint64_t i = 0; i < fresh_words; i++) words_[(counter / 64 - i) % words_.size()] = 0;
+  for (uint64_t i = 0; i < fresh_words; i++) ring(counter / 64 - i) = 0;
   end_ = counter + 1;
   const uint64_t first_word = counter / 64 + 1 - std::min<uint64_t>(counter / 64 + 1, words_.size());
   floor_ = std::max(floor_, first_word * 64);
@@ -38,7 +38,7 @@ void ReplayWindow::grow(std::size_t bits) {
   std::vector<uint64_t> larger(bits / 64);
   if (end_ > 0) {
     for (uint64_t w = floor_ / 64; w <= (end_ - 1) / 64; w++) {
-      larger[w % larger.size()] = words_[w % words_.size()];
+      larger[w & (larger.size() - 1)] = ring(w);
     }
   }
   words_.swap(larger);

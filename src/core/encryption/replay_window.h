@@ -27,7 +27,9 @@ class ReplayWindow {
  private:
   void advance_to(uint64_t counter);
   void grow(std::size_t bits);
-  uint64_t& word_of(uint64_t counter) { return words_[counter / 64 % words_.size()]; }
+  // Sizes are powers of two, and a division for each packet is not.
+  uint64_t& ring(uint64_t word) { return words_[word & (words_.size() - 1)]; }
+  uint64_t& word_of(uint64_t counter) { return ring(counter / 64); }
 
   std::vector<uint64_t> words_ = std::vector<uint64_t>(1);
   uint64_t end_ = 0;    // one above the highest counter seen

@@ -14,8 +14,8 @@ size_t padding_of(const Peer& p, size_t n) {
   return std::min(wanted, p.configured->mtu - std::min(p.configured->mtu, n));
 }
 
-bool fits(const Peer& peer, const Packet& p) {
-  return p.headroom() >= kTransportHeader && p.tailroom() >= padding_of(peer, p.size()) + crypto::kTagSize;
+bool fits(const Packet& p, size_t padding) {
+  return p.headroom() >= kTransportHeader && p.tailroom() >= padding + crypto::kTagSize;
 }
 
 Payload payload_of(size_t size) {
@@ -26,12 +26,11 @@ Payload payload_of(size_t size) {
 
 // ---- sealing
 
-void Tunnels::Impl::frame(const Peer& peer, Session& s, Packet& p, crypto::AeadJob& job) {
-  const size_t padding = padding_of(peer, p.size());
-  if (padding > 0) std::fill_n(p.push_back(padding), padding, uint8_t{0});
-  const auto size = static_cast<uint32_t>(p.size());
+void Tunnels::Impl::frame(Session& s, Packet& p, size_t padding, crypto::AeadJob& job) {
+  static_assert(kPadding <= crypto::kTagSize);
+  const auto size = static_cast<uint32_t>(p.size() + padding);
+  std::memset(p.push_back(padding + crypto::kTagSize), 0, kPadding);  // of one size, as the tag comes over the rest
   uint8_t* header = p.push_front(kTransportHeader);
-  p.push_back(crypto::kTagSize);
   const uint64_t counter = s.send_counter++;
   store_le32(header, static_cast<uint32_t>(MessageType::transport));
   store_le32(header + 4, s.remote.value);
@@ -40,48 +39,44 @@ void Tunnels::Impl::frame(const Peer& peer, Session& s, Packet& p, crypto::AeadJ
   job = {&s.send, counter, header + kTransportHeader, size, false};
 }
 
-Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Peer& p, Out& out, Work& w) {
-  if (!fits(p, *job.packet)) return Drop::too_large;
-  Session* s = p.sessions.current.get();
-  if (s == nullptr && p.kind == PeerKind::ephemeral) s = p.sessions.next.get();
-  if (s == nullptr || !may_seal(*s, now.mono)) {
-    if (!p.configured) return s == nullptr ? Drop::no_session : Drop::expired;
-    stage(now, p, std::move(*job.packet), out);
+Drop Tunnels::Impl::prepare_seal(Now now, SealJob& job, Departure& run, Out& out) {
+  Peer& p = *run.peer;
+  Packet& packet = *job.packet;
+  const size_t padding = padding_of(p, packet.size());
+  if (!fits(packet, padding)) return Drop::too_large;
+  if (run.session == nullptr || !may_seal(*run.session, now.mono)) {
+    if (!p.configured) return run.session == nullptr ? Drop::no_session : Drop::expired;
+    stage(now, p, std::move(packet), out);
     return Drop::staged;
   }
   if (p.route.kind == Route::Kind::none) return Drop::no_route;
   job.route = p.route;
-  w.peer = &p;
-  w.session = s;
-  w.payload = payload_of(job.packet->size());
+  if (packet.size() != 0) run.payload = Payload::data;
+  frame(*run.session, packet, padding, jobs.emplace_back());
+  run.packets++;
+  run.bytes += packet.size();
   return Drop::none;
 }
 
+// What is the same for all packets of a run to one peer is looked up, and done afterwards, once.
 void Tunnels::Impl::seal_batch(Now now, std::span<SealJob> batch, Out& out) {
-  work.clear();
+  departures.clear();
   jobs.clear();
-  Peer* peer = nullptr;
-  for (size_t i = 0; i < batch.size(); i++) {
-    SealJob& job = batch[i];
-    if (peer == nullptr || peer->ref != job.peer) peer = peers.find(job.peer);
-    Work w{i, nullptr, nullptr, Payload::data};
-    job.result = counted(peer == nullptr ? Drop::unknown_peer : prepare_seal(now, job, *peer, out, w));
-    if (job.result != Drop::none) continue;
-    frame(*w.peer, *w.session, *job.packet, jobs.emplace_back());
-    work.push_back(w);
+  for (size_t i = 0; i < batch.size();) {
+    const PeerRef ref = batch[i].peer;
+    Departure run{.peer = peers.find(ref)};
+    if (run.peer != nullptr) {
+      run.session = run.peer->sessions.current.get();
+      if (run.session == nullptr && run.peer->kind == PeerKind::ephemeral) run.session = run.peer->sessions.next.get();
+    }
+    for (; i < batch.size() && batch[i].peer == ref; i++) {
+      SealJob& job = batch[i];
+      job.result = counted(run.peer == nullptr ? Drop::unknown_peer : prepare_seal(now, job, run, out));
+    }
+    if (run.packets != 0) departures.push_back(run);
   }
   aead.seal(jobs);
-  // What follows is the same for all packets of a run to one peer.
-  for (size_t i = 0; i < work.size();) {
-    const Work& first = work[i];
-    Payload payload = Payload::keepalive;
-    size_t bytes = 0;
-    for (; i < work.size() && work[i].session == first.session; i++) {
-      bytes += batch[work[i].job].packet->size();
-      if (work[i].payload == Payload::data) payload = Payload::data;
-    }
-    after_sent(now, *first.peer, *first.session, payload, bytes, out);
-  }
+  for (const Departure& run : departures) after_sent(now, *run.peer, *run.session, run.payload, run.bytes, out);
 }
 
 void Tunnels::Impl::after_sent(Now now, Peer& p, const Session& s, Payload payload, size_t bytes, Out& out) {
@@ -113,7 +108,7 @@ void Tunnels::Impl::send_one(Now now, Peer& p, Packet packet, Out& out) {
   Session& s = *p.sessions.current;
   const Payload payload = payload_of(packet.size());
   crypto::AeadJob job;
-  frame(p, s, packet, job);
+  frame(s, packet, padding_of(p, packet.size()), job);
   crypto::aead_seal(*job.key, job.counter, {}, {job.data, job.size}, {job.data, job.size + crypto::kTagSize});
   const size_t size = packet.size();
   out.messages.push_back({p.ref, p.route, std::move(packet)});

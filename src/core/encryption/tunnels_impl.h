@@ -82,8 +82,14 @@ struct Tunnels::Impl {
   };
   void seal_batch(Now, std::span<SealJob>, Out&);
   void open_batch(Now, std::span<OpenJob>, Out&);
-  Drop prepare_seal(Now, SealJob&, Peer&, Out&, Work&);
-  void frame(const Peer&, Session&, Packet&, crypto::AeadJob&);
+  struct Departure {  // packets to one peer that follow each other
+    Peer* peer = nullptr;
+    Session* session = nullptr;
+    size_t packets = 0, bytes = 0;
+    Payload payload = Payload::keepalive;
+  };
+  Drop prepare_seal(Now, SealJob&, Departure&, Out&);
+  void frame(Session&, Packet&, size_t padding, crypto::AeadJob&);
   void after_sent(Now, Peer&, const Session&, Payload, size_t bytes, Out&);
   Drop prepare_open(Mono now, const OpenJob&, Work&);
   struct Arrival {  // packets of one session that follow each other
@@ -161,6 +167,7 @@ struct Tunnels::Impl {
 
   // Scratch of the batches: kept so that nothing is allocated per packet.
   std::vector<Work> work;
+  std::vector<Departure> departures;
   std::vector<crypto::AeadJob> jobs;
   std::vector<SessionPtr> retired;  // sessions that a batch replaced while jobs still point to them
 };

@@ -59,7 +59,7 @@ void ClientSide::forget_group(const GroupId& id) {
   groups_.erase(id);
 }
 
-void ClientSide::send_packet(Now now, Circuit& c, Packet packet) {
+void ClientSide::send_packet(Now now, Circuit& c, Packet&& packet) {
   c.live.sent(now.mono);
   c.path_mtu.carried(packet.size());
   c.tx_bytes += packet.size();
@@ -177,7 +177,7 @@ void ClientSide::too_big(const Group& g, const Circuit& c, Bytes packet, Effects
   }
 }
 
-void ClientSide::on_ip(Now now, PeerRef peer, Packet packet, Effects& fx) {
+void ClientSide::on_ip(Now now, PeerRef peer, Packet&& packet, Effects& fx) {
   const auto it = hop_of_.find(peer);
   if (it == hop_of_.end()) return;
   Circuit* c = find(it->second.first);

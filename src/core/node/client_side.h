@@ -44,7 +44,7 @@ class ClientSide {
   // ---- packets
   void on_tun_packets(Now now, TunId tun, std::span<Packet> packets, Effects& fx);
   // What came out of the session with a hop peer of ours.
-  void on_ip(Now now, PeerRef peer, Packet packet, Effects& fx);
+  void on_ip(Now now, PeerRef peer, Packet&& packet, Effects& fx);
   void on_control(Now now, PeerRef peer, Bytes payload, Effects& fx);
 
   // ---- from tunnels
@@ -146,7 +146,7 @@ class ClientSide {
   Group* group_of_packet(Now now, TunId tun, Bytes packet, Effects& fx);
   Circuit* usable_circuit(Now now, Group& g, Effects& fx);
   void forget_group(const GroupId& id);
-  void send_packet(Now now, Circuit& c, Packet packet);
+  void send_packet(Now now, Circuit& c, Packet&& packet);
   void flush_waiting(Now now, Group& g, Circuit& c);
   static bool no_way_for(const Circuit& c, Bytes packet);
   bool refuse(const Group& g, const Circuit& c, Bytes packet, size_t size, Effects& fx);

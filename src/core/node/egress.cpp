@@ -16,14 +16,14 @@ void Egress::frame(PeerRef peer, Bytes frame) {
   payload(peer, pool_.copy_of(frame));
 }
 
-void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet, const IpAddress& local) {
+void Egress::datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet&& packet, const IpAddress& local) {
   // Nobody spoke under it for long, and its relay has left the directory.
   if (!masks_.mask(mask, packet.bytes())) return;
   done_.push_back({socket, to, std::move(packet), local});
 }
 
 // A whole message: out, or into the session that carries it.
-void Egress::place(PeerRef peer, const Route& route, Packet message) {
+void Egress::place(PeerRef peer, const Route& route, Packet&& message) {
   if (route.kind == Route::Kind::udp) {
     emit(peer, route, std::move(message));
   } else if (route.kind == Route::Kind::leg) {
@@ -32,7 +32,7 @@ void Egress::place(PeerRef peer, const Route& route, Packet message) {
   }
 }
 
-void Egress::emit(PeerRef peer, const Route& route, Packet message) {
+void Egress::emit(PeerRef peer, const Route& route, Packet&& message) {
   const MessageType type = static_cast<MessageType>(message.data()[0]);
   MaskId mask = route.mask;
   if (type != MessageType::transport && mask != kPlain) {

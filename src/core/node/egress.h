@@ -15,7 +15,8 @@ class Egress {
   Egress(encryption::Tunnels& tunnels, MaskTable& masks, PacketPool& pool, Rng& rng)
       : tunnels_(tunnels), masks_(masks), pool_(pool), rng_(rng) {}
 
-  void payload(PeerRef peer, Packet packet) { seal_.push_back({peer, std::move(packet)}); }
+  // Here and below packets are taken by reference: each object between is a move and a question more for each packet.
+  void payload(PeerRef peer, Packet&& packet) { seal_.push_back({peer, std::move(packet)}); }
   void frame(PeerRef peer, Bytes frame);  // a control frame as a payload of its own
   // The same, after everything else that waits, one after the other.  What is for a near hop has fewer layers and would
   // overtake what was handed in before it for a far one, and a CLOSE must not.
@@ -23,7 +24,7 @@ class Egress {
   // A message of tunnels' or of a build: unmasked, without length field or padding.
   void message(encryption::Outgoing m) { whole_.push_back(std::move(m)); }
   // A finished datagram: masked here, nothing else.
-  void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet packet, const IpAddress& local = {});
+  void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet&& packet, const IpAddress& local = {});
 
   void flush(Now now, Effects& fx, std::vector<encryption::Event>& events);
 
@@ -33,8 +34,8 @@ class Egress {
     Packet packet;
   };
   void seal_layer(Now now, std::vector<encryption::Event>& events);
-  void place(PeerRef peer, const Route& route, Packet message);
-  void emit(PeerRef peer, const Route& route, Packet message);
+  void place(PeerRef peer, const Route& route, Packet&& message);
+  void emit(PeerRef peer, const Route& route, Packet&& message);
 
   encryption::Tunnels& tunnels_;
   MaskTable& masks_;

@@ -81,7 +81,7 @@ void ExitSide::asked_from_elsewhere(const ShardNote& note, Bytes body, Effects& 
   if (const auto r = leases_.request(note.session, note.caller, *f, note.h1); !r.ok()) refuse(note.session, r.error(), fx);
 }
 
-void ExitSide::to_private(PeerRef session, Packet packet, Effects& fx) {
+void ExitSide::to_private(PeerRef session, Packet&& packet, Effects& fx) {
   if (!rewrite(session, packet)) return;
   counters_.packets_out++;
   fx.exit_packets.push_back(std::move(packet));

@@ -93,7 +93,7 @@ void ExitSide::session_gone(Now now, PeerRef session, Effects& fx) {
   elsewhere_.erase(e);
 }
 
-void ExitSide::on_packet(Now now, PeerRef session, Packet packet, Effects& fx) {
+void ExitSide::on_packet(Now now, PeerRef session, Packet&& packet, Effects& fx) {
   if (leases_.lease_of(session).value == 0) {
     const auto e = elsewhere_.find(session);
     if (e != elsewhere_.end() && e->second.holds) {

@@ -34,14 +34,14 @@ class ExitSide {
   void session_confirmed(Now now, PeerRef session, Effects& fx);
   void session_gone(Now now, PeerRef session, Effects& fx);
   // An IP packet out of a session.
-  void on_packet(Now now, PeerRef session, Packet packet, Effects& fx);
+  void on_packet(Now now, PeerRef session, Packet&& packet, Effects& fx);
   // IP packets for private lease addresses, from the exit's network.
   void on_exit_packets(Now now, std::span<Packet> packets, Effects& fx);
 
   // ---- exit_elsewhere.cpp: from other shards.  A session of theirs wants a lease of ours:
   void asked_from_elsewhere(const ShardNote& note, Bytes body, Effects& fx);
   void take_effect(Now now, PeerRef session, Effects& fx);  // also for sessions of our own
-  void to_private(PeerRef session, Packet packet, Effects& fx);
+  void to_private(PeerRef session, Packet&& packet, Effects& fx);
   void gone_elsewhere(Now now, PeerRef session) { leases_.session_gone(now.mono, session); }
   // A session of ours got a lease of theirs.
   void taken_elsewhere(Now now, PeerRef session, ShardId owner, Effects& fx);

@@ -21,7 +21,7 @@ void Node::remove_phone(Now now, TunId tun, Effects& fx) {
 }
 
 // Its session has checked that this is an IP packet from the inside address.
-void Node::on_phone_packet(Now now, PeerRef peer, Packet packet, Effects& fx) {
+void Node::on_phone_packet(Now now, PeerRef peer, Packet&& packet, Effects& fx) {
   const TunId tun = phones_.tun_of(peer);
   if (tun.value == 0 || packet.size() == 0) return;  // a keepalive
   client_->on_tun_packets(now, tun, std::span(&packet, 1), fx);

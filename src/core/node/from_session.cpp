@@ -40,7 +40,7 @@ void Node::open_all(Now now, Effects& fx) {
   }
 }
 
-void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx) {
+void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet&& packet, Effects& fx) {
   const auto kind = tunnels_.kind_of(peer);
   if (!kind) return;
   if (*kind == PeerKind::configured) return on_phone_packet(now, peer, std::move(packet), fx);
@@ -84,7 +84,7 @@ void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet packet, E
 }
 
 // A message from a later hop of a circuit of ours, carried by `carrier`.
-void Node::on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx) {
+void Node::on_relayed_up(Now now, PeerRef carrier, Packet&& packet, Effects& fx) {
   const Route from = Route::through(carrier, routing::leg_of(packet.bytes()));
   const MessageType type = static_cast<MessageType>(packet.data()[0]);
   routing::set_leg(packet.data(), {0});

@@ -35,8 +35,20 @@ MaskTable::Relay* MaskTable::entry(const PublicKey& key, uint32_t& slot) {
 }
 
 MaskTable::Relay* MaskTable::find(MaskId id) {
-  const auto it = relays_.find(slot_of(id));
-  return it == relays_.end() ? nullptr : &it->second;
+  const uint32_t slot = slot_of(id);
+  if (last_relay_ != nullptr && last_slot_ == slot) return last_relay_;
+  const auto it = relays_.find(slot);
+  if (it == relays_.end()) return nullptr;
+  last_slot_ = slot;
+  return last_relay_ = &it->second;
+}
+
+std::vector<MaskId>* MaskTable::masks_at(const Endpoint& e) {
+  if (last_masks_ != nullptr && last_endpoint_ == e) return last_masks_;
+  const auto it = endpoints_.find(e);
+  if (it == endpoints_.end()) return nullptr;
+  last_endpoint_ = e;
+  return last_masks_ = &it->second;
 }
 
 std::optional<MaskId> MaskTable::called(const PublicKey& key) {
@@ -102,7 +114,9 @@ void MaskTable::forget_endpoint(const Endpoint& e, uint32_t slot) {
   const auto it = endpoints_.find(e);
   if (it == endpoints_.end()) return;
   std::erase_if(it->second, [&](MaskId id) { return slot_of(id) == slot; });
-  if (it->second.empty()) endpoints_.erase(it);
+  if (!it->second.empty()) return;
+  last_masks_ = nullptr;
+  endpoints_.erase(it);
 }
 
 void MaskTable::note_endpoint(const Endpoint& e, MaskId id) {
@@ -151,7 +165,7 @@ std::optional<MaskTable::Unmasked> MaskTable::unmask(const Endpoint& from, MutBy
   if (encryption::is_message(whole)) return Unmasked{kPlain, static_cast<MessageType>(whole[0])};
   if (whole.size() < encryption::kTransportOverhead) return std::nullopt;
   const auto attempt = [&](MaskId id) -> std::optional<MessageType> {
-    Relay& r = relays_.at(slot_of(id));
+    Relay& r = *find(id);
     std::optional<MessageType> type;
     if (!is_pair_id(id)) {
       type = r.called->unmask(whole);
@@ -161,14 +175,12 @@ std::optional<MaskTable::Unmasked> MaskTable::unmask(const Endpoint& from, MutBy
     r.used |= type.has_value();
     return type;
   };
-  if (const auto it = endpoints_.find(from); it != endpoints_.end()) {
-    auto& list = it->second;
-    for (size_t i = 0; i < list.size(); i++) {
-      const auto type = attempt(list[i]);
+  if (auto* const list = masks_at(from)) {
+    for (size_t i = 0; i < list->size(); i++) {
+      const MaskId id = (*list)[i];
+      const auto type = attempt(id);
       if (!type) continue;
-      const MaskId id = list[i];
-      std::rotate(list.begin(), list.begin() + static_cast<ptrdiff_t>(i),
-                  list.begin() + static_cast<ptrdiff_t>(i) + 1);
+      if (i != 0) std::rotate(list->begin(), list->begin() + static_cast<ptrdiff_t>(i), list->begin() + static_cast<ptrdiff_t>(i) + 1);
       return Unmasked{id, *type};
     }
   }
@@ -186,6 +198,7 @@ void MaskTable::sweep(const std::function<bool(const PublicKey&)>& keep) {
     }
     for (const Endpoint& e : r.endpoints) forget_endpoint(e, it->first);
     slots_.erase(r.key);
+    last_relay_ = nullptr;
     it = relays_.erase(it);
   }
 }

@@ -82,6 +82,7 @@ class MaskTable {
   static uint32_t slot_of(MaskId id) { return id.value / 2; }
   Relay* entry(const PublicKey&, uint32_t& slot);
   Relay* find(MaskId);
+  std::vector<MaskId>* masks_at(const Endpoint&);
   void forget_endpoint(const Endpoint&, uint32_t slot);
 
   NetworkId network_;
@@ -94,6 +95,11 @@ class MaskTable {
   std::map<PublicKey, uint32_t> slots_;
   std::unordered_map<Endpoint, std::vector<MaskId>> endpoints_;  // most recently used first
   uint32_t next_slot_ = 1;
+  // Packets come in runs: what was found last, until the tables lose something.
+  Relay* last_relay_ = nullptr;
+  uint32_t last_slot_ = 0;
+  std::vector<MaskId>* last_masks_ = nullptr;
+  Endpoint last_endpoint_;
 };
 
 }  // namespace macrovpn::node

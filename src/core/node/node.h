@@ -104,14 +104,14 @@ class Node {
   void on_shard_message(Now now, ShardMessage& m, Effects& fx);
   // from_session.cpp: payloads to components
   void open_all(Now now, Effects& fx);
-  void on_payload(Now now, PeerRef peer, const Route& from, Packet packet, Effects& fx);
-  void on_relayed_up(Now now, PeerRef carrier, Packet packet, Effects& fx);
+  void on_payload(Now now, PeerRef peer, const Route& from, Packet&& packet, Effects& fx);
+  void on_relayed_up(Now now, PeerRef carrier, Packet&& packet, Effects& fx);
   void on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
   void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
   void answer_bind(Now now, PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
   // from_phone.cpp
-  void on_phone_packet(Now now, PeerRef peer, Packet packet, Effects& fx);
+  void on_phone_packet(Now now, PeerRef peer, Packet&& packet, Effects& fx);
   void give_to_phones(Effects& fx);  // packets for them, out of tun_packets
   // node.cpp
   void finish(Now now, Effects& fx);

@@ -166,7 +166,7 @@ void RelaySide::on_extend(Now now, PeerRef upstream, Bytes body) {
   counters_.extended++;
 }
 
-void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
+void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet&& packet) {
   const MessageType type = static_cast<MessageType>(packet.data()[0]);
   routing::LegTable::Leg* leg = legs_.find_down(upstream, routing::leg_of(packet.bytes()));
   const size_t size = relayed_size(type, packet.size());
@@ -200,7 +200,7 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet packet) {
   s_.egress.datagram(kEgressSocket, leg->next.endpoint, leg->next.pair_mask, std::move(packet));
 }
 
-void RelaySide::on_answer(Now now, const Endpoint& from, Packet packet) {
+void RelaySide::on_answer(Now now, const Endpoint& from, Packet&& packet) {
   const MessageType type = static_cast<MessageType>(packet.data()[0]);
   routing::LegTable::Leg* leg = nullptr;
   if (type != MessageType::initiation)

@@ -65,9 +65,9 @@ class RelaySide {
   CallerKey caller_of(PeerRef upstream) const;  // whose share a session takes
   void on_close(PeerRef upstream, LegNumber leg) { legs_.close(upstream, leg); }
   // A relayed message coming down from `upstream`, with the leg in its reserved bytes.
-  void on_relayed_down(Now now, PeerRef upstream, Packet packet);
+  void on_relayed_down(Now now, PeerRef upstream, Packet&& packet);
   // A message that is for none of our sessions: an answer from a next hop?
-  void on_answer(Now now, const Endpoint& from, Packet packet);
+  void on_answer(Now now, const Endpoint& from, Packet&& packet);
 
   void error(PeerRef upstream, routing::ErrorCode code, LegNumber leg);
   // Draining: tells all callers; closed: drops all legs.

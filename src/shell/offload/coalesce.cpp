@@ -21,23 +21,29 @@ uint64_t key_of(Bytes p, size_t ip_header) {
   return k ^ k >> 29;
 }
 
+// Of a length that the compiler knows: words are compared, without a call.
+template <size_t N>
+bool same(Bytes a, Bytes b, size_t at) {
+  return std::memcmp(&a[at], &b[at], N) == 0;
+}
+
 bool same_flow(Bytes a, Bytes b, size_t ip_header) {
-  const auto same = [&](size_t at, size_t n) { return equal(a.subspan(at, n), b.subspan(at, n)); };
-  return a[0] >> 4 == b[0] >> 4 && (ip_header == kIp4Header ? same(9, 1) && same(12, 8) : same(6, 1) && same(8, 32)) &&
-         same(ip_header, 4);
+  return a[0] >> 4 == b[0] >> 4 &&
+         (ip_header == kIp4Header ? a[9] == b[9] && same<8>(a, b, 12) : a[6] == b[6] && same<16>(a, b, 8) && same<16>(a, b, 24)) &&
+         same<4>(a, b, ip_header);
 }
 
 // What of an IP header must be equal, or count up, for cutting to restore it.
 bool same_network_header(Bytes first, Bytes p, size_t ip_header, uint32_t distance) {
-  if (ip_header == kIp6Header) return equal(first.first(4), p.first(4)) && first[7] == p[7];
+  if (ip_header == kIp6Header) return same<4>(first, p, 0) && first[7] == p[7];
   const bool dont_fragment = (first[6] & 0x40) != 0;
   const bool counts_up = load_be16(&p[4]) == static_cast<uint16_t>(load_be16(&first[4]) + distance);
   return first[1] == p[1] && first[8] == p[8] && first[6] == p[6] && (counts_up || dont_fragment);
 }
 
 bool same_tcp_header(Bytes first, Bytes p, size_t at, size_t headers) {
-  return equal(first.subspan(at + 8, 5), p.subspan(at + 8, 5)) &&        // acknowledgement, header length
-         equal(first.subspan(at + 14, 2), p.subspan(at + 14, 2)) &&      // window
+  return same<4>(first, p, at + 8) && first[at + 12] == p[at + 12] &&    // acknowledgement, header length
+         same<2>(first, p, at + 14) &&                                   // window
          equal(first.subspan(at + 18, headers - at - 18), p.subspan(at + 18, headers - at - 18));  // urgent, options
 }
 
