@@ -79,7 +79,7 @@ Study study_recovery(const RecoveryConfig& config, Progress& progress) {
         std::vector<Duration> times;
         for (size_t i = 0; i < config.deaths; i++) times.push_back(deaths.one(position));
         if (kind.drawn) {
-          plot::Series s{std::string(to_string(position)) + ", " + kind.name, {}};
+          plot::Series s{std::string(to_string(position)) + ", " + kind.name, {}, kind.build == node::Build::hop_by_hop};
           for (const Duration d : times) s.points.push_back({d / 1ms, 0});
           chart.series.push_back(std::move(s));
         }
