@@ -5,7 +5,7 @@
 namespace macrovpn::sim {
 namespace {
 
-// load_le64() byte by byte, which builds for debugging make of it, took a tenth of a run.
+// load_le64() byte by byte, which builds for debugging make of it, are slow.
 uint64_t word(const uint8_t* p) {
   if constexpr (std::endian::native != std::endian::little) return load_le64(p);
   uint64_t v = 0;

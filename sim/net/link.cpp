@@ -45,14 +45,16 @@ LinkDrop Link::refuses(Mono now, size_t bytes) {
   if (!model_.up) return LinkDrop::down;
   if (bytes > model_.mtu) return LinkDrop::too_big;
   if (bytes > model_.black_hole_above) return LinkDrop::black_hole;
-  if (draw_loss()) return LinkDrop::lost;
+  if (draw_loss(now)) return LinkDrop::lost;
   const Duration wait = queue_delay(now);
   if (wait > Duration(0) && bytes_in(model_.rate, wait) + bytes > model_.queue) return LinkDrop::queue_full;
   return LinkDrop::none;
 }
 
-bool Link::draw_loss() {
+bool Link::draw_loss(Mono now) {
   const LossModel& loss = model_.loss;
+  if (now - drawn_at_ >= kBurstOver) bad_ = false;
+  drawn_at_ = now;
   if (chance(bad_ ? loss.bad_to_good : loss.good_to_bad)) bad_ = !bad_;
   return chance(bad_ ? loss.loss_in_bad : loss.loss_in_good);
 }

@@ -30,7 +30,8 @@ struct LossModel {
   static constexpr LossModel none() { return {}; }
   // Each on its own.
   static constexpr LossModel independent(Ppm loss) { return {.loss_in_good = loss}; }
-  // A share `loss` of all, 0 < loss < kAlways, in bursts of `length` >= 1 on the average, in which all are lost.
+  // A share `loss` of all, 0 < loss < kAlways, in bursts of `length` >= 1 on the average, in which all are lost.  Counted in
+  // datagrams; a pause of kBurstOver ends a burst, since what disturbs a link is over by then, however few would have been lost.
   static constexpr LossModel bursts(Ppm loss, uint32_t length) {
     const uint64_t leave = kAlways / length;
     // In balance the bad state has the share loss = enter / (enter + leave).
@@ -40,6 +41,7 @@ struct LossModel {
   bool operator==(const LossModel&) const = default;
 };
 
+inline constexpr Duration kBurstOver = 1s;
 inline constexpr size_t kNoLimit = SIZE_MAX;
 
 struct LinkModel {
@@ -100,7 +102,7 @@ class Link {
 
  private:
   bool chance(Ppm p) { return p != 0 && (p >= kAlways || random_->below(kAlways) < p); }
-  bool draw_loss();
+  bool draw_loss(Mono now);
   LinkDrop refuses(Mono now, size_t bytes);
   Mono send(Mono now, size_t bytes);
   Mono arrival(Mono sent);
@@ -110,6 +112,7 @@ class Link {
   Mono free_at_ = kLongAgo;  // when the sender has sent all that waits
   Mono last_at_ = kLongAgo;  // the latest arrival that others may not overtake
   bool bad_ = false;         // the loss model's state
+  Mono drawn_at_ = kLongAgo;
   LinkCounters counters_;
 };
 

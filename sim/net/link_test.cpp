@@ -102,6 +102,21 @@ TEST(Link, LosesInBurstsOfTheLengthThatItWasTold) {
   EXPECT_NEAR(lost / static_cast<int>(bursts), 8, 1);
 }
 
+TEST(Link, ABurstIsOverAfterAPauseHoweverFewWereOffered) {
+  SeededRng random(4);
+  Link link({.loss = LossModel::bursts(20'000, 8)}, random);
+  size_t lost = 0, in_a_row = 0;
+  bool before = false;
+  for (const Sent& sent : offer_many(link, 100'000, kBurstOver)) {
+    const bool now = sent.drop == LinkDrop::lost;
+    lost += now;
+    in_a_row += now && before;
+    before = now;
+  }
+  ASSERT_GT(lost, 100u);
+  EXPECT_LT(in_a_row, lost / 20);  // two bursts, by chance
+}
+
 TEST(Link, DuplicatesTheShareThatItWasTold) {
   SeededRng random(5);
   Link link({.latency = 5ms, .duplicated = 50'000}, random);
