@@ -175,6 +175,7 @@ void World::run_deadline(Host& h) {
 
 namespace {
 
+// A node exchanges a full vector of its own for an empty one of ours: what it holds is counted without these.
 template <class... V>
 int64_t room_of(const V&... vectors) {
   return static_cast<int64_t>((... + (vectors.capacity() * sizeof(vectors[0]))));
@@ -201,7 +202,10 @@ void World::call(Host& h, const std::function<void(node::Node&, node::Effects&)>
   called_.pop_back();
   h.memory += held_by_nodes(fx) - before;
   apply(h, fx);
-  fx.datagrams.clear(), fx.tun_packets.clear(), fx.exit_packets.clear(), fx.exit_leases.clear(), fx.events.clear();
+  fx.datagrams.clear(), fx.tun_packets.clear(), fx.exit_packets.clear(), fx.exit_leases.clear();
+  const int64_t with_events = bytes_held();
+  fx.events.clear();  // words and lists in them were the node's until now
+  h.memory -= with_events - bytes_held();
   spare_effects_.push_back(std::move(fx));
   if (h.node) reschedule(h);
   tell([&](Watcher& w) { w.touched(*this, h); });
@@ -236,6 +240,7 @@ void World::apply(Host& h, node::Effects& fx) {
     h.counters.inner_down_bytes += p.packet.size();
     note(h, Happened::What::program_got, h.id, p.packet.size());
     tell([&](Watcher& w) { w.program_got(*this, h, p.packet.bytes()); });
+    tell([&](Watcher& w) { w.device_got(*this, h, p.tun, p.packet.bytes()); });
     for (size_t i = 0; i < h.programs.size(); i++) {
       run_programs(h, [&](Program& program, ProgramPort& port) { program.on_packet(port, p.packet.bytes()); }, i);
     }
@@ -243,9 +248,17 @@ void World::apply(Host& h, node::Effects& fx) {
 }
 
 void World::Witness::seals(const Secret<32>& key, uint64_t counter) {
+  tell([&](Watcher& w, const Host& h) { w.seals(world, h, key, counter); });
+}
+
+void World::Witness::seals_once(const Secret<32>& key) {
+  tell([&](Watcher& w, const Host& h) { w.seals_once(world, h, key); });
+}
+
+template <class F>
+void World::Witness::tell(F f) {
   const int64_t before = bytes_held();
-  const Host& h = *world.called_.back();
-  world.tell([&](Watcher& w) { w.seals(world, h, key, counter); });
+  world.tell([&](Watcher& w) { f(w, *world.called_.back()); });
   world.held_by_watchers_ += bytes_held() - before;
 }
 

@@ -91,6 +91,10 @@ class World {
   void set_links(HostId, const LinkModel& up, const LinkModel& down, const std::string& why);
   void reboot_nat(BoxId);
   void hop(HostId);
+  // Whatever else its user commands; nothing if its node does not run.
+  void command(HostId, const std::function<void(node::Node&, Now, node::Effects&)>&);
+  // IP packets of a program on that device of a client.
+  void send_as_program(HostId, TunId, std::span<Packet>);
   void set_service(HostId, peers::Service);
   void set_mischief(HostId, std::unique_ptr<Mischief>);
   // A datagram that the host's node did not make.  From another endpoint than the host's own: forged.
@@ -155,6 +159,9 @@ class World {
   struct Witness : encryption::SealWitness {
     explicit Witness(World& w) : world(w) {}
     void seals(const Secret<32>& key, uint64_t counter) override;
+    void seals_once(const Secret<32>& key) override;
+    template <class F>
+    void tell(F f);
     World& world;
   };
 

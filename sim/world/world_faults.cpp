@@ -103,10 +103,14 @@ void World::set_links(HostId id, const LinkModel& up, const LinkModel& down, con
 void World::reboot_nat(BoxId id) { boxes_[id.value].nat.reboot(); }
 
 void World::hop(HostId id) {
+  command(id, [](node::Node& n, Now now, node::Effects& fx) { static_cast<void>(n.hop(now, TunId{0}, fx)); });
+}
+
+void World::command(HostId id, const std::function<void(node::Node&, Now, node::Effects&)>& what) {
   Host& h = host(id);
   if (!h.runs()) return;
   note(h, Happened::What::command, id, 0);
-  call(h, [&](node::Node& n, node::Effects& fx) { static_cast<void>(n.hop(now_of(h), TunId{0}, fx)); });
+  call(h, [&](node::Node& n, node::Effects& fx) { what(n, now_of(h), fx); });
 }
 
 void World::set_service(HostId id, peers::Service service) {

@@ -48,19 +48,22 @@ void World::run_programs(Host& h, const std::function<void(Program&, ProgramPort
   if (!outbox_.empty()) send_outbox(h);
 }
 
+void World::send_as_program(HostId id, TunId tun, std::span<Packet> packets) {
+  Host& h = host(id);
+  for (const Packet& p : packets) {
+    h.counters.inner_up++;
+    h.counters.inner_up_bytes += p.size();
+    note(h, Happened::What::program_sent, id, p.size());
+    tell([&](Watcher& w) { w.program_sent(*this, h, p.bytes()); });
+  }
+  if (!h.runs()) return;
+  call(h, [&](node::Node& n, node::Effects& fx) { n.on_tun_packets(now_of(h), tun, packets, fx); });
+}
+
 void World::send_outbox(Host& h) {
   std::vector<Packet> out = std::move(outbox_);
   outbox_.clear();
-  if (h.kind == HostKind::client) {
-    for (const Packet& p : out) {
-      h.counters.inner_up++;
-      h.counters.inner_up_bytes += p.size();
-      note(h, Happened::What::program_sent, h.id, p.size());
-      tell([&](Watcher& w) { w.program_sent(*this, h, p.bytes()); });
-    }
-    if (!h.runs()) return;
-    return call(h, [&](node::Node& n, node::Effects& fx) { n.on_tun_packets(now_of(h), TunId{1}, out, fx); });
-  }
+  if (h.kind == HostKind::client) return send_as_program(h.id, TunId{1}, out);
   for (Packet& p : out) {  // a server answers
     const auto ip = routing::parse_ip(p.bytes());
     if (!ip.ok() || !ip->is_v4()) continue;

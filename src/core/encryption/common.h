@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/encryption/early_data.h"
+#include "core/encryption/seal_witness.h"
 #include "crypto/aead.h"
 #include "model/ids.h"
 
@@ -26,14 +27,6 @@ class Callers {
 
  private:
   std::map<PublicKey, ShardId> of_;
-};
-
-// Sees what each transport message is sealed with, before it is: for the simulator, which proves that no pair of key and counter
-// comes twice.  A program that runs for people has none.
-class SealWitness {
- public:
-  virtual ~SealWitness() = default;
-  virtual void seals(const Secret<32>& key, uint64_t counter) = 0;
 };
 
 // None: a shard that is alone.  They outlive the Tunnels.

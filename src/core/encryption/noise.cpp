@@ -49,6 +49,7 @@ void Noise::mix_ephemeral(const PublicKey& e) {
 
 // Every key of this pattern is used once, so the nonce is always 0.
 void Noise::seal(Bytes plain, MutBytes out) {
+  if (witness_ != nullptr) witness_->seals_once(key_);
   crypto::aead_seal(key_, 0, h_, plain, out);
   mix_hash(out);
 }

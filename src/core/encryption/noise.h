@@ -10,6 +10,7 @@
 #pragma once
 #include "base/result.h"
 #include "core/encryption/drop.h"
+#include "core/encryption/seal_witness.h"
 #include "crypto/aead.h"
 #include "crypto/hash.h"
 #include "crypto/x25519.h"
@@ -49,6 +50,7 @@ class Noise {
                                     const PublicKey& their_static, const Secret<32>& psk, Bytes payload,
                                     MutBytes out);
 
+  void show(SealWitness* w) { witness_ = w; }  // from now on, also what copies of this seal; none: nobody
   TransportKeys split() const;
   const crypto::Hash32& hash() const { return h_; }
   const Secret<32>& chaining_key() const { return ck_; }
@@ -64,6 +66,7 @@ class Noise {
 
   Secret<32> ck_, key_;
   crypto::Hash32 h_;
+  SealWitness* witness_ = nullptr;  // outlives this
 };
 
 }  // namespace macrovpn::encryption

@@ -129,6 +129,7 @@ Result<std::vector<uint8_t>, Drop> Tunnels::seal_early(Wall wall, PeerRef ref, c
   const auto shared = crypto::x25519(p->pending->ephemeral.secret, prekey);
   if (!shared) return impl_->refused(Drop::low_order_point);
   const auto key = early_key(p->pending->noise.chaining_key(), *shared, impl_->network);
+  if (impl_->witness != nullptr) impl_->witness->seals_once(key);
   return seal_early_data(key, p->pending->noise.hash(), wall, plain);
 }
 

@@ -23,6 +23,7 @@ void Tunnels::Impl::set_identity(const KeyPair& own) {
   self = own;
   self_dh.set(own.secret);
   called_noise = start_of_handshake(own.pub);
+  called_noise.show(witness);
   cookies.set_self(own.pub);
   for (const PeerRef ref : peers.refs()) {
     Peer& p = *peers.find(ref);

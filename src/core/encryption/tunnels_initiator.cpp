@@ -7,6 +7,7 @@ Result<Initiation, Drop> Tunnels::Impl::create_initiation(Now now, Peer& p, Reas
   // Without a key of our own, or with a peer whose key is of low order, there is no secret to share.
   if (p.configured && (!has_identity() || p.static_shared.is_zero())) return Failure{Drop::no_session};
   auto pending = std::make_unique<PendingInitiation>(p.key, crypto::x25519_generate(rng));
+  pending->noise.show(witness);
   Tai64n timestamp;
   if (p.hop) {
     timestamp = tai64n_of_count(++p.hop->initiations);

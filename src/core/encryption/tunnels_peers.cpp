@@ -28,7 +28,9 @@ Tunnels::Impl::Impl(const KeyPair& own, const ByteArray<8>& network_tag, ShardId
       cookies(own.pub, random),
       load(l.load_threshold),
       early(network_tag, early_store),
-      aead(common.aead ? *common.aead : own_aead.emplace()) {}
+      aead(common.aead ? *common.aead : own_aead.emplace()) {
+  called_noise.show(witness);
+}
 Tunnels::Impl::~Impl() = default;
 
 Result<PeerRef, Drop> Tunnels::Impl::add_configured(Mono now, const ConfiguredPeer& c) {
