@@ -1,6 +1,7 @@
 // All clients have the same inside address; who is meant is known by the exit's leases alone.
 #include <unordered_set>
 
+#include "core/routing/address_rewrite.h"
 #include "core/routing/ip_packet.h"
 #include "sim/check/checker.h"
 
@@ -21,6 +22,9 @@ class Answers final : public Checker {
     const auto h = routing::parse_ip(ip);
     if (!h.ok() || !h->has_transport()) return;
     got_++;
+    // Of the tunnel's own router, which the client's node plays: what does not fit, or has no way.
+    const bool icmp = h->protocol == routing::IpProtocol::icmp || h->protocol == routing::IpProtocol::icmpv6;
+    if (icmp && routing::InsideAddresses::get().is_dns(h->source)) return;
     if (flows_.contains({client.id, {h->source, h->source_port}, h->destination_port})) return;
     broken(w, client.name + " got a packet of a server to which it had not written from that port", {client.id});
   }

@@ -92,6 +92,22 @@ TEST(Checkers, PlaintextSeesAPacketInsideOfADatagram) {
   EXPECT_EQ(s.failed_checker(), "plaintext");
 }
 
+TEST(Checkers, PlaintextSeesAnIPv6PacketToo) {
+  SmallWorld s;
+  const auto c = make_plaintext_checker();
+  s.world.watch(*c);
+  PacketPool pool;
+  Packet p = pool.take();
+  routing::start_ip(*IpAddress::parse("2001:db8::1"), routing::InsideAddresses::get().client6, routing::IpProtocol::udp, 60, p);
+  s.world.set_mischief(s.relay(2), std::make_unique<Changes>([&](World&, Host&, Datagram& d) {
+    if (d.packet.size() < p.size() + 7) return;
+    std::copy(p.bytes().begin(), p.bytes().end(), d.packet.data() + 7);
+  }));
+  s.world.start();
+  s.world.run_for(60s);
+  EXPECT_EQ(s.failed_checker(), "plaintext");
+}
+
 TEST(Checkers, BothEndsSeesAnExitThatSawTheClient) {
   SmallWorld s;
   s.world.start();
@@ -134,6 +150,31 @@ TEST(Checkers, NonceSeesAKeyThatTwoHostsSealWith) {
   EXPECT_EQ(s.failed_checker(), "nonce");
 }
 
+TEST(Checkers, NonceSeesAKeyOfAHandshakeAgain) {
+  SmallWorld s;
+  const auto c = make_nonce_checker();
+  const Host& a = s.world.host(s.relay(0));
+  const Secret<32> first(ByteArray<32>{1}), second(ByteArray<32>{2});
+  c->seals_once(s.world, a, first);
+  c->seals_once(s.world, a, second);
+  EXPECT_FALSE(s.world.failure());
+  c->seals_once(s.world, a, first);
+  EXPECT_EQ(s.failed_checker(), "nonce");
+}
+
+TEST(Checkers, NonceIsToldOfHandshakesAndSessions) {
+  SmallWorld s;
+  const auto c = make_nonce_checker();
+  s.world.watch(*c);
+  s.world.start();
+  s.world.run_for(10s);
+  // Two circuits of three hops: an initiation seals twice, an answer once, early data once.
+  unsigned messages = 0, parts = 0;
+  ASSERT_EQ(std::sscanf(c->looked_at().c_str(), "%u messages and %u parts", &messages, &parts), 2) << c->looked_at();
+  EXPECT_GE(parts, 5u * 4);
+  EXPECT_GT(messages, 10u);
+}
+
 TEST(Checkers, LeakSeesADatagramToSomebodyElse) {
   SmallWorld s;
   const auto c = make_leak_checker();
@@ -171,6 +212,29 @@ TEST(Checkers, AmplificationSeesAnAnswerThatIsTooLong) {
   }
   s.world.start();
   s.world.run_for(20s);
+  EXPECT_EQ(s.failed_checker(), "amplification");
+}
+
+// Each handshake for itself: a caller that has proved itself once is not free for ever.
+TEST(Checkers, AmplificationCountsTheNewHandshakesOfAKnownCallerToo) {
+  SmallWorld s;
+  const auto c = make_amplification_checker();
+  s.world.watch(*c);
+  s.world.start();
+  for (int i = 0; i < 20; i++) {
+    s.world.hop(s.client());
+    s.world.run_for(1s);
+  }
+  EXPECT_FALSE(s.world.failure());
+  for (size_t i = 0; i < 8; i++) {
+    s.world.set_mischief(s.ids[i], std::make_unique<Changes>([&](World&, Host&, Datagram& d) {
+      if (d.socket == kListenSocket && d.packet.size() % 16 != 0 && d.packet.size() < 300) d.packet.push_back(500);
+    }));
+  }
+  for (int i = 0; i < 10; i++) {
+    s.world.hop(s.client());
+    s.world.run_for(1s);
+  }
   EXPECT_EQ(s.failed_checker(), "amplification");
 }
 
