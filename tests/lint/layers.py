@@ -2,7 +2,7 @@
 """Who may include and link whom.
 
     app -> shell -> core/node -> core/{controller discovery encryption routing peers payment} -> crypto, model -> base
-    sim -> core/node, never shell; inside sim: scenario -> check, actors, programs -> world -> load -> tcp -> net, engine
+    sim -> core/node, never shell; inside sim: reference -> scenario -> check, actors, programs -> world -> load -> tcp -> net, engine
 
 Components under core/ never include each other, folders have no include cycle, the headers of a cryptographic library
 are included in src/crypto alone (but for TLS in src/shell/tls), and CMake links what the includes need, in the same
@@ -143,7 +143,8 @@ def check_links(files, graph):
 
 # Folders of the simulator -> how far up; each may include those further down.  What is not a layer has no entry.
 SIMULATOR = {"sim/engine": 0, "sim/net": 0, "sim/plot": 0, "sim/tcp": 1, "sim/load": 2, "sim/world": 3, "sim/programs": 4,
-             "sim/check": 4, "sim/actors": 4, "sim/scenario": 5, "sim/studies": 5}
+             "sim/check": 4, "sim/actors": 4, "sim/scenario": 5, "sim/studies": 5,
+             "sim/reference": 6}
 WITHOUT_NODES = ("sim/engine", "sim/net", "sim/plot", "sim/tcp", "sim/load")  # know nothing of the node
 
 
