@@ -4,7 +4,7 @@
 A patch says in its first lines which checker finds it, in which scenario, with which seed:
 
     Found by: CHECKER
-    Scenario: NAME.scenario, seed N
+    Scenario: NAME.scenario, seed N            or: model, seed N, K runs
     What the bug is, in a sentence.
     --- a/src/core/...
 
@@ -40,21 +40,25 @@ class Mutant:
     name: str
     patch: pathlib.Path
     checker: str
-    scenario: pathlib.Path
-    seed: str
+    run: tuple  # the simulator's arguments
     sources: list
 
 
 def read(patch):
     text = patch.read_text(encoding="utf-8")
     checker = re.search(r"^Found by: (\w+)$", text, re.MULTILINE)
-    scenario = re.search(r"^Scenario: (\S+), seed (\d+)$", text, re.MULTILINE)
+    scenario = re.search(r"^Scenario: (\S+\.scenario), seed (\d+)$", text, re.MULTILINE)
+    model = re.search(r"^Scenario: model, seed (\d+), (\d+) runs$", text, re.MULTILINE)
     sources = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
-    if not (checker and scenario and sources):
+    if not (checker and (scenario or model) and sources):
         raise Failed(f"{patch.name} does not say \"Found by: CHECKER\" and \"Scenario: NAME, seed N\", or changes nothing")
     if not all(re.fullmatch(r"src/core/\S+\.cpp", source) for source in sources):
         raise Failed(f"{patch.name} changes another file than a source of src/core")
-    return Mutant(patch.stem, patch, checker[1], HOME / "sim" / "scenarios" / scenario[1], scenario[2], sources)
+    if model:
+        how = ("model", "--seed", model[1], "--runs", model[2], "--keep")
+    else:
+        how = (str(HOME / "sim" / "scenarios" / scenario[1]), "--seed", scenario[2])
+    return Mutant(patch.stem, patch, checker[1], how, sources)
 
 
 def run(command, where, **more):
@@ -92,7 +96,7 @@ def build(mutant, tree, commands, link):
 def found_by(program, mutant):
     """The checker that failed, or none, and the run's own words."""
     try:
-        done = run([program, mutant.scenario, "--seed", mutant.seed, "--json"], HOME, timeout=LONGEST)
+        done = run([program, *mutant.run, "--json"], HOME, timeout=LONGEST)
     except subprocess.TimeoutExpired as error:
         raise Failed(f"the run did not end within {LONGEST} s") from error
     if done.returncode not in (0, 1):
@@ -129,11 +133,11 @@ def main():
     mutants = [read(patch) for patch in wanted]
     if any(flag.startswith("-fsanitize") for flag in link):
         mutants = [m for m in mutants if m.checker != "memory"]  # whose checker looks at nothing where a sanitizer has the allocator
-    for scenario, seed in sorted({(m.scenario, m.seed) for m in mutants}):
-        sound = next(m for m in mutants if (m.scenario, m.seed) == (scenario, seed))
-        seen = found_by(tree / PROGRAM, sound)
+    for how in sorted({m.run for m in mutants}):
+        seen = found_by(tree / PROGRAM, next(m for m in mutants if m.run == how))
         passed, failed = passed + (seen is None), failed + (seen is not None)
-        print(f"PASS no_bug_{scenario.stem}_{seed}" if seen is None else f"FAIL no_bug_{scenario.stem}_{seed}: {seen}", flush=True)
+        name = f"no_bug_{pathlib.Path(how[0]).stem}_{how[2]}"
+        print(f"PASS {name}" if seen is None else f"FAIL {name}: {seen}", flush=True)
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as workers:
         for mutant, why, said in workers.map(lambda m: judge(m, tree, commands, link), mutants):
             passed, failed = passed + (why is None), failed + (why is not None)
