@@ -263,5 +263,55 @@ TEST(Checkers, RecoverySeesAClientWithoutACircuit) {
   EXPECT_EQ(s.failed_checker(), "recovery");
 }
 
+// A program that asks each second, for so long, and is answered as given.
+std::string asked(const std::vector<uint8_t>& question, bool is_answered) {
+  SmallWorld s;
+  const auto c = make_recovery_checker(15s);
+  s.world.watch(*c);
+  s.world.start();
+  s.world.run_for(20s);
+  const Host& client = s.world.host(s.client());
+  for (int i = 0; i < 40 && !s.world.failure(); i++) {
+    c->program_sent(s.world, client, question);
+    if (is_answered) c->program_got(s.world, client, program_packet(s.server().address));
+    s.world.run_for(1s);
+  }
+  return s.failed_checker();
+}
+
+TEST(Checkers, RecoverySeesAClientWhoseQuestionsAreNotAnswered) {
+  const SmallWorld s;
+  EXPECT_EQ(asked(program_packet(s.server().address), false), "recovery");
+  EXPECT_EQ(asked(program_packet(s.server().address), true), "");
+}
+
+TEST(Checkers, RecoveryExpectsNoAnswerToAnAcknowledgement) {
+  const SmallWorld s;
+  PacketPool pool;
+  Packet p = pool.take();
+  const auto tcp = [&](uint8_t flags) {
+    const MutBytes b = routing::start_ip(routing::InsideAddresses::get().client4, s.server().address, routing::IpProtocol::tcp, 20, p);
+    store_be16(&b[0], 5000), store_be16(&b[2], 443);
+    b[12] = 0x50, b[13] = flags;
+    routing::finish_ip(p);
+    return std::vector<uint8_t>(p.bytes().begin(), p.bytes().end());
+  };
+  EXPECT_EQ(asked(tcp(routing::kTcpAck), false), "");
+  EXPECT_EQ(asked(tcp(routing::kTcpSyn), false), "recovery");
+}
+
+TEST(Checkers, PlaintextSeesAnInsideAddressOfIpv6) {
+  SmallWorld s;
+  const auto c = make_plaintext_checker();
+  s.world.watch(*c);
+  const Bytes inside = routing::InsideAddresses::get().client6.bytes();
+  s.world.set_mischief(s.relay(2), std::make_unique<Changes>([&](World&, Host&, Datagram& d) {
+    std::copy(inside.begin(), inside.end(), d.packet.data() + 9);
+  }));
+  s.world.start();
+  s.world.run_for(60s);
+  EXPECT_EQ(s.failed_checker(), "plaintext");
+}
+
 }  // namespace
 }  // namespace macrovpn::sim

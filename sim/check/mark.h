@@ -6,7 +6,7 @@
 
 namespace macrovpn::sim {
 
-// Destination, transport header and data.  Nothing for what is not IPv4 with a whole transport header.
+// Destination, transport header and data.  Nothing for what has no whole transport header.
 std::optional<uint64_t> mark_of(Bytes ip);
 // Without the addresses: the same on both sides of an exit in both directions.
 std::optional<uint64_t> ports_mark_of(Bytes ip);

@@ -25,6 +25,7 @@ class Once final : public Checker {
  private:
   struct Count {
     uint32_t in = 0, out = 0;
+    Mono last_in;  // programs send again what was not acknowledged
   };
   struct Sent {
     Mono at;
@@ -35,10 +36,17 @@ class Once final : public Checker {
     if (!mark) return;
     const auto [at, is_new] = counts_.try_emplace(*mark);
     at->second.in++;
+    at->second.last_in = w.now().mono;
     if (is_new) order_.push_back({w.now().mono, *mark});
     while (!order_.empty() && order_.front().at + kRemembered < w.now().mono) {
-      counts_.erase(order_.front().mark);
+      const Sent oldest = order_.front();
       order_.pop_front();
+      const auto old = counts_.find(oldest.mark);
+      if (old->second.last_in == oldest.at) {
+        counts_.erase(old);
+      } else {
+        order_.push_back({old->second.last_in, oldest.mark});  // later than it would be in order: kept a little longer
+      }
     }
   }
   void came_out(World& w, const Host& h, Bytes ip) {

@@ -5,6 +5,8 @@ namespace {
 
 constexpr size_t kHeader = 20;
 constexpr Duration kForgetFastest = 10s;
+constexpr size_t kGoodbye = 8;
+constexpr int kGoodbyes = 3;
 
 uint64_t pattern_of(uint64_t call, uint32_t number) {
   return call ^ uint64_t{number} << 32;
@@ -65,7 +67,8 @@ void CallMouth::speak(Mono now, uint64_t call, const Endpoint& from, const Endpo
 
 void Call::on_packet(Mono now, Bytes packet, PacketSink&) {
   const auto d = read_udp(packet);
-  if (!d || d->source != config_.remote || d->destination != config_.local || end_ == kNever) return;
+  if (!d || d->source != config_.remote || d->destination != config_.local) return;
+  // After the goodbye too: what was said before it came.
   ear_.hear(now, id_, d->payload, report_);
 }
 
@@ -74,15 +77,19 @@ void Call::on_deadline(Mono now, PacketSink& out) {
     begin_ = kNever;
     end_ = now + config_.lasts;
     id_ = random_->u64();
-    ear_ = CallEar(config_.playout);
+    ear_ = CallEar(config_.playout, now);
     mouth_ = {};
     mouth_.begin(now);
   }
-  if (now >= end_) return hang_up(now);
+  if (now >= end_) return hang_up(now, out);
   mouth_.speak(now, id_, config_.local, config_.remote, report_, out);
 }
 
-void Call::hang_up(Mono now) {
+void Call::hang_up(Mono now, PacketSink& out) {
+  ByteArray<kGoodbye> goodbye;
+  store_be64(goodbye.data(), id_);
+  ByteArray<64> buffer;
+  for (int i = 0; i < kGoodbyes; i++) out.send(write_udp({config_.local, config_.remote, goodbye}, buffer));
   (ear_.highest() > 0 ? report_.done : report_.failed)++;
   end_ = kNever;
   mouth_.end();
@@ -104,21 +111,26 @@ void Call::restart(Mono now) {
 
 void CallAnswerer::on_packet(Mono now, Bytes packet, PacketSink&) {
   const auto d = read_udp(packet);
-  if (!d || d->destination.port != port_ || d->payload.size() != CallMouth::kBytes) return;
+  if (!d || d->destination.port != port_ || (d->payload.size() != CallMouth::kBytes && d->payload.size() != kGoodbye)) return;
   const uint64_t id = load_be64(d->payload.data());
   auto found = calls_.find(id);
+  if (d->payload.size() == kGoodbye) {
+    if (found != calls_.end()) calls_.erase(found), report_.done++;
+    return;
+  }
   if (found == calls_.end()) {
     if (calls_.size() >= kMostCalls) {
       report_.failed++;
       return;
     }
-    found = calls_.emplace(id, Ongoing{d->destination, d->source, CallEar(playout_), {}, now}).first;
+    found = calls_.emplace(id, Ongoing{d->destination, d->source, CallEar(playout_), {}, now, 0}).first;
     found->second.mouth.begin(now);
     if (beat_ == kNever) beat_ = now;
   }
   Ongoing& call = found->second;
   call.remote = d->source;
   call.heard = now;
+  call.said_since = 0;
   call.ear.hear(now, id, d->payload, report_);
 }
 
@@ -127,10 +139,14 @@ void CallAnswerer::on_deadline(Mono now, PacketSink& out) {
   for (auto c = calls_.begin(); c != calls_.end();) {
     if (now - c->second.heard >= kSilence) {
       report_.done++;
+      report_.packets_sent -= c->second.said_since;
+      report_.bytes_up -= c->second.said_since * CallMouth::kBytes;
       c = calls_.erase(c);
       continue;
     }
+    const uint64_t before = report_.packets_sent;
     c->second.mouth.speak(now, c->first, c->second.local, c->second.remote, report_, out);
+    c->second.said_since += report_.packets_sent - before;
     ++c;
   }
   beat_ = calls_.empty() ? kNever : beat_ + CallMouth::kEvery;

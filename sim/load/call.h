@@ -1,6 +1,7 @@
 // Call: a voice call over UDP, 50 packets a second each way, judged as a listener would: what is late is as bad as what is lost.
 //
 //   packet   call id 8 ‖ number 4 ‖ sent at 8 (nanoseconds, big endian) ‖ pattern of both up to 160 bytes (G.711: 20 ms of sound)
+//   goodbye  call id 8, three times
 //
 // A packet is late when it took `playout` longer than the fastest of the last ten seconds or so: a listener's buffer has gone past it. The
 // clock of both sides is the world's, so one way is measured.
@@ -18,7 +19,8 @@ namespace macrovpn::sim {
 // One direction of a call, at the ear.
 class CallEar {
  public:
-  explicit CallEar(Duration playout) : playout_(playout) {}
+  // `begins`: when the other side is first expected to be heard.
+  explicit CallEar(Duration playout, Mono begins = kNever) : playout_(playout), last_heard_(begins) {}
   // False: it is no packet of this call.
   bool hear(Mono now, uint64_t call, Bytes payload, LoadReport& report);
   uint32_t highest() const { return next_; }
@@ -29,7 +31,7 @@ class CallEar {
   Mono fastest_since_ = kLongAgo;
   uint32_t next_ = 0;          // the number after the highest that came
   uint64_t seen_ = 0;          // the 64 numbers before that, a bit each
-  Mono last_heard_ = kNever;
+  Mono last_heard_;
 };
 
 // One direction of a call, at the mouth.
@@ -67,7 +69,7 @@ class Call final : public Workload {
   void restart(Mono now) override;
 
  private:
-  void hang_up(Mono now);
+  void hang_up(Mono now, PacketSink& out);
 
   CallConfig config_;
   Rng* random_;
@@ -83,7 +85,7 @@ class Call final : public Workload {
 class CallAnswerer final : public Workload {
  public:
   static constexpr size_t kMostCalls = 4096;
-  static constexpr Duration kSilence = std::chrono::seconds(5);  // then the caller has hung up
+  static constexpr Duration kSilence = std::chrono::seconds(15);  // then the caller is gone: what was said since counts for nothing
   CallAnswerer(uint16_t port, Duration playout) : port_(port), playout_(playout) {}
 
   void on_packet(Mono now, Bytes packet, PacketSink& out) override;
@@ -102,6 +104,7 @@ class CallAnswerer final : public Workload {
     CallEar ear;
     CallMouth mouth;
     Mono heard;
+    uint64_t said_since = 0;  // packets
   };
   uint16_t port_;
   Duration playout_;

@@ -19,7 +19,7 @@ class Shown final : public TcpContent {
 
 bool Fetcher::open(Mono now, const Endpoint& site, uint64_t body, uint64_t answer, PacketSink& out) {
   auto client = std::make_shared<ExchangeClient>(random_->u64());
-  const auto id = host_.connect(now, local_, site, std::make_unique<Shown>(client), out);
+  const auto id = host_.connect(now, local_.of(site), site, std::make_unique<Shown>(client), out);
   if (!id) return false;
   client->ask(now, *host_.find(*id), body, answer);
   lines_.push_back({*id, std::move(client), site});

@@ -9,7 +9,7 @@ namespace macrovpn::sim {
 class Fetcher {
  public:
   // `random` outlives it.
-  Fetcher(const TcpConfig& config, const IpAddress& local, Rng& random) : host_(config, random), local_(local), random_(&random) {}
+  Fetcher(const TcpConfig& config, const LocalAddresses& local, Rng& random) : host_(config, random), local_(local), random_(&random) {}
 
   struct Line {
     ConnectionId id;
@@ -30,6 +30,7 @@ class Fetcher {
   void on_deadline(Mono now, PacketSink& out) { host_.on_deadline(now, out); }
   Mono next_deadline() const { return host_.next_deadline(); }
   std::vector<Line>& lines() { return lines_; }
+  const std::vector<Line>& lines() const { return lines_; }
   // Adds what came since the last time. True: something did.
   bool count(LoadReport& report);
   const TcpHost& host() const { return host_; }
@@ -37,7 +38,7 @@ class Fetcher {
 
  private:
   TcpHost host_;
-  IpAddress local_;
+  LocalAddresses local_;
   Rng* random_;
   std::vector<Line> lines_;
 };

@@ -19,6 +19,18 @@ struct Parts {
   Site site{{}, random};
 };
 
+TEST(Browser, ReadsPagesOfAboutTheSizeThatIsGiven) {
+  Parts p;
+  Browser browser({.sites = {kSite}, .local = kClient, .page_bytes = 100'000, .reading = 5s}, p.random);
+  LoadWorld world(browser, p.site, kGood);
+  world.run_until(Mono(std::chrono::minutes(5)));
+  const LoadReport& r = browser.report();
+  EXPECT_GE(r.done, 40u);
+  EXPECT_LE(r.done, 60u);
+  EXPECT_EQ(r.failed, 0u);
+  EXPECT_NEAR(static_cast<double>(r.bytes_down) / static_cast<double>(r.done), 100'000.0, 15'000.0);
+}
+
 TEST(Browser, ReadsPagesAndSaysHowLongTheyTook) {
   Parts p;
   Browser browser({.sites = {kSite}, .local = kClient}, p.random);
@@ -97,7 +109,7 @@ TEST(Bulk, LoadsBothWaysAtTheRateOfTheLine) {
 
 TEST(Bulk, BeginsAgainWhereTheConnectionFailed) {
   Parts p;
-  Bulk bulk({.site = {kSite.address, 81}, .local = kClient, .down = 1000}, p.random);
+  Bulk bulk({.site = Endpoint{kSite.address, 81}, .local = kClient, .down = 1000}, p.random);
   LoadWorld world(bulk, p.site, kGood);
   world.run_until(Mono(21s));
   EXPECT_EQ(bulk.report().done, 0u);
@@ -167,9 +179,21 @@ TEST(Call, NoticesAGapAndHangsUpOnSilence) {
   world.run_until(Mono(20s));
   EXPECT_EQ(call.report().stalls, 1u);
   EXPECT_NEAR(static_cast<int>(call.report().longest_stall / 1ms), 3000, 100);
+  EXPECT_EQ(p.site.report().done, 0u);
   world.set(kDown);
-  world.run_until(Mono(26s));
+  world.run_until(Mono(36s));
   EXPECT_EQ(p.site.report().done, 1u);
+  EXPECT_NEAR(static_cast<int>(p.site.report().packets_sent), 20 * 50, 5);  // what was said to nobody counts for nothing
+}
+
+TEST(Call, ThatEndsWithAGoodbyeLostNothing) {
+  Parts p;
+  Call call({.local = {kClient, 40000}, .remote = {kSite.address, 5004}, .lasts = 20s}, p.random);
+  LoadWorld world(call, p.site, kGood);
+  world.run_until(Mono(25s));
+  EXPECT_EQ(p.site.report().done, 1u);
+  EXPECT_EQ(p.site.report().packets_received, call.report().packets_sent);
+  EXPECT_EQ(call.report().packets_received, p.site.report().packets_sent);
 }
 
 TEST(Udp, IsReadAsItWasWrittenAndNoBitMayChange) {

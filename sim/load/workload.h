@@ -2,11 +2,26 @@
 // asked for, and carries what it sends; it knows no node, no tunnel and no world.
 #pragma once
 #include <algorithm>
+#include <optional>
 
 #include "sim/load/histogram.h"
 #include "sim/tcp/endpoint.h"
 
 namespace macrovpn::sim {
+
+// Of the computer itself, by family: what it calls a site from.
+struct LocalAddresses {
+  LocalAddresses(const IpAddress& four = {}, const IpAddress& six = {}) : v4(four), v6(six) {}
+  IpAddress v4, v6;
+  const IpAddress& of(const Endpoint& site) const { return site.address.is_v4() ? v4 : v6; }
+};
+
+// A site, by the address that is tried first, and the one for when there is no way to that (RFC 8305).
+struct SiteAddress {
+  SiteAddress(const Endpoint& e = {}, std::optional<Endpoint> another = {}) : first(e), other(another) {}
+  Endpoint first;
+  std::optional<Endpoint> other;
+};
 
 // What it got. Every figure of a workload that it has no use for stays zero.
 struct LoadReport {
@@ -20,6 +35,8 @@ struct LoadReport {
   uint64_t packets_sent = 0, packets_received = 0, packets_late = 0, packets_twice = 0;  // calls; the other side's figures: its report
   static constexpr Duration kStall = std::chrono::seconds(1);
 
+  // Contents that reached the other end, as far as this side knows: what a call says is known to its hearer alone.
+  uint64_t delivered() const { return bytes_down + (packets_sent == 0 ? bytes_up : 0); }
   void add(const LoadReport& other);
 };
 

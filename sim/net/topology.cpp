@@ -92,6 +92,12 @@ IpAddress Topology::assign_site() {
   return IpAddress::v4(kSites + spread(sites_++, 512));
 }
 
+IpAddress Topology::site6(const IpAddress& site) {
+  ByteArray<16> b{0x3f, 0xff, 0x0f, 0xff};
+  store_be32(&b[12], site.v4_host_order());
+  return IpAddress::v6(b);
+}
+
 IpAddress Topology::assign_behind_carrier() {
   MV_ASSERT(behind_carriers_ + 2 < kMostBehindCarriers);
   return IpAddress::v4(kCarrier + ++behind_carriers_);

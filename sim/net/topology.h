@@ -3,6 +3,7 @@
 //   10.A.0.0/16          public IPv4 of one autonomous system (A: 0 to 255, never 10)      counts as global: extra_global()
 //   3fff:0B::/32         public IPv6 of one autonomous system (RFC 9637, documentation)    counts as global
 //   198.18.0.0/15        sites that clients visit (RFC 2544, benchmarks)                   counts as global
+//   3fff:0fff::/32       the same sites, by IPv6                                           counts as global
 //   100.64.0.0/10        between homes and a carrier's NAT (RFC 6598)                      does not
 //   192.168.0.0/16       inside homes; each has the same                                   does not
 //
@@ -65,6 +66,7 @@ class Topology {
   // The `n`th host of a prefix that the caller chose; n from 0, and it must fit.
   static IpAddress address_in(const IpPrefix& prefix, uint32_t n);
   IpAddress assign_site();           // 198.18.0.0/15
+  static IpAddress site6(const IpAddress& site);  // of the same computer: 3fff:0fff::198.18.0.1
   IpAddress assign_behind_carrier();  // 100.64.0.0/10: the outside address of a home whose carrier has a NAT
   // Null: no system's.
   const AutonomousSystem* system_of(const IpAddress&) const;

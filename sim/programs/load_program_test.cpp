@@ -66,7 +66,7 @@ TEST(LoadProgram, ADownloadThroughCircuitsIsWholeAndFillsTheLine) {
   for (const size_t hops : {1u, 3u}) {
     Overlay o(hops, 10ms);
     const Bulk& bulk = o.run<Bulk>(
-        BulkConfig{.site = {o.site, 443}, .local = Overlay::inside(), .tcp = {.mtu = 1376}, .down = 20'000'000, .begins = o.soon()}, 15s);
+        BulkConfig{.site = Endpoint{o.site, 443}, .local = Overlay::inside(), .tcp = {.mtu = 1376}, .down = 20'000'000, .begins = o.soon()}, 15s);
     EXPECT_TRUE(bulk.is_finished());
     EXPECT_EQ(bulk.report().failed + bulk.report().wrong_bytes, 0u);
     // A line of 50 Mbit/s, of which headers and layers take 8 of a hundred; slow start takes its time.
@@ -80,7 +80,7 @@ TEST(LoadProgram, ADownloadThroughCircuitsIsWholeAndFillsTheLine) {
 TEST(LoadProgram, AnUploadArrivesAsItWasSent) {
   Overlay o(3, 10ms);
   const Bulk& bulk =
-      o.run<Bulk>(BulkConfig{.site = {o.site, 443}, .local = Overlay::inside(), .tcp = {.mtu = 1376}, .up = 5'000'000, .begins = o.soon()}, 12s);
+      o.run<Bulk>(BulkConfig{.site = Endpoint{o.site, 443}, .local = Overlay::inside(), .tcp = {.mtu = 1376}, .up = 5'000'000, .begins = o.soon()}, 12s);
   EXPECT_TRUE(bulk.is_finished());
   EXPECT_EQ(o.answers->load().report().bytes_down, 5'000'000u);
   EXPECT_EQ(o.answers->load().report().wrong_bytes, 0u);

@@ -1,5 +1,6 @@
 // A scenario's crowds become hosts.
 #include "sim/net/topology.h"
+#include "sim/programs/load_program.h"
 #include "sim/scenario/run.h"
 
 namespace macrovpn::sim {
@@ -78,10 +79,12 @@ void Simulation::populate() {
 HostSpec Simulation::placed(const Crowd& c, HostKind kind) {
   HostSpec spec;
   spec.kind = kind;
+  spec.exit_v6 = c.v6;
   spec.place = c.places.empty() ? draw_place(place_rng_) : c.places[place_rng_.below(c.places.size())];
   const SystemKind system = system_of(c, kind);
   if (kind == HostKind::server) {
     spec.address = topology_.assign_site();
+    spec.address6 = Topology::site6(spec.address);
   } else {
     const size_t as = topology_.draw_system(system, spec.place, place_rng_);
     spec.address = topology_.assign(as).v4;
@@ -126,10 +129,22 @@ void Simulation::add(const Crowd& c, size_t number) {
   homes_.push_back(box);
   if (c.kind == HostKind::server) {
     servers_.push_back(spec.address);
-    world_.add_program(id, make_answerer());
-  } else if (c.kind == HostKind::client && c.work != Work::nothing) {
-    world_.add_program(id, make_talker(c.work, servers_, streams_.of("program", id.value), latencies_));
+    program_rngs_.push_back(streams_.of("program", id.value));
+    auto site = make_site(number, program_rngs_.back());
+    sites_.push_back(site.get());
+    world_.add_program(id, std::make_unique<LoadProgram>(std::move(site)));
+  } else if (c.kind == HostKind::client) {
+    add_client(c, id);
   }
+}
+
+void Simulation::add_client(const Crowd& c, HostId id) {
+  if (c.roams > Duration(0)) add_laptop(c, id);
+  if (c.work == Work::nothing) return;
+  program_rngs_.push_back(streams_.of("program", id.value));
+  auto load = make_work(c, id.value, servers_, scenario_.v6_sites, world_.began(), program_rngs_.back());
+  workers_.push_back({id, c.work, load.get(), file_bytes(c)});
+  world_.add_program(id, std::make_unique<LoadProgram>(std::move(load)));
 }
 
 }  // namespace macrovpn::sim

@@ -9,12 +9,12 @@ void Simulation::Sampler::each_second(World& w) {
   s.packets = w.counters().datagrams;
   for (const auto& h : w.hosts()) {
     if (h->kind != HostKind::client) continue;
-    s.bytes_down += h->counters.inner_down_bytes;
     s.circuits += h->counters.circuits;
     if (!h->runs()) continue;
     s.clients++;
     s.protected_clients += h->node->client()->protects();
   }
+  for (const Worker& worker : run_.workers_) s.delivered += worker.load->report().delivered();
   run_.samples_.push_back(s);
 }
 
@@ -24,6 +24,7 @@ void Simulation::go() {
     trouble_rngs_.push_back(streams_.of("trouble", i));
   }
   for (size_t i = 0; i < scenario_.troubles.size(); i++) plan(scenario_.troubles[i], i);
+  for (Laptop& l : laptops_) plan_step(l);
   world_.run_for(scenario_.lasts);
   if (!failure()) judge();
 }
@@ -42,14 +43,43 @@ int64_t Simulation::node_memory() const {
 
 Simulation::Least Simulation::least() const {
   Least l{UINT64_MAX, UINT64_MAX, {}, {}};
+  std::map<HostId, uint64_t> delivered;
+  for (const Worker& worker : workers_) delivered[worker.host] += worker.load->report().delivered();
   for (const auto& h : world_.hosts()) {
     if (h->kind != HostKind::client) continue;
-    const uint64_t bytes = h->counters.inner_up_bytes + h->counters.inner_down_bytes;
+    const uint64_t bytes = delivered[h->id];
     if (bytes < l.bytes) l.bytes = bytes, l.bytes_of = h->id;
     if (h->counters.circuits < l.circuits) l.circuits = h->counters.circuits, l.circuits_of = h->id;
   }
   if (l.bytes == UINT64_MAX) l = {};
   return l;
+}
+
+LoadReport Simulation::load_of(Work work) const {
+  LoadReport all;
+  for (const Worker& worker : workers_) {
+    if (worker.work == work) all.add(worker.load->report());
+  }
+  if (work != Work::call || all.packets_sent == 0) return all;
+  for (const Workload* site : sites_) {
+    LoadReport heard = site->report();  // its pages are not a call's
+    heard.bytes_down = heard.bytes_up = heard.done = heard.failed = 0;
+    all.add(heard);
+  }
+  return all;
+}
+
+uint64_t Simulation::transferred(Work work) const {
+  uint64_t n = 0;
+  for (const Worker& worker : workers_) n += worker.work == work ? worker.load->report().done * worker.file : 0;
+  return n;
+}
+
+uint64_t Simulation::wrong_bytes() const {
+  uint64_t n = 0;
+  for (const Worker& worker : workers_) n += worker.load->report().wrong_bytes;
+  for (const Workload* site : sites_) n += site->report().wrong_bytes;
+  return n;
 }
 
 void Simulation::judge() {
@@ -68,6 +98,9 @@ void Simulation::judge() {
     world_.fail({"leftovers", "what nobody needs any more is forgotten",
                  h->name + " still has " + std::to_string(callers) + " callers, " + std::to_string(legs) + " legs and " +
                      std::to_string(leases) + " leases", {h->id}});
+  }
+  if (const uint64_t wrong = wrong_bytes()) {
+    world_.fail({"contents", "what a program gets is what the other side sent", std::to_string(wrong) + " bytes were others", {}});
   }
   short_of("nodes", nodes(), e.nodes, {});
   short_of("packets", world_.counters().datagrams, e.packets, {});

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdarg>
 
+#include "sim/scenario/load_report.h"
+
 namespace macrovpn::sim {
 namespace {
 
@@ -19,13 +21,6 @@ std::string format(const char* f, ...) {
 }
 
 using ull = unsigned long long;
-
-uint32_t percentile(std::vector<uint32_t> v, size_t p) {
-  if (v.empty()) return 0;
-  const auto at = v.begin() + static_cast<ptrdiff_t>(std::min(v.size() - 1, v.size() * p / 100));
-  std::nth_element(v.begin(), at, v.end());
-  return *at;
-}
 
 uint64_t total(const Simulation& run, uint64_t HostCounters::*what) {
   uint64_t n = 0;
@@ -66,8 +61,7 @@ std::string text_report(const Simulation& run, uint64_t seed, Duration wall) {
   s += format("  circuits %llu, leases moved %llu, lost %llu; a client built %llu circuits and carried %llu bytes at least\n",
               static_cast<ull>(total(run, &HostCounters::circuits)), static_cast<ull>(total(run, &HostCounters::moved)),
               static_cast<ull>(total(run, &HostCounters::lost_leases)), static_cast<ull>(l.circuits), static_cast<ull>(l.bytes));
-  s += format("  answers %zu, in ms: half within %u, nine of ten within %u\n", run.latencies().milliseconds.size(),
-              percentile(run.latencies().milliseconds, 50), percentile(run.latencies().milliseconds, 90));
+  s += load_text(run);
   s += format("  memory of a node %lld bytes on average, of the program %llu MB at most\n",
               static_cast<long long>(run.node_memory() / std::max<int64_t>(1, static_cast<int64_t>(run.nodes()))),
               static_cast<ull>(most_memory() / 1'000'000));
@@ -98,9 +92,9 @@ std::string json_report(const Simulation& run, uint64_t seed, Duration wall) {
   s += format("\"lost_on_links\": %llu, \"at_nats\": %llu, \"circuits\": %llu, \"leases_moved\": %llu, \"leases_lost\": %llu, ",
               static_cast<ull>(c.lost_on_links), static_cast<ull>(c.at_nats), static_cast<ull>(total(run, &HostCounters::circuits)),
               static_cast<ull>(total(run, &HostCounters::moved)), static_cast<ull>(total(run, &HostCounters::lost_leases)));
-  s += format("\"least_circuits\": %llu, \"least_bytes\": %llu, \"answers\": %zu, \"node_memory\": %lld, \"most_memory\": %llu, \"faults\": {",
-              static_cast<ull>(l.circuits), static_cast<ull>(l.bytes), run.latencies().milliseconds.size(),
-              static_cast<long long>(run.node_memory()), static_cast<ull>(most_memory()));
+  s += format("\"least_circuits\": %llu, \"least_bytes\": %llu, \"node_memory\": %lld, \"most_memory\": %llu, ",
+              static_cast<ull>(l.circuits), static_cast<ull>(l.bytes), static_cast<long long>(run.node_memory()), static_cast<ull>(most_memory()));
+  s += "\"load\": {" + load_json(run) + "}, \"faults\": {";
   std::string faults;
   for (const auto& [f, n] : run.faults()) faults += format("%s\"%s\": %llu", faults.empty() ? "" : ", ", to_string(f), static_cast<ull>(n));
   s += faults + "}, \"checkers\": {";

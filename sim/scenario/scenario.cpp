@@ -30,6 +30,36 @@ void read_nat(Words& w, Crowd& c) {
   c.carrier = w.take_all("of a carrier");
 }
 
+// What is said about the work itself.
+bool read_habit(Words& w, Crowd& c) {
+  const bool bulk = c.work == Work::download || c.work == Work::upload;
+  if ((c.work == Work::browse && w.take_all("pages of")) || (bulk && w.take_all("files of"))) {
+    c.bytes = w.bytes();
+    if (w.ok() && (c.bytes == 0 || c.bytes > 1'000'000'000)) w.fail("a page or a file has 1 byte to 1GB");
+  } else if (c.work == Work::call && w.take_all("calls of")) {
+    c.call = w.duration();
+  } else if (c.work != Work::nothing && w.take("pausing")) {
+    c.pause = w.duration();
+  } else if (c.kind == HostKind::client && w.take_all("roaming every")) {
+    c.roams = w.duration();
+    if (w.ok() && c.roams < 1s) w.fail("who roams stays for a second at least");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::string crowd_words(const Crowd& c) {
+  std::string words = "from or in PLACE, with ACCESS access";
+  if (c.kind == HostKind::exit) words += ", without ipv6";
+  if (c.work == Work::browse) words += ", pages of SIZE";
+  if (c.work == Work::download || c.work == Work::upload) words += ", files of SIZE";
+  if (c.work == Work::call) words += ", calls of TIME";
+  if (c.work != Work::nothing) words += ", pausing TIME";
+  if (c.kind == HostKind::client) words += ", roaming every TIME, behind … nat, over N hops, built hop by hop, without spare circuits";
+  return words;
+}
+
 void read_crowd(Words& w, Scenario& s, int line) {
   Crowd c;
   c.line = line;
@@ -37,7 +67,7 @@ void read_crowd(Words& w, Scenario& s, int line) {
   c.kind = static_cast<HostKind>(w.one_of("kind of host", {"clients", "relays", "exits", "servers"}));
   if (w.ok() && (c.count == 0 || c.count > 100'000)) w.fail("a crowd is 1 to 100000 hosts");
   if (c.kind == HostKind::client) {
-    c.work = static_cast<Work>(w.one_of("thing that clients do", {"wait", "browse", "download", "call"}));
+    c.work = static_cast<Work>(w.one_of("thing that clients do", {"wait", "browse", "download", "upload", "call"}));
   }
   while (w.ok() && !w.done()) {
     if (w.take("from") || w.take("in")) {
@@ -45,6 +75,10 @@ void read_crowd(Words& w, Scenario& s, int line) {
     } else if (w.take("with")) {
       c.access = w.named<Access>("access", access_named, "datacentre, fibre, cable, mobile, satellite");
       w.expect("access");
+    } else if (read_habit(w, c)) {
+      continue;
+    } else if (c.kind == HostKind::exit && w.take_all("without ipv6")) {
+      c.v6 = false;
     } else if (c.kind == HostKind::client && w.take("behind")) {
       read_nat(w, c);
     } else if (c.kind == HostKind::client && w.take("over")) {
@@ -56,8 +90,7 @@ void read_crowd(Words& w, Scenario& s, int line) {
     } else if (c.kind == HostKind::client && w.take_all("without spare circuits")) {
       c.spares = 0;
     } else {
-      w.fail("\"" + std::string(w.peek()) + "\" says nothing about a crowd; allowed: from or in PLACE, with ACCESS access" +
-             (c.kind == HostKind::client ? ", behind … nat, over N hops, built hop by hop, without spare circuits" : ""));
+      w.fail("\"" + std::string(w.peek()) + "\" says nothing about such a crowd; allowed: " + crowd_words(c));
     }
   }
   s.crowds.push_back(c);
@@ -159,6 +192,9 @@ void read_line(Words& w, Scenario& s, int line) {
   } else if (w.take_all("news take")) {
     s.news = w.duration();
     if (w.ok() && s.news < 1ms) w.fail("news take a millisecond at least");
+  } else if (w.peek().ends_with('%')) {
+    s.v6_sites = w.percent();
+    w.expect("of sites by ipv6");
   } else if (w.take("at")) {
     read_trouble(w, s, line, false);
   } else if (w.take("every")) {
@@ -169,12 +205,17 @@ void read_line(Words& w, Scenario& s, int line) {
     read_crowd(w, s, line);
   } else {
     w.fail("\"" + std::string(w.peek()) +
-           "\" begins no sentence; allowed: a number of hosts, about, lasts, hosts are … apart, news take, at, every, expect");
+           "\" begins no sentence; allowed: a number of hosts, about, lasts, hosts are … apart, news take, N% of sites by ipv6, at, every, expect");
   }
   w.expect_end();
 }
 
 }  // namespace
+
+const char* to_string(Work w) {
+  static constexpr const char* kNames[kWorks] = {"wait", "browse", "download", "upload", "call"};
+  return kNames[static_cast<size_t>(w)];
+}
 
 const char* to_string(Fault f) {
   static constexpr const char* kNames[kFaults] = {

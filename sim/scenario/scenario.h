@@ -13,7 +13,9 @@
 
 namespace macrovpn::sim {
 
-enum class Work : uint8_t { nothing, browse, download, call };
+enum class Work : uint8_t { nothing, browse, download, upload, call };
+inline constexpr size_t kWorks = static_cast<size_t>(Work::call) + 1;
+const char* to_string(Work);
 enum class NatKind : uint8_t { none, full_cone, restricted, port_restricted, symmetric };
 
 // "200 clients browse from europe behind symmetric nat"
@@ -30,6 +32,11 @@ struct Crowd {
   size_t hops = 3;
   bool hop_by_hop = false;
   size_t spares = 1;
+  uint64_t bytes = 0;        // of a page or a file; zero: as is usual (work.cpp)
+  Duration pause{0};         // between pages, transfers, calls; zero: as is usual
+  Duration call{0};          // how long calls are; zero: as is usual
+  Duration roams{0};         // how often they are in another network, about; zero: never
+  bool v6 = true;            // exits: they carry IPv6 too
 };
 
 enum class Fault : uint8_t {
@@ -66,6 +73,7 @@ struct Scenario {
   Duration lasts = 1min;
   std::optional<Duration> apart;
   Duration news = 10s;
+  Ppm v6_sites = 250'000;  // that a browser or a transfer calls by IPv6
   std::vector<Crowd> crowds;
   std::vector<Trouble> troubles;
   Expected expected;

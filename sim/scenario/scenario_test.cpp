@@ -24,6 +24,17 @@ std::string refusal(const std::string& text) {
   return s.ok() ? "" : s.error().message;
 }
 
+// Packets of programs that leave exits by IPv6.
+struct SixCounter : Watcher {
+  void server_got(World&, const Host&, const Host&, Bytes ip) override { packets += ip[0] >> 4 == 6; }
+  uint64_t packets = 0;
+};
+
+struct NetworkCounter : Watcher {
+  void fault(World&, const Host&, const std::string& what) override { moves += what.starts_with("moves"); }
+  uint64_t moves = 0;
+};
+
 TEST(Scenario, ReadsSentences) {
   const Scenario s = scenario(
       "about people who browse\nlasts 10min  # long\n20 relays in europe\n5 exits with datacentre access\n"
@@ -47,6 +58,20 @@ TEST(Scenario, ReadsSentences) {
   EXPECT_EQ(s.expected.fault_kinds, 4u);
 }
 
+TEST(Scenario, ReadsWhatProgramsDo) {
+  const Scenario s = scenario(
+      "5 relays\n2 exits without ipv6\n2 clients browse pages of 60KB pausing 20s\n3 clients upload files of 2MB with mobile access\n"
+      "1 clients call calls of 30s pausing 90s\n1 clients wait roaming every 60s\n40% of sites by ipv6\n");
+  EXPECT_FALSE(s.crowds[1].v6);
+  EXPECT_EQ(s.crowds[2].bytes, 60'000u);
+  EXPECT_EQ(s.crowds[2].pause, Duration(20s));
+  EXPECT_EQ(s.crowds[3].work, Work::upload);
+  EXPECT_EQ(s.crowds[3].bytes, 2'000'000u);
+  EXPECT_EQ(s.crowds[4].call, Duration(30s));
+  EXPECT_EQ(s.crowds[5].roams, Duration(60s));
+  EXPECT_EQ(s.v6_sites, 400'000u);
+}
+
 TEST(Scenario, SaysWhereItIsWrongAndWhatIsAllowed) {
   EXPECT_NE(refusal("9 clients browze").find("a.scenario:2: \"browze\" is no thing that clients do; allowed: wait, browse"), std::string::npos);
   EXPECT_NE(refusal("9 clients browse from mars").find("\"mars\" is no place"), std::string::npos);
@@ -57,6 +82,8 @@ TEST(Scenario, SaysWhereItIsWrongAndWhatIsAllowed) {
   EXPECT_NE(refusal("lasts 5min long").find("is over before \"long\""), std::string::npos);
   EXPECT_NE(refusal("hello").find("begins no sentence"), std::string::npos);
   EXPECT_NE(refusal("").find("needs relays and exits"), std::string::npos);
+  EXPECT_NE(refusal("3 clients call pages of 3KB").find("says nothing about such a crowd; allowed: from or in PLACE, with ACCESS access, calls of TIME"), std::string::npos);
+  EXPECT_NE(refusal("3 clients wait roaming every 20ms").find("a second at least"), std::string::npos);
   EXPECT_NE(refusal("0 exits").find("1 to 100000"), std::string::npos);
 }
 
@@ -91,6 +118,61 @@ TEST(Simulation, CarriesWhatProgramsSend) {
   ASSERT_FALSE(run.failure());
   EXPECT_GT(run.least().bytes, 1'000'000u);
   EXPECT_EQ(run.least().circuits, 2u);  // and a spare one
+}
+
+TEST(Simulation, ProgramsOfEveryKindGetWhatTheyWant) {
+  Simulation run(scenario("lasts 60s\nhosts are 10ms apart\n8 relays\n4 exits\n3 clients browse pages of 80KB pausing 2s\n2 clients download files of 300KB\n"
+                          "2 clients upload files of 300KB\n2 clients call calls of 20s pausing 5s\n"), 1);
+  run.go();
+  ASSERT_FALSE(run.failure()) << run.failure()->seen;
+  for (const Work work : {Work::browse, Work::download, Work::upload, Work::call}) {
+    EXPECT_GE(run.load_of(work).done, work == Work::call ? 4u : 20u) << to_string(work);
+    EXPECT_EQ(run.load_of(work).failed, 0u) << to_string(work);
+  }
+  const LoadReport calls = run.load_of(Work::call);
+  EXPECT_GT(calls.packets_sent, 8'000u);  // both sides
+  EXPECT_LT(calls.packets_sent - calls.packets_received, 50u);
+  EXPECT_EQ(run.wrong_bytes(), 0u);
+}
+
+// A page of a site that is called by IPv6 first comes by IPv4 where the exit has no way there.
+TEST(Simulation, PagesComeByIpv6AndWithoutIt) {
+  for (const char* const exits : {"3 exits\n", "3 exits without ipv6\n"}) {
+    Simulation run(scenario(std::string("lasts 40s\nhosts are 10ms apart\n6 relays\n100% of sites by ipv6\n3 clients browse pages of 50KB pausing 2s\n") + exits), 1);
+    SixCounter six;
+    run.watch(six);
+    run.go();
+    ASSERT_FALSE(run.failure()) << run.failure()->seen;
+    EXPECT_EQ(six.packets > 0, std::string(exits) == "3 exits\n");
+    EXPECT_GE(run.load_of(Work::browse).done, 20u);
+    EXPECT_EQ(run.load_of(Work::browse).failed, 0u);
+  }
+}
+
+// The lease stays where the exit does: what was under way goes on by another circuit; where the exit dies it fails and is begun again.
+TEST(Simulation, DownloadsLiveThroughTheDeathOfRelaysButNotOfTheExit) {
+  const std::string world = "lasts 100s\nhosts are 10ms apart\n8 relays\n3 exits\n2 clients download files of 800KB\nat 1s all clients slow down to 1Mbit/s\n";
+  Simulation relays(scenario(world + "every 15s all clients hop\nat 22s 30% of relays crash\n"), 1);
+  relays.go();
+  ASSERT_FALSE(relays.failure()) << relays.failure()->seen;
+  EXPECT_GE(relays.load_of(Work::download).done, 12u);
+  EXPECT_EQ(relays.load_of(Work::download).failed, 0u);
+  Simulation exits(scenario(world + "at 12s all exits crash for 2s\n"), 1);
+  exits.go();
+  ASSERT_FALSE(exits.failure()) << exits.failure()->seen;
+  EXPECT_EQ(exits.load_of(Work::download).failed, 2u);
+  EXPECT_GE(exits.load_of(Work::download).done, 4u);
+}
+
+TEST(Simulation, RoamingLaptopsKeepTheirConnections) {
+  Simulation run(scenario("lasts 90s\nhosts are 10ms apart\n8 relays\n3 exits\n4 clients download files of 500KB pausing 500ms roaming every 10s\n"), 2);
+  NetworkCounter networks;
+  run.watch(networks);
+  run.go();
+  ASSERT_FALSE(run.failure()) << run.failure()->seen;
+  EXPECT_GE(networks.moves, 10u);
+  EXPECT_GE(run.load_of(Work::download).done, 40u);
+  EXPECT_EQ(run.load_of(Work::download).failed, 0u);
 }
 
 TEST(Simulation, FailsWhereAScenarioExpectsMore) {

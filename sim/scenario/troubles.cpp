@@ -58,6 +58,7 @@ void Simulation::hit(const Trouble& t, HostId id) {
       somewhere.kind = world_.host(id).kind;
       const HostSpec there = placed(somewhere, somewhere.kind);
       homes_[id.value] = BoxId{UINT32_MAX};
+      world_.host(id).info.as_number = there.as_number;
       return world_.move(id, kInternet, there.address, there.place);
     }
     case Fault::block_udp: case Fault::forget_nat:

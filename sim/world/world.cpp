@@ -48,6 +48,7 @@ HostId World::add_host(const HostSpec& spec) {
   h.deadline = heap_.add({kNodeDeadline, id.value});
   if (spec.kind == HostKind::server) {
     servers_[h.address] = id;
+    if (!spec.address6.is_unspecified()) servers_[spec.address6] = id;
     return id;
   }
   SeededRng keys = streams_.of("keys", id.value);
@@ -57,11 +58,12 @@ HostId World::add_host(const HostSpec& spec) {
   h.config.client = spec.client;
   if (h.relays()) {
     const bool exit = spec.kind == HostKind::exit;
-    h.config.relay = node::RelayConfig{exit, false, {}};
+    h.config.relay = node::RelayConfig{exit, exit && spec.exit_v6, {}};
     h.info.bandwidth = spec.bandwidth;
     h.info.as_number = spec.as_number;
     h.info.flags.set(RelayFlag::middle);
     if (exit) h.info.flags.set(RelayFlag::exit), h.info.flags.set(RelayFlag::exit_v4);
+    if (exit && spec.exit_v6) h.info.flags.set(RelayFlag::exit_v6);
     if (!exit && spec.takes_guard) h.info.flags.set(RelayFlag::guard);
   }
   if (started_) boot(h);
@@ -219,6 +221,9 @@ void World::reschedule(Host& h) {
 void World::apply(Host& h, node::Effects& fx) {
   MV_ASSERT(fx.to_shards.empty());
   for (node::Datagram& d : fx.datagrams) send(h, std::move(d));
+  for (const node::ExitLease& l : fx.exit_leases) {
+    l.mtu ? outlets_.set_mtu(h.id, l.number, *l.mtu) : outlets_.forget(h.id, l.number);
+  }
   for (Packet& p : fx.exit_packets) from_exit(h, std::move(p));
   for (const node::NodeEvent& e : fx.events) {
     if (std::holds_alternative<node::PrekeyChanged>(e)) {

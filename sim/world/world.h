@@ -6,8 +6,8 @@
 // One event heap: a node is in it once (its next deadline), a packet in flight once, a program's timer once.  Datagrams that
 // reach a host at the same instant are one batch.  Nodes share what is equal: buffers, verified descriptors, one directory.
 //
-// What is simplified: an exit has an Internet address for each lease, so that its port numbers do not matter; DNS through
-// the exit is not there; processing takes no time.
+// What is simplified: an exit has an Internet address for each lease, so that its port numbers do not matter (outlets.h); DNS through
+// the exit is not there; nodes speak IPv4 with each other, programs both; processing takes no time.
 //
 // Files: world.cpp (hosts, the loop), world_wire.cpp (datagrams), world_internet.cpp (exits, servers, programs),
 // world_faults.cpp (what goes wrong), world_directory.cpp (descriptors).
@@ -24,6 +24,7 @@
 #include "sim/world/failure.h"
 #include "sim/world/host.h"
 #include "sim/world/mischief.h"
+#include "sim/world/outlets.h"
 #include "sim/world/watcher.h"
 
 namespace macrovpn::sim {
@@ -45,16 +46,18 @@ struct HostSpec {
   Place place{};
   RealmId realm = kInternet;
   IpAddress address{};  // in that realm; unspecified: the next one behind its box
+  IpAddress address6{};  // servers: another one, for IPv6; unspecified: none
   uint32_t as_number = 0;
   LinkModel up, down;
   std::optional<node::ClientConfig> client;
   Bandwidth bandwidth{1'000'000};  // that a relay claims
   bool takes_guard = true;         // a relay that is no exit
+  bool exit_v6 = true;             // an exit: it carries IPv6 too
 };
 
 struct WorldCounters {
   uint64_t events = 0, datagrams = 0, delivered = 0, bytes = 0, lost_on_links = 0, nowhere = 0, at_nats = 0, to_the_dead = 0;
-  uint64_t internet = 0, refused_by_policy = 0, mischief = 0, batches = 0, blocked = 0;
+  uint64_t internet = 0, refused_by_policy = 0, to_ended_leases = 0, too_big = 0, mischief = 0, batches = 0, blocked = 0;
 };
 
 class World {
@@ -206,7 +209,7 @@ class World {
   void to_exit(Host& exit, Flight&);
   void run_programs(Host&, const std::function<void(Program&, ProgramPort&)>&, size_t index);
   void send_outbox(Host&);
-  std::optional<Endpoint> lease_at(const Host& exit, const IpAddress& private_address);
+  void fly_over_internet(Host& from, HostId to, Packet);
 
   // world_directory.cpp
   void publish(Host&);
@@ -234,12 +237,7 @@ class World {
   std::map<PeerId, HostId> relays_;
   std::unordered_set<Endpoint> relay_endpoints_;
   std::unordered_map<Endpoint, HostId> senders_;  // outside endpoints, as last used
-  struct LeaseHolder {
-    HostId exit;
-    IpAddress inside;
-  };
-  std::vector<LeaseHolder> lease_holders_;
-  std::map<std::pair<HostId, IpAddress>, uint32_t> lease_numbers_;
+  Outlets outlets_;
   discovery::Directory catalogue_;
   bool news_waits_ = false;
   Mono trouble_until_ = kLongAgo;

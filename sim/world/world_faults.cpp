@@ -37,6 +37,7 @@ void World::crash(HostId id) {
   if (!h.node) return;
   note(h, Happened::What::fault, id, 0);
   h.node.reset();
+  outlets_.forget_all(id);
   h.memory = 0;
   h.asleep = false;
   heap_.schedule(h.deadline, kNever);

@@ -1,33 +1,9 @@
 // Programs, the exit's other side, and the servers.
 //
-// An exit gives its packets to the Internet after the shipped exit policy judged them.  Each lease has an Internet address of its
-// own (kLeaseSpace + n), so that no port has to be translated: what a masquerading exit does with ports is the kernel's matter,
-// and nothing that the core could get wrong.
-#include "core/routing/address_rewrite.h"
+// An exit gives its packets to the Internet after the shipped exit policy judged them, by an outlet of the lease (outlets.h).
 #include "sim/world/world.h"
 
 namespace macrovpn::sim {
-namespace {
-
-constexpr uint32_t kLeaseSpace = 172u << 24 | 16u << 16;  // 172.16.0.0/12 (RFC 1918): nobody else's here
-constexpr uint32_t kLeaseSpaceSize = 1u << 20;
-
-// One address of a whole IPv4 packet, and the checksums that cover it (RFC 1624).
-void replace_address(MutBytes ip, const routing::IpHeader& h, size_t at, const IpAddress& value) {
-  ByteArray<4> before{};
-  std::copy_n(ip.begin() + static_cast<ptrdiff_t>(at), 4, before.begin());
-  std::copy_n(value.bytes().begin(), 4, ip.begin() + static_cast<ptrdiff_t>(at));
-  store_be16(&ip[10], routing::updated_checksum(load_be16(&ip[10]), before, value.bytes()));
-  const size_t offset = routing::checksum_offset(h.protocol);
-  if (!h.has_transport() || offset == 0 || !routing::covers_pseudo_header(h.protocol)) return;
-  uint8_t* field = &ip[h.payload_at + offset];
-  if (h.protocol == routing::IpProtocol::udp && load_be16(field) == 0) return;
-  uint16_t sum = routing::updated_checksum(load_be16(field), before, value.bytes());
-  if (h.protocol == routing::IpProtocol::udp && sum == 0) sum = 0xffff;
-  store_be16(field, sum);
-}
-
-}  // namespace
 
 class World::Port : public ProgramPort {
  public:
@@ -66,26 +42,27 @@ void World::send_outbox(Host& h) {
   if (h.kind == HostKind::client) return send_as_program(h.id, TunId{1}, out);
   for (Packet& p : out) {  // a server answers
     const auto ip = routing::parse_ip(p.bytes());
-    if (!ip.ok() || !ip->is_v4()) continue;
-    const uint32_t lease = ip->destination.v4_host_order() - kLeaseSpace;
-    if (lease >= lease_holders_.size()) continue;
-    replace_address(p.bytes(), *ip, 16, lease_holders_[lease].inside);
-    const uint32_t n = new_flight();
-    Flight& f = flights_[n];
-    f.packet = std::move(p);
-    f.from = h.id;
-    f.to = lease_holders_[lease].exit;
-    f.internet = true;
-    counters_.internet++;
-    launch(h, n);
+    const auto exit = ip.ok() ? outlets_.exit_of(ip->destination) : std::nullopt;
+    if (exit) fly_over_internet(h, *exit, std::move(p));
   }
+}
+
+void World::fly_over_internet(Host& from, HostId to, Packet p) {
+  const uint32_t n = new_flight();
+  Flight& f = flights_[n];
+  f.packet = std::move(p);
+  f.from = from.id;
+  f.to = to;
+  f.internet = true;
+  counters_.internet++;
+  launch(from, n);
 }
 
 void World::from_exit(Host& exit, Packet p) {
   note(exit, Happened::What::exit_sent, exit.id, p.size());
   tell([&](Watcher& w) { w.exit_sent(*this, exit, p.bytes()); });
   const auto ip = routing::parse_ip(p.bytes());
-  if (!ip.ok() || !ip->is_v4() || !exit.policy || exit.policy->judge(*ip) != routing::ExitVerdict::allowed) {
+  if (!ip.ok() || !exit.policy || exit.policy->judge(*ip) != routing::ExitVerdict::allowed || !outlets_.leave(exit.id, p.bytes())) {
     counters_.refused_by_policy++;
     return;
   }
@@ -94,20 +71,7 @@ void World::from_exit(Host& exit, Packet p) {
     counters_.nowhere++;
     return;
   }
-  const auto [lease, is_new] = lease_numbers_.try_emplace({exit.id, ip->source}, static_cast<uint32_t>(lease_holders_.size()));
-  if (is_new) {
-    MV_ASSERT(lease_holders_.size() < kLeaseSpaceSize);
-    lease_holders_.push_back({exit.id, ip->source});
-  }
-  replace_address(p.bytes(), *ip, 12, IpAddress::v4(kLeaseSpace + lease->second));
-  const uint32_t n = new_flight();
-  Flight& f = flights_[n];
-  f.packet = std::move(p);
-  f.from = exit.id;
-  f.to = server->second;
-  f.internet = true;
-  counters_.internet++;
-  launch(exit, n);
+  fly_over_internet(exit, server->second, std::move(p));
 }
 
 void World::serve(Host& server, Flight& f) {
@@ -122,6 +86,12 @@ void World::to_exit(Host& exit, Flight& f) {
   if (!exit.runs()) {
     counters_.to_the_dead++;
     return;
+  }
+  Packet answer = pool_.take();
+  switch (outlets_.enter(f.packet.bytes(), exit.address, answer)) {
+    case Outlets::Entry::taken: break;
+    case Outlets::Entry::over: counters_.to_ended_leases++; return;
+    case Outlets::Entry::too_big: counters_.too_big++; return fly_over_internet(exit, f.from, std::move(answer));
   }
   tell([&](Watcher& w) { w.exit_got(*this, exit, f.packet.bytes()); });
   note(exit, Happened::What::exit_got, f.from, f.packet.size());
