@@ -84,9 +84,7 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
     build_timeout_.succeeded(c.hop_by_hop ? c.ready_after * 2 / (n + 1) : c.ready_after);
   }
   guards_.succeeded(c.hops[0].relay.id);
-  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) {
-    link->second.lost_builds = link->second.unheard_behind = 0;
-  }
+  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
   // A spare lapses before its sessions do; a circuit in use rekeys.
   c.gives_up = c.group.is_nobody() ? now.mono + s_.rng.between(120s, 150s) : kNever;
   c.asked_lease = now.mono;
@@ -330,7 +328,7 @@ void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>&
       c.path_mtu.silent(now.mono);
       break;
     case routing::Liveness::Verdict::dead:
-      find_the_silent(c);
+      find_the_silent(now, c, fx);
       return failed.push_back(c.id);
   }
   check_mtu(now, c, fx, failed);

@@ -98,42 +98,51 @@ void ClientSide::relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx) {
   static_cast<void>(start_circuit(now, g, fx).ok());  // if there is no way now: at the next goodbye
 }
 
-// A build failed.  The guard is to blame if it was silent itself, or if nobody was heard from behind it three times: for less,
-// a dead relay behind it, or a hostile one, could make a client give up its guards.
+// A build failed.  The guard is to blame if it was silent itself, or if it carries nothing.
 void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   const auto link = links_.find(c.hops[0].relay.id);
   if (!c.shares_guard || link == links_.end() || link->second.peer != c.hops[0].peer) return;
   const auto info = s_.tunnels.info(link->second.peer);
   const bool silent = !info || !info->established || info->last_received < c.build_started;
-  const bool drops = link->second.up && !silent && drops_what_it_carries(link->second, c);
+  const bool heard_behind = std::any_of(c.hops.begin() + 1, c.hops.end(), [](const Hop& h) { return h.up; });
+  const bool drops = link->second.up && !silent && !heard_behind && drops_what_it_carries(now, link->second, c.hops[1].relay.id);
   if (link->second.up && !drops && (!silent || ++link->second.lost_builds < 2)) return;
   guards_.failed(c.hops[0].relay.id, now.mono);
   save_guards(fx);
   if (!drops) drop_link(c.hops[0].relay.id, c.id);
 }
 
-// A guard that answers handshakes and drops what it should carry would be kept for ever.  Relays behind it that work together
-// against the client gain that it enters by another of its three guards for a minute; no guard is drawn for that.
-bool ClientSide::drops_what_it_carries(GuardLink& link, const Circuit& c) {
-  const bool heard = std::any_of(c.hops.begin() + 1, c.hops.end(), [](const Hop& h) { return h.up; });
-  const PeerId& next = c.hops[1].relay.id;
-  if (heard || (link.unheard_behind != 0 && link.last_unheard == next)) return false;
-  link.last_unheard = next;
+// A guard that answers handshakes and drops what it should carry would be kept for ever: nobody was heard from behind it.  Only after three times
+// within a minute, since a dead relay behind it, or a hostile one, could else make a client give up its guards.  Relays there that work
+// together gain that the client enters by another of its three guards for a minute; no guard is drawn for that.
+bool ClientSide::drops_what_it_carries(Now now, GuardLink& link, const PeerId& unheard) {
+  if (now.mono - link.first_unheard > kUnheardTime) {
+    link.unheard_behind = 0;
+    link.first_unheard = now.mono;
+  }
+  if (link.unheard_behind != 0 && link.last_unheard == unheard) return false;
+  link.last_unheard = unheard;
   if (++link.unheard_behind < kUnheardBehindGuard) return false;
-  link.unheard_behind = 0;
+  link.first_unheard = kLongAgo;
   return true;
 }
 
 // A circuit that was ready is dead.  All its hops were asked, twice: the first that did not answer is dead, or cannot be reached.  A guard
 // is not given up for it: it may have started again without its sessions, and a new handshake tells.
-void ClientSide::find_the_silent(Circuit& c) {
+void ClientSide::find_the_silent(Now now, Circuit& c, Effects& fx) {
   const auto answers = [&](const Hop& h) {
     const auto info = s_.tunnels.info(h.peer);
     return info && info->last_received >= c.live.probing_since();
   };
   if (c.hops.size() < 2) return;
-  if (c.shares_guard && !answers(c.hops.front())) return drop_link(c.hops.front().relay.id, c.id);
+  const PeerId guard = c.hops.front().relay.id;
+  if (c.shares_guard && !answers(c.hops.front())) return drop_link(guard, c.id);
   if (Group* g = find_group(c.group); g != nullptr && answers(c.hops[c.hops.size() - 2])) g->exit_failures++;
+  const auto link = links_.find(guard);
+  if (!c.shares_guard || link == links_.end() || answers(c.hops[1])) return;
+  if (!drops_what_it_carries(now, link->second, c.hops[1].relay.id)) return;
+  guards_.failed(guard, now.mono);
+  save_guards(fx);
 }
 
 // The session with a guard is over.  The circuits in it end at the next deadline, one by one.

@@ -23,6 +23,7 @@ inline constexpr Duration kDrain = 3s;  // an old circuit still receives for tha
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
 inline constexpr int kUnheardBehindGuard = 3;
+inline constexpr Duration kUnheardTime = 60s;
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
 inline constexpr size_t kMaxAvoided = 32;
 inline constexpr uint64_t kPingPadding = 320;
@@ -77,8 +78,9 @@ class ClientSide {
     bool up = false;
     CircuitId building;  // whose build carries the guard's handshake
     int lost_builds = 0;
-    int unheard_behind = 0;  // relays behind it that did not answer, one after the other and no two the same, since a circuit came about
+    int unheard_behind = 0;  // times within kUnheardTime that nobody was heard from behind it, never the same relay twice running
     PeerId last_unheard{};
+    Mono first_unheard = kLongAgo;
     uint16_t mtu = UINT16_MAX;  // that its newest measured circuit has, if that is less than it could
   };
 
@@ -124,8 +126,8 @@ class ClientSide {
   void ask_binding(Now now, Circuit& c);
   void circuit_failed(Now now, CircuitId id, Effects& fx);
   void blame_guard(Now now, const Circuit& c, Effects& fx);
-  void find_the_silent(Circuit& c);
-  bool drops_what_it_carries(GuardLink& link, const Circuit& c);
+  void find_the_silent(Now now, Circuit& c, Effects& fx);
+  static bool drops_what_it_carries(Now now, GuardLink& link, const PeerId& unheard);
   void drop_link(const PeerId& guard, CircuitId but);
   static void avoid(Group& g, const PeerId& id);
   void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);
