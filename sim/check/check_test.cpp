@@ -300,18 +300,5 @@ TEST(Checkers, RecoveryExpectsNoAnswerToAnAcknowledgement) {
   EXPECT_EQ(asked(tcp(routing::kTcpSyn), false), "recovery");
 }
 
-TEST(Checkers, PlaintextSeesAnInsideAddressOfIpv6) {
-  SmallWorld s;
-  const auto c = make_plaintext_checker();
-  s.world.watch(*c);
-  const Bytes inside = routing::InsideAddresses::get().client6.bytes();
-  s.world.set_mischief(s.relay(2), std::make_unique<Changes>([&](World&, Host&, Datagram& d) {
-    std::copy(inside.begin(), inside.end(), d.packet.data() + 9);
-  }));
-  s.world.start();
-  s.world.run_for(60s);
-  EXPECT_EQ(s.failed_checker(), "plaintext");
-}
-
 }  // namespace
 }  // namespace macrovpn::sim

@@ -47,7 +47,7 @@ Carried through_a_circuit(const Transfer& t, uint64_t seed, Study& study) {
   World& w = lab.world();
   const Mono begins = w.now().mono + 3s + 20 * t.link;  // its circuit is there
   auto load = std::make_unique<Bulk>(
-      BulkConfig{.site = {lab.site(), 443}, .local = Lab::inside(), .tcp = tcp_of(t), .down = kEndless, .begins = begins}, random);
+      BulkConfig{.site = Endpoint{lab.site(), 443}, .local = Lab::inside(), .tcp = tcp_of(t), .down = kEndless, .begins = begins}, random);
   const LoadReport& report = load->report();
   const HostId client = lab.add_client({.hops = kHops}, std::make_unique<LoadProgram>(std::move(load)), line_of(t));
   w.run_for(begins - w.now().mono);
