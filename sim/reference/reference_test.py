@@ -2,7 +2,7 @@
 """Random operations on a model of the tunnel and on real nodes.  A seed that fails is printed with its story, made as short as it gets, and
 the command that runs it again.
 
-No fresh seeds here yet: one in forty disagrees for a reason that is not understood (docs/simulation.md), seed 6 for one.
+No fresh seeds here yet: some in a hundred disagree for reasons that are not understood (docs/simulation.md).
 By command as many as you like: ./simulate model --seed N --runs 100
 """
 
