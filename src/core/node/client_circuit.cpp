@@ -83,8 +83,11 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
     const auto n = static_cast<int64_t>(c.hops.size());
     build_timeout_.succeeded(c.hop_by_hop ? c.ready_after * 2 / (n + 1) : c.ready_after);
   }
-  guards_.succeeded(c.hops[0].relay.id);
-  if (const auto link = links_.find(c.hops[0].relay.id); link != links_.end()) link->second.lost_builds = 0;
+  const PeerId& guard = c.hops[0].relay.id;
+  const auto& guards = guards_.all();
+  const bool failed_since = std::any_of(guards.begin(), guards.end(), [&](const auto& g) { return g.id == guard && g.failed_at > c.build_started; });
+  if (!failed_since) guards_.succeeded(guard);  // else luck with one that carries little
+  if (const auto link = links_.find(guard); link != links_.end()) link->second.lost_builds = 0;
   // A spare lapses before its sessions do; a circuit in use rekeys.
   c.gives_up = c.group.is_nobody() ? now.mono + s_.rng.between(120s, 150s) : kNever;
   c.asked_lease = now.mono;

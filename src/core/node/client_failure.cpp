@@ -22,7 +22,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
       g->failed_builds++;
       // Only silence behind a hop that answered says something about the exit.
       const size_t n = c->hops.size();
-      exit_alone = n > 1 && g->has_lease && c->hops[n - 2].up && !c->exit().up;
+      exit_alone = n > 1 && g->has_lease && c->hops[n - 2].up && !c->exit().up && now.mono >= c->gives_up;  // and no refusal
       if (n == 1 || (c->hops[n - 2].up && !c->exit().up)) g->exit_failures++;
     }
     if (g->active == id) g->active = {};
@@ -167,9 +167,15 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
   }
   if (!g.has_lease && g.active.value == 0) {
     // Not one by a relay that has just failed, nor one whose guard has.
+    const auto failed_lately = [&](const PeerId& guard) {
+      const auto& all = guards_.all();
+      return std::any_of(all.begin(), all.end(),
+                         [&](const auto& k) { return k.id == guard && now.mono - k.failed_at < peers::GuardSet::kRetryAfter; });
+    };
     const auto is_avoided = [&](const Hop& h) { return std::find(g.avoid.begin(), g.avoid.end(), h.relay.id) != g.avoid.end(); };
     for (auto& [id, c] : circuits_) {
       if (!c.group.is_nobody() || c.state != Circuit::State::ready || c.gives_up <= now.mono) continue;
+      if (failed_lately(c.hops.front().relay.id)) continue;
       if (std::none_of(c.hops.begin(), c.hops.end(), is_avoided)) return give_to_group(now, c, g);
     }
   }

@@ -9,7 +9,7 @@ namespace {
 constexpr TunId kTun{7};
 
 struct Net : SmallNet {
-  explicit Net(uint64_t seed) : SmallNet({.spare_circuits = 0}, seed, {6, 3}) {}
+  explicit Net(uint64_t seed, size_t spares = 0) : SmallNet({.spare_circuits = spares}, seed, {6, 3}) {}
   const Circuit* connect() {
     publish();
     return SmallNet::connect(client(), kTun);
@@ -39,6 +39,28 @@ TEST(Guards, OneThatAnswersAndDropsWhatItShouldCarryIsLeftForAnother) {
     };
     ASSERT_TRUE(net.talks_until(moved, 30s)) << seed;
     EXPECT_NE(net.active(net.client(), kTun)->hops[0].relay.id, id) << seed;
+    net.check_all();
+  }
+}
+
+// A spare that came about by luck is no reason to go on with it.
+TEST(Guards, OneThatDropsHalfOfWhatItShouldCarryIsLeftForAnotherWithItsSpares) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    Net net(seed, 1);
+    const Circuit* before = net.connect();
+    ASSERT_NE(before, nullptr);
+    const PeerId id = before->hops[0].relay.id;
+    const Net::Host* guard = &net.host_of(before->hops[0]);
+    SeededRng luck(seed);
+    net.drop = [&](const Net::Flight& f) { return f.from == guard && luck.below(2) == 0; };
+    size_t by_another = 0;
+    for (int i = 0; i < 240; i++) {
+      net.send_from_program(net.client(), kTun, udp_packet("10.10.0.2", "192.0.2.1", 100));
+      net.run_for(500ms);
+      const Circuit* c = net.active(net.client(), kTun);
+      by_another += i >= 120 && c != nullptr && c->hops[0].relay.id != id;
+    }
+    EXPECT_GE(by_another, 60u) << seed;  // half of the second minute at least
     net.check_all();
   }
 }
