@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "core/discovery/details.h"
 #include "crypto/x25519.h"
 
 namespace macrovpn::discovery {
@@ -170,7 +171,7 @@ Bandwidth decode_bandwidth(uint8_t code) {
 }
 
 std::vector<uint8_t> encode_body(const RelayInfo& relay, const NetworkId& network,
-                                 const std::optional<FamilyProof>& family) {
+                                 const std::optional<FamilyProof>& family, const RelayDetails& details) {
   std::vector<uint8_t> out;
   Writer w(out);
   put(w, Tag::version, ByteArray<1>{kBodyVersion});
@@ -191,6 +192,7 @@ std::vector<uint8_t> encode_body(const RelayInfo& relay, const NetworkId& networ
     Writer(proof).bytes(family->family.bytes).bytes(family->signature);
     put(w, Tag::family, proof);
   }
+  encode_details(details, out);
   return out;
 }
 
@@ -206,6 +208,10 @@ Result<Body> parse_body(Bytes bytes) {
     if (!r.ok()) return malformed("a field is cut off");
     if (tag <= last) return malformed("fields out of order or twice");
     last = tag;
+    if (tag >= kFirstDetail && tag <= kLastDetail) {
+      if (!parse_detail(static_cast<DetailTag>(tag), value, out.details)) return malformed("a field that means nothing");
+      continue;
+    }
     const auto length = length_of(static_cast<Tag>(tag));
     if (!length) continue;
     if (*length != 0 && value.size() != *length) return malformed("a field of the wrong length");

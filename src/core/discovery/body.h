@@ -2,6 +2,7 @@
 // values that can mean something); signatures, times and the network are checked by descriptor.cpp.
 #pragma once
 #include "core/discovery/descriptor.h"
+#include "model/relay_details.h"
 
 namespace macrovpn::discovery {
 
@@ -18,13 +19,14 @@ enum class Tag : uint8_t {
   region = 8,
   as_number = 9,
   bandwidth = 10,
-  family = 11,
+  family = 11,  // 12 to 17: details.h
 };
 
 struct Body {
   RelayInfo relay;  // identity, wireguard, endpoints, flags, region, bandwidth, as_number, created
   NetworkId network;
   std::optional<FamilyProof> family;
+  RelayDetails details;
 };
 
 Result<Body> parse_body(Bytes body);

@@ -11,9 +11,8 @@ constexpr std::string_view kRenewalLabel = "macrovpn renewal 1";
 constexpr std::string_view kFamilyLabel = "macrovpn family 1";
 constexpr std::string_view kBindLabel = "macrovpn bind 1";
 constexpr size_t kShortId = 8;
-constexpr size_t kBlockSize = 4 + 4 + 64;
 constexpr size_t kRenewalSigned = kShortId + 4 + 4 + 32;
-constexpr size_t kRenewalSize = kRenewalSigned + 64;
+static_assert(kRenewalSize == kRenewalSigned + 64);
 
 using Buffer = std::vector<uint8_t>;
 
@@ -48,14 +47,6 @@ Result<void> check_life(const Times& t) {
   return {};
 }
 
-Result<void> check_now(const Times& t, Wall now) {
-  if (t.signed_at > now + kClockTolerance) {
-    return fail("the descriptor was signed in the future; check this computer's clock, then the relay's");
-  }
-  if (t.expiry <= now) return fail("the descriptor has expired; ask its relay for a new one");
-  return {};
-}
-
 // The three parts of a stored descriptor; renewal is empty if there is none.
 struct Parts {
   Bytes body, block, renewal;
@@ -84,22 +75,26 @@ Result<Times> verify_block(const Parts& p, const IdentityKey& identity, const cr
   return times;
 }
 
-Result<Times> verify_renewal(const Parts& p, RelayInfo& relay, const crypto::Hash32& body_hash,
-                             const Times& block) {
-  Reader r(p.renewal);
+Result<Times> verify_renewal(Bytes renewal, RelayInfo& relay, const crypto::Hash32& body_hash, Wall body_signed_at) {
+  Reader r(renewal);
   const Bytes short_id = r.take(kShortId);
   const Times times = read_times(r);
   relay.prekey.bytes = r.fixed<32>();
-  const auto message = joined(kRenewalLabel, {body_hash, p.renewal.first(kRenewalSigned)});
+  const auto message = joined(kRenewalLabel, {body_hash, renewal.first(kRenewalSigned)});
   if (!equal(short_id, Bytes(relay.id.bytes).first(kShortId)) ||
       !crypto::ed25519_verify(relay.identity, message, r.fixed<64>())) {
     return fail("the signature of the descriptor's renewal is wrong; ask its relay for a new one");
   }
-  if (times.signed_at < block.signed_at || relay.prekey == PublicKey{}) {
+  if (times.signed_at < body_signed_at || relay.prekey == PublicKey{}) {
     return fail("the descriptor's renewal is older than itself or has no key; ask its relay for a new one");
   }
   TRY_VOID(check_life(times));
   return times;
+}
+
+void set_times(RelayInfo& relay, const Times& times) {
+  relay.signed_at = times.signed_at;
+  relay.expiry = times.expiry;
 }
 
 Result<void> check_family(const FamilyProof& proof, const PeerId& id, const NetworkId& network) {
@@ -111,6 +106,12 @@ Result<void> check_family(const FamilyProof& proof, const PeerId& id, const Netw
 
 Buffer binding_message(const Binding& b) {
   return joined(kBindLabel, {b.network.bytes, b.challenge, b.caller.bytes, b.relay.bytes, b.handshake_hash});
+}
+
+Buffer times_from(Wall now) {
+  Buffer out;
+  Writer(out).le32(stamp(now)).le32(stamp(now + kDescriptorLife));
+  return out;
 }
 
 void append_block(Writer& w, const crypto::SigningKey& key, const crypto::Hash32& hash, Bytes times) {
@@ -137,14 +138,13 @@ FamilyProof sign_family(const crypto::SigningKey& family_key, const PeerId& rela
 }
 
 Buffer sign_descriptor(const RelayInfo& relay, const NetworkId& network, const crypto::SigningKey& key,
-                       Wall now, const std::optional<FamilyProof>& family) {
+                       Wall now, const std::optional<FamilyProof>& family, const RelayDetails& details) {
   RelayInfo self = relay;
   self.identity = key.pub;
-  const Buffer body = encode_body(self, network, family);
+  const Buffer body = encode_body(self, network, family, details);
   MV_ASSERT(body.size() <= kMaxBody);
   const crypto::Hash32 hash = crypto::blake2b_256({body});
-  Buffer times;
-  Writer(times).le32(stamp(now)).le32(stamp(now + kDescriptorLife));
+  const Buffer times = times_from(now);
   Buffer out;
   Writer w(out);
   w.le16(static_cast<uint16_t>(body.size())).bytes(body);
@@ -153,20 +153,34 @@ Buffer sign_descriptor(const RelayInfo& relay, const NetworkId& network, const c
   return out;
 }
 
-Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId& network, Wall now) {
+Wall next_signing_time(Wall last, Wall now) {
+  return std::max(wall_from_unix(unix_seconds(now)), wall_from_unix(unix_seconds(last) + 1));
+}
+
+Buffer sign_renewal(const SignedDescriptor& d, const crypto::SigningKey& key, Wall now, const PublicKey& prekey) {
+  Buffer out;
+  Writer w(out);
+  append_renewal(w, key, d.body_hash, times_from(now), prekey);
+  return out;
+}
+
+Result<SignedDescriptor> open_descriptor(Bytes descriptor, const NetworkId& network) {
   TRY(const Parts parts, split(descriptor));
   TRY(Body body, parse_body(parts.body));
   if (body.network != network) {
     return fail("the descriptor belongs to another network; use the network file that its operator uses");
   }
-  RelayInfo relay = std::move(body.relay);
+  SignedDescriptor d;
+  d.bytes.assign(descriptor.begin(), descriptor.end());
+  d.details = std::move(body.details);
+  d.body_hash = crypto::blake2b_256({parts.body});
+  RelayInfo& relay = d.relay = std::move(body.relay);
   relay.id = peer_id_of(relay.identity);
-  const crypto::Hash32 hash = crypto::blake2b_256({parts.body});
-  TRY(Times times, verify_block(parts, relay.identity, hash));
+  TRY(Times times, verify_block(parts, relay.identity, d.body_hash));
+  d.body_signed_at = times.signed_at;
   if (!parts.renewal.empty()) {
-    TRY(times, verify_renewal(parts, relay, hash, times));
+    TRY(times, verify_renewal(parts.renewal, relay, d.body_hash, d.body_signed_at));
   }
-  TRY_VOID(check_now(times, now));
   if (relay.created > times.signed_at) {
     return fail(
         "the descriptor says that its relay was made after it was signed; ask its relay for a new one");
@@ -175,9 +189,32 @@ Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId& network, 
     TRY_VOID(check_family(*body.family, relay.id, network));
     relay.family = body.family->family;
   }
-  relay.signed_at = times.signed_at;
-  relay.expiry = times.expiry;
-  return relay;
+  set_times(relay, times);
+  return d;
+}
+
+Result<SignedDescriptor> with_renewal(const SignedDescriptor& old, Bytes renewal) {
+  if (renewal.size() != kRenewalSize) return fail("the descriptor's renewal has the wrong size; copy it again");
+  SignedDescriptor d = old;
+  TRY(const Times times, verify_renewal(renewal, d.relay, d.body_hash, d.body_signed_at));
+  set_times(d.relay, times);
+  d.bytes.resize(old.without_renewal().size());
+  Writer(d.bytes).bytes(renewal);
+  return d;
+}
+
+Result<void> check_times(const RelayInfo& relay, Wall now) {
+  if (relay.signed_at > now + kClockTolerance) {
+    return fail("the descriptor was signed in the future; check this computer's clock, then the relay's");
+  }
+  if (relay.expiry <= now) return fail("the descriptor has expired; ask its relay for a new one");
+  return {};
+}
+
+Result<RelayInfo> verify_descriptor(Bytes descriptor, const NetworkId& network, Wall now) {
+  TRY(SignedDescriptor d, open_descriptor(descriptor, network));
+  TRY_VOID(check_times(d.relay, now));
+  return std::move(d.relay);
 }
 
 crypto::Signature sign_binding(const crypto::SigningKey& key, const Binding& b) {
