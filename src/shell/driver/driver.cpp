@@ -53,6 +53,7 @@ void Driver::read_socket(SocketId id, UdpSocket& s) {
   for (int i = 0; i < kRounds; i++) {
     incoming_.clear();
     const size_t n = s.receive(id, pool_, incoming_);
+    if (look_at_incoming_ && id == kListenSocket && n != 0) look_at_incoming_(incoming_);
     if (!incoming_.empty()) node_.on_datagrams(reactor_.now(), incoming_, effects_);
     carry_out();
     if (n < UdpSocket::kBatch) break;
@@ -93,6 +94,16 @@ void Driver::read_device(TunId tun) {
 
 void Driver::on_exit_packets(std::span<Packet> packets) {
   node_.on_exit_packets(reactor_.now(), packets, effects_);
+}
+
+void Driver::on_datagrams(std::span<node::Datagram> datagrams) {
+  node_.on_datagrams(reactor_.now(), datagrams, effects_);
+  carry_out();
+}
+
+void Driver::send_by_udp(node::Datagram datagram) {
+  const auto it = sockets_.find(datagram.socket);
+  if (it != sockets_.end()) it->second.send(std::span(&datagram, 1));
 }
 
 void Driver::on_shard_messages(std::span<node::ShardMessage> messages) {
@@ -194,9 +205,15 @@ void Driver::write_devices() {
 
 void Driver::send_datagrams() {
   auto& all = effects_.datagrams;
+  if (look_at_outgoing_) look_at_outgoing_(all);
+  if (all.empty()) return;
   const auto of_first = [&](const node::Datagram& d) { return d.socket == all.front().socket; };
   if (std::all_of(all.begin(), all.end(), of_first)) {  // as mostly: nothing to sort out
-    if (const auto it = sockets_.find(all.front().socket); it != sockets_.end()) it->second.send(all);
+    if (const auto it = sockets_.find(all.front().socket); it != sockets_.end()) {
+      it->second.send(all);
+    } else if (to_others_) {
+      to_others_(all);
+    }
   } else {
     for (auto& [id, socket] : sockets_) {
       outgoing_.clear();
@@ -205,6 +222,11 @@ void Driver::send_datagrams() {
       }
       if (!outgoing_.empty()) socket.send(outgoing_);
     }
+    outgoing_.clear();
+    for (node::Datagram& d : all) {
+      if (d.packet && to_others_) outgoing_.push_back(std::move(d));
+    }
+    if (!outgoing_.empty()) to_others_(outgoing_);
     outgoing_.clear();
   }
   all.clear();

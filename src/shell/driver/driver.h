@@ -35,6 +35,16 @@ class Driver {
   // Where messages for other shards of this node go; theirs come by on_shard_messages().
   void set_shards(std::function<void(std::span<node::ShardMessage>)> send) { to_shards_ = std::move(send); }
   void on_shard_messages(std::span<node::ShardMessage> messages);
+  // Datagrams for sockets that are none of these, and those that come some other way (shell/https/server.h).
+  void set_other_sockets(std::function<void(std::span<node::Datagram>)> send) { to_others_ = std::move(send); }
+  void on_datagrams(std::span<node::Datagram> datagrams);
+  // A client's other way to its entry relays (shell/https/detour.h): sees, and takes from, what is about to leave and what came.
+  using Look = std::function<void(std::vector<node::Datagram>&)>;
+  void set_detour(Look outgoing, Look incoming) {
+    look_at_outgoing_ = std::move(outgoing);
+    look_at_incoming_ = std::move(incoming);
+  }
+  void send_by_udp(node::Datagram datagram);
   void start();
 
   // A program's device: a new group, or with slots many.
@@ -84,6 +94,8 @@ class Driver {
   std::function<void(std::span<Packet>)> exit_inject_;
   std::function<void(const node::ExitLease&)> exit_lease_;
   std::function<void(std::span<node::ShardMessage>)> to_shards_;
+  std::function<void(std::span<node::Datagram>)> to_others_;
+  Look look_at_outgoing_, look_at_incoming_;
   std::function<void(const node::NodeEvent&)> on_event_;
   std::function<void(TunId)> on_gone_;
   uint32_t next_tun_ = 1;
