@@ -4,6 +4,7 @@
 #include "app/node_options.h"
 #include "app/operator_flags.h"
 #include "app/passphrase_prompt.h"
+#include "core/discovery/details.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
 
@@ -18,8 +19,8 @@ constexpr const char* kExitRisk =
 struct RelayOptions {
   NodeFlags node;
   OperatorFlags limits;
-  std::vector<std::string> listen, endpoints;
-  std::string region, bandwidth, family_key, exit_kind;
+  std::vector<std::string> listen, endpoints, https;
+  std::string https_name, region, bandwidth, family_key, exit_kind;
   uint32_t as_number = 0;
   bool exit = false, accept_risk = false;
 };
@@ -46,6 +47,9 @@ Result<void> read_claims(const RelayOptions& f, shell::Settings& s) {
     if (!bandwidth) return fail("--bandwidth must be like \"100 Mbit/s\" or \"12 MB/s\"");
     s.bandwidth = *bandwidth;
   }
+  if (!f.https_name.empty() && !discovery::is_server_name(f.https_name))
+    return fail("--https-name must be a host name like www.example.org, of at most 63 small letters, digits, dots and dashes");
+  if (!f.https_name.empty()) s.https_name = f.https_name;
   if (f.as_number != 0) s.as_number = f.as_number;
   if (!f.family_key.empty()) s.family_key_file = f.family_key;
   return {};
@@ -130,6 +134,7 @@ Result<int> run(const Program& program, const RelayOptions& f) {
   shell::Settings& s = home.settings;
   TRY_VOID(read_endpoints(f.listen, "--listen", s.listen));
   TRY_VOID(read_endpoints(f.endpoints, "--endpoint", s.endpoints));
+  TRY_VOID(read_endpoints(f.https, "--https", s.https_listen));
   TRY_VOID(read_claims(f, s));
   TRY_VOID(read_exit_kind(f.exit_kind, s));
   TRY_VOID(apply(f.limits, s));
@@ -159,6 +164,9 @@ void add_relay(CLI::App& app, Program& program) {
   cmd->add_option("--listen", f->listen, "UDP address to listen on")->type_name("ADDRESS:PORT");
   cmd->add_option("--endpoint", f->endpoints, "where others reach this relay, published")
       ->type_name("ADDRESS:PORT");
+  cmd->add_option("--https", f->https, "TCP address for clients whose UDP is blocked, published; strangers see a web page there")
+      ->type_name("ADDRESS:443");
+  cmd->add_option("--https-name", f->https_name, "host name in its certificate; by itself one that is drawn")->type_name("NAME");
   cmd->add_option("--region", f->region, "its country, published")->type_name("CC");
   cmd->add_option("--bandwidth", f->bandwidth, "what it offers, published")->type_name("RATE");
   cmd->add_option("--as", f->as_number, "its AS number, published");

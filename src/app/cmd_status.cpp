@@ -63,6 +63,18 @@ void print_speed(const json& s) {
     std::printf("speed      lower than it could be: a device takes packets one by one; programs started anew may do better\n");
 }
 
+// Only what is not as usual.
+void print_transport(const json& s) {
+  const json t = s.value("transport", json::object());
+  const std::string trouble = t.value("https_trouble", "");
+  if (t.value("entry", "") == "https")
+    std::printf("transport  HTTPS (TCP), as UDP does not pass here; slower, and as well protected\n");
+  if (trouble == "wrong_certificate")
+    std::printf("transport  something else answers on the HTTPS port of an entry relay, with another certificate; it was not used\n");
+  else if (trouble != "" && s.value("state", "") != "connected")
+    std::printf("transport  neither UDP nor HTTPS reaches an entry relay\n");
+}
+
 void print_status(const json& s) {
   std::printf("%s\n", words_for(s.value("state", ""), s.value("cause", "")).c_str());
   const json network = s.value("network", json::object());
@@ -78,6 +90,7 @@ void print_status(const json& s) {
   if (s.contains("phones"))
     std::printf("devices    %d added; UDP port %d %s\n", s["phones"].value("count", 0), s["phones"].value("port", 0),
                 s["phones"].value("open", true) ? "is open for them" : "is taken by another program, so they cannot reach this node");
+  print_transport(s);
   print_speed(s);
   print_kill_switch(s);
   if (s.contains("relay")) {
@@ -91,6 +104,9 @@ void print_status(const json& s) {
       std::printf("workers    %d; %llu datagrams came to another than theirs, %llu messages between them were lost\n",
                   w.value("count", 1), w.value("strays", 0ull), w.value("lost_between", 0ull));
     print_service(r);
+    if (r.contains("https"))
+      std::printf("https      port %d: %d links, %llu admitted, %llu strangers saw the page\n", r["https"].value("port", 0),
+                  r["https"].value("links", 0), r["https"].value("admitted", 0ull), r["https"].value("pages", 0ull));
   }
   std::string refused;
   const json drops = s.value("drops", json::object());  // outlives items()

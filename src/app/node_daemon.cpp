@@ -49,6 +49,7 @@ NodeDaemon::~NodeDaemon() {
   server_.reset();
   operator_.reset();
   phones_.reset();
+  transports_.reset();
   door_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
   if (workers_) workers_->leave();
@@ -118,6 +119,13 @@ void NodeDaemon::connect_exit(shell::Driver& driver, shell::ExitBackend& exit) {
                   [&exit](const node::ExitLease& l) { l.mtu ? exit.set_mtu(l.number, *l.mtu) : exit.forget(l.number); });
 }
 
+Result<void> NodeDaemon::start_transports() {
+  transports_ = std::make_unique<Transports>(reactor_, pool_, rng_, *driver_, options_, folder_);
+  TRY_VOID(transports_->start());
+  for (size_t i = 1; i < worker_count(); i++) transports_->add_worker(workers_->others()[i - 1]->driver());
+  return {};
+}
+
 // Each worker has an exit of its own, with a network of its own for the leases that it grants.
 Result<void> NodeDaemon::start_exits() {
   if (options_.roles.exit == ExitRole::none) return {};
@@ -157,6 +165,7 @@ Result<void> NodeDaemon::start() {
   driver_ = std::make_unique<shell::Driver>(reactor_, config, pool_, rng_);
   if (workers_) workers_->join(reactor_, pool_, *driver_);
   TRY_VOID(open_sockets());
+  TRY_VOID(start_transports());
   if (exit_) connect_exit(*driver_, *exit_);
   for (size_t i = 1; exit_ && i < worker_count(); i++) {
     shell::Worker& w = *workers_->others()[i - 1];
@@ -265,8 +274,10 @@ void NodeDaemon::publish(const PublicKey& prekey) {
   prekey_ = prekey;
   republish_at_ = reactor_.now().mono + kRepublishEvery;
   const RelayInfo own = own_relay(prekey);
+  RelayDetails details;
+  details.tls = transports_->entry();
   const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity,
-                                                folder_.next_signing_time(own.id, reactor_.now().wall), options_.claims.family);
+                                                folder_.next_signing_time(own.id, reactor_.now().wall), options_.claims.family, details);
   if (const auto put = folder_.put_own(own.id, bytes); !put.ok()) {
     say("the own descriptor could not be published: " + put.error().message);
   }

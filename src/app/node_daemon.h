@@ -8,6 +8,7 @@
 
 #include "app/phone_keeper.h"
 #include "app/relay_operator.h"
+#include "app/transports.h"
 #include "shell/clock.h"
 #include "shell/config/descriptor_folder.h"
 #include "shell/control/server.h"
@@ -43,6 +44,7 @@ class NodeDaemon {
   Result<node::NodeConfig> node_config();
   Result<void> open_sockets();
   Result<void> start_exits();
+  Result<void> start_transports();
   Result<std::unique_ptr<shell::ExitBackend>> make_exit(shell::Reactor&, PacketPool&, const routing::ShardPlace&,
                                                         const std::function<shell::Driver*()>& driver);
   static void connect_exit(shell::Driver&, shell::ExitBackend&);
@@ -94,6 +96,7 @@ class NodeDaemon {
   std::unique_ptr<shell::Driver> driver_;    // of shard 0
   std::unique_ptr<shell::ExitBackend> exit_;  // of shard 0
   std::unique_ptr<RelayOperator> operator_;  // of a relay
+  std::unique_ptr<Transports> transports_;
   std::unique_ptr<PhoneKeeper> phones_;
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;

@@ -119,6 +119,7 @@ json NodeDaemon::relay_json(const Totals& t) const {
            {"packets_relayed", counters.forwarded_down + counters.forwarded_up},
            {"bytes_relayed", counters.forwarded_bytes}};
   if (operator_) out.update(operator_->json());
+  if (json https = transports_->relay_json(); !https.is_null()) out["https"] = std::move(https);
   if (exit_) {
     shell::ExitCounters exits = exit_->counters();
     if (workers_) workers_->ask_others([&](shell::Worker& w) { exits.add(w.exit()->counters()); });
@@ -150,6 +151,7 @@ json NodeDaemon::status() const {
   if (n.client() != nullptr) {
     for (const auto& [id, c] : n.client()->circuits()) out["circuits"].push_back(circuit_json(c));
     if (n.state() != controller::State::connected && !n.client()->trouble().empty()) out["cause"] = n.client()->trouble();
+    out["transport"] = transports_->client_json();
     out["leases"] = {{"moved", moves_.moved}, {"lost", moves_.lost}, {"last_move_ms", ms(moves_.last_took)}};
   }
   for (const auto& [group, a] : groups_) {

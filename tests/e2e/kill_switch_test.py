@@ -18,7 +18,8 @@ INSIDE = ("10.10.0.2", "fd86:ea04:1115::2")
 OWN = ("198.51.100.10", "2001:db8:10::1")
 FAR = ("203.0.113.20", "2001:db8:20::1")
 
-# Tries to send each kind of packet; the last bytes of each are its name.
+# Tries to send each kind of packet; the last bytes of each are its name, and of a connection, the port that it asks for.
+CONNECTIONS = {443: "connection", 4431: "unmarked connection", 4432: "connection of a user", 4242: "connection marked on its way"}
 SENDER = """
 import json, os, socket, struct, sys
 mark, far4, far6, own6, link_local = json.loads(sys.argv[1])
@@ -34,6 +35,15 @@ def udp(name, family, to, marked=False, user=None, source=None):
     if marked: s.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
     if source: s.bind(source)
     s.sendto(name, to)
+kept = []
+def tcp(family, far, port, marked=False, user=None):
+    if user is not None: os.seteuid(user)
+    s = socket.socket(family, socket.SOCK_STREAM)
+    os.seteuid(0)
+    if marked: s.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+    s.setblocking(False)
+    kept.append(s)
+    s.connect_ex((far, port))
 def icmp6(name, type, to, hops=255):
     s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
@@ -46,6 +56,10 @@ for family, far, v in ((socket.AF_INET, far4, "4"), (socket.AF_INET6, far6, "6")
     attempt("unmarked" + v, lambda n: udp(n, family, (far, 51820)))
     attempt("of a user" + v, lambda n: udp(n, family, (far, 51820), marked=True, user=1234))
     attempt("marked on its way" + v, lambda n: udp(n, family, (far, 4242)))
+    attempt("", lambda n: tcp(family, far, 443, marked=True))
+    attempt("", lambda n: tcp(family, far, 4431))
+    attempt("", lambda n: tcp(family, far, 4432, marked=True, user=1234))
+    attempt("", lambda n: tcp(family, far, 4242))
 for name, type in (("router solicitation", 133), ("solicitation", 135), ("advertisement", 136),
                    ("router advertisement", 134), ("redirect", 137), ("echo", 128), ("report", 143)):
     attempt(name, lambda n: icmp6(n, type, all_nodes))
@@ -56,21 +70,24 @@ attempt("dhcp from a global address", lambda n: udp(n, socket.AF_INET6, servers,
 attempt("dhcp from another port", lambda n: udp(n, socket.AF_INET6, servers, source=(link_local, 5460, 0, eth0)))
 """
 
-ALLOWED = {"tunnel4", "tunnel6", "router solicitation", "solicitation", "advertisement", "dhcp"}
-FORBIDDEN = {"unmarked4", "unmarked6", "of a user4", "of a user6", "marked on its way4", "marked on its way6",
+ALLOWED = {"tunnel4", "tunnel6", "connection4", "connection6", "router solicitation", "solicitation", "advertisement", "dhcp"}
+FORBIDDEN = {"unmarked connection4", "unmarked connection6", "connection of a user4", "connection of a user6",
+             "connection marked on its way4", "connection marked on its way6", "unmarked4", "unmarked6", "of a user4", "of a user6", "marked on its way4", "marked on its way6",
              "router advertisement", "redirect", "echo", "report", "solicitation from afar", "solicitation to afar",
              "dhcp from a global address", "dhcp from another port"}
 
 NEIGHBOURS = re.search(r" *ip6 hoplimit 255 .*\n", RULES)[0]
 DHCP = re.search(r" *ip6 saddr fe80::/10 .*\n", RULES)[0]
-OURS = re.search(r" *meta l4proto udp meta mark .* accept\n", RULES)[0]
+OURS = re.search(r" *meta l4proto \{ tcp, udp \} meta mark .* accept\n", RULES)[0]
 # What is taken out: (of the rules, what stands there then, what does not get out any more, what does).
 PARTS = {
-    "the datagrams of ours": (OURS, "", {"tunnel4", "tunnel6"}, set()),
-    "whose socket it is": (" meta skuid 0", "", set(), {"of a user4", "of a user6"}),
-    "the socket's mark": (f"meta mark {MARK} socket mark {MARK}", f"meta mark {MARK}", set(), {"marked on its way4", "marked on its way6"}),
+    "what is ours": (OURS, "", {"tunnel4", "tunnel6", "connection4", "connection6"}, set()),
+    "connections of ours": ("{ tcp, udp } meta mark", "udp meta mark", {"connection4", "connection6"}, set()),
+    "whose socket it is": (" meta skuid 0", "", set(), {"of a user4", "of a user6", "connection of a user4", "connection of a user6"}),
+    "the socket's mark": (f"meta mark {MARK} socket mark {MARK}", f"meta mark {MARK}", set(),
+                          {"marked on its way4", "marked on its way6", "connection marked on its way4", "connection marked on its way6"}),
     # The way to the tunnel over IPv6 needs neighbour discovery.
-    "neighbour discovery": (NEIGHBOURS, "", {"router solicitation", "solicitation", "advertisement", "tunnel6"}, set()),
+    "neighbour discovery": (NEIGHBOURS, "", {"router solicitation", "solicitation", "advertisement", "tunnel6", "connection6"}, set()),
     "the hop limit": ("ip6 hoplimit 255 ", "", set(), {"solicitation from afar"}),
     "link-local destinations": ("ip6 daddr { fe80::/10, ff02::/16 } ", "", set(), {"solicitation to afar"}),
     "the types of ICMPv6": (re.search(r" icmpv6 type \{.*?\}", RULES)[0], "", set(), {"router advertisement", "redirect", "echo", "report"}),
@@ -105,6 +122,8 @@ def left(lab, machine, rules):
     found = set()
     for packet in capture.packets(machine):
         found |= {name for name in names if packet.payload == name.encode() or packet.payload[8:] == name.encode()}
+        if packet.proto == "tcp" and packet.dport in CONNECTIONS:
+            found.add(CONNECTIONS[packet.dport] + ("6" if ":" in packet.dst else "4"))
     return found
 
 
@@ -113,7 +132,7 @@ def a_machine(lab, addresses):
     machine.ip("tuntap", "add", "dev", "macrovpn0", "mode", "tun")
     machine.ip("link", "set", "macrovpn0", "up")
     # A firewall of the computer's own that marks what it likes.
-    machine.nft(f"table inet other {{ chain out {{ type filter hook output priority 0; udp dport 4242 meta mark set {MARK}; }}; }}")
+    machine.nft(f"table inet other {{ chain out {{ type filter hook output priority 0; meta l4proto {{ tcp, udp }} th dport 4242 meta mark set {MARK}; }}; }}")
     return machine
 
 
@@ -122,7 +141,7 @@ def each_part_of_what_may_leave_is_needed_and_lets_nothing_else_out():
     parts = dict(PARTS)
     if not other_users():
         del parts["whose socket it is"]
-        FORBIDDEN.difference_update({"of a user4", "of a user6"})
+        FORBIDDEN.difference_update({name for name in FORBIDDEN if "of a user" in name})
     with netlab.Lab() as lab:
         machine = a_machine(lab, OWN)
         lab.host("far", FAR)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/discovery/details.h"
 #include "core/peers/resources.h"
 #include "shell/config/atomic_file.h"
 
@@ -73,6 +74,12 @@ Complaint endpoints(std::vector<Endpoint>& out, const TomlValue& v, size_t limit
     out.push_back(*e);
   }
   return {};
+}
+
+Complaint host_name(std::string& out, const TomlValue& v) {
+  if (auto c = text(out, v)) return c;
+  if (out.empty() || discovery::is_server_name(out)) return {};
+  return "must be a host name of at most 63 small letters, digits, dots and dashes, or \"\"";
 }
 
 Complaint region(Region& out, const TomlValue& v) {
@@ -163,6 +170,12 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return text(s.family_key_file, v); }},
       {"relay.hours", "", "when the relay serves, local time, like \"22:00-07:00\"; \"\": always",
        [](S& s, const V& v) { return hours(s.hours, v); }},
+      {"relay.https", Texts{}, "TCP addresses on which a relay takes clients whose UDP is blocked, like \"0.0.0.0:443\"; none: it does not",
+       [](S& s, const V& v) { return endpoints(s.https_listen, v, kMaxListen); }},
+      {"relay.https_name", "", "host name in that port's certificate, which callers say in the open; \"\": one that is drawn",
+       [](S& s, const V& v) { return host_name(s.https_name, v); }},
+      {"relay.https_page", "", "file with the web page that strangers see on that port; \"\": a plain one",
+       [](S& s, const V& v) { return text(s.https_page, v); }},
       {"relay.listen", Texts{"0.0.0.0:51820"},
        "UDP addresses on which a relay listens; 0.0.0.0 takes IPv6 too",
        [](S& s, const V& v) { return endpoints(s.listen, v, kMaxListen); }},

@@ -45,6 +45,8 @@ struct Settings {
   uint64_t memory = 0;  // bytes; 0: no limit
   unsigned drain_seconds = 30;
   unsigned workers = 1;  // of a relay
+  std::vector<Endpoint> https_listen;   // TCP; empty: a relay takes no clients by HTTPS
+  std::string https_name, https_page;   // of the certificate; a file
   uint16_t device_port = 0;  // where devices of the user's own call this node
   std::string network_file, descriptor_folder;  // empty: the usual place
 

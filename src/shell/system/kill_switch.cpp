@@ -43,11 +43,11 @@ delete table arp $table
 
 table inet $table {
 $counters
-  # Our own datagrams need no tracking.  The mark on those that come lets a strict rp_filter (with
+  # What is our own needs no tracking.  The mark on those that come lets a strict rp_filter (with
   # src_valid_mark) find the way that the answers take.
   chain early_in {
     type filter hook prerouting priority -300; policy accept;
-    meta l4proto udp socket mark $mark meta mark set $mark notrack accept
+    meta l4proto { tcp, udp } socket mark $mark meta mark set $mark notrack accept
     iifname "$device" ip daddr $client4 accept
     iifname "$device" ip6 daddr $client6 accept
     iifname "$device" counter name uninvited drop
@@ -57,7 +57,7 @@ $counters
   }
   chain early_out {
     type filter hook output priority -300; policy accept;
-    meta l4proto udp socket mark $mark notrack
+    meta l4proto { tcp, udp } socket mark $mark notrack
   }
   # Only answers come out of the tunnel: the exit is no friend.
   chain input {
@@ -72,7 +72,7 @@ $counters
     oifname "$device" ip6 saddr $client6 accept
     oifname "$device" meta l4proto tcp counter name earlier reject with tcp reset
     oifname "$device" counter name earlier drop
-    meta l4proto udp meta mark $mark socket mark $mark meta skuid 0 accept
+    meta l4proto { tcp, udp } meta mark $mark socket mark $mark meta skuid 0 accept
     ip6 hoplimit 255 ip6 daddr { fe80::/10, ff02::/16 } icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept
     ip6 saddr fe80::/10 ip6 daddr ff02::1:2 udp sport 546 udp dport 547 accept
     meta l4proto { tcp, udp } th dport { 53, 853, 5353, 5355 } counter name names goto refuse

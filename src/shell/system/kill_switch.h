@@ -1,4 +1,4 @@
-// KillSwitch: nft rules that let nothing of this computer out but our daemon's datagrams.
+// KillSwitch: nft rules that let nothing of this computer out but what our daemon sends to its entry relays.
 //
 // It is loaded before routes are changed and taken away after they were put back, and it is kept by the
 // kernel: a daemon that was killed, stopped or never started changes nothing about it.  Routing (routes.h) leads
@@ -8,7 +8,8 @@
 //
 // What may pass is never said by where it goes, since whoever makes the network says where addresses are:
 //
-//   our datagrams     UDP of a socket of root's that carries our mark.  Both the packet's and the socket's
+//   our own           UDP and TCP of a socket of root's that carries our mark: datagrams to the entry relays, and where UDP does not
+//                     pass, one connection to such a relay's HTTPS port (https/client.h makes no other).  Both the packet's and the socket's
 //                     mark are asked for: other rules of a firewall can mark packets, but only a process with
 //                     CAP_NET_ADMIN can mark a socket (socket(7), SO_MARK)
 //   inside packets    into our device, from the constant inside addresses

@@ -58,11 +58,12 @@ class World:
     """`with World(lab) as world:` draws; start_relays() and start_client() run it.
 
     delay_ms: one way between any two nodes (half of it on each one's access link); the web server adds none.
+    https: relays also take clients on TCP port 443.
     """
 
     def __init__(self, lab, relays=6, exits=2, delay_ms=0, exit_v6=True, exit_kind="rootless", client_v6=True,
-                 ordinary_relays=True, ordinary_client=True, workers=None, **link):
-        self.lab, self._exit_kind = lab, exit_kind
+                 ordinary_relays=True, ordinary_client=True, workers=None, https=False, **link):
+        self.lab, self._exit_kind, self._https = lab, exit_kind, https
         self._workers = workers or os.environ.get("MACROVPN_WORKERS")  # of each relay; none: as many as they choose
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="macronet-"))
         self.descriptors = self.shared / "descriptors"
@@ -109,6 +110,9 @@ class World:
         words = ["relay", "--listen", f"{relay.host.ip4}:{_LISTEN_PORT}"]
         if relay in self.exits:
             words += ["--exit", "--accept-exit-risk", "--exit-kind", self._exit_kind]
+        if self._https:
+            relay.host.sysctl("net.ipv4.ip_unprivileged_port_start", 443)
+            words += ["--https", f"{relay.host.ip4}:443"]
         if self._workers:
             words += ["--workers", self._workers]
         relay.process = relay.start(*words)
