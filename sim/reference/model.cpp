@@ -118,7 +118,7 @@ Wrong Model::came_out(Mono now, uint64_t number, const Endpoint& target, const E
   if (at == packets_.end()) return "a packet came out that no program sent";
   Packet& p = at->second;
   const Device& d = devices_[p.sent.device];
-  const std::string whose = " a packet of " + name(p.sent.device);
+  const std::string whose = "a packet of " + name(p.sent.device);
   if (!p.was_on) return whose + " came out that was sent while it was off";
   if (!p.sent.allowed) return whose + " came out that must not leave the tunnel";
   if (target != p.sent.target) return whose + " came out at another server than it was sent to";

@@ -65,8 +65,7 @@ class Trial::Eyes final : public Watcher {
 
 Trial::Trial(uint64_t seed) : net_(seed), rng_(Streams(seed).of("trial")), checkers_(all_checkers({})), eyes_(std::make_unique<Eyes>(*this)) {
   asked_again_.fill(kNever);
-  // The model judges recovery here; what a client keeps after a long outage is not understood yet (docs/simulation.md).
-  std::erase_if(checkers_, [](const auto& c) { return std::string_view(c->name()) == "recovery" || std::string_view(c->name()) == "memory"; });
+  std::erase_if(checkers_, [](const auto& c) { return std::string_view(c->name()) == "recovery"; });  // the model judges it here
   net_.world().watch(*eyes_);
   for (auto& c : checkers_) net_.world().watch(*c);
 }
@@ -130,8 +129,9 @@ void Trial::pass(Duration d) {
 
 void Trial::carry_out(const Operation& o) {
   switch (o.deed) {
-    case Deed::turn_on: return turn(o.who, true);
-    case Deed::turn_off: return turn(o.who, false);
+    case Deed::turn_on: case Deed::turn_off:
+      if (net_.world().host(net_.client(client_of(o.who))).asleep) return;  // nobody turns anything at a computer that sleeps
+      return turn(o.who, o.deed == Deed::turn_on);
     case Deed::ask:
       if (model_.is_asking(o.who) || !model_.is_on(o.who)) return;
       model_.asks(now(), o.who);

@@ -66,17 +66,21 @@ bool Directory::is_relay_key(const PublicKey& wireguard) const {
 
 void Directory::expire(Wall now) {
   if (now < list_->first_expiry) return;
-  List& list = own();
-  list.first_expiry = Wall::max();
-  for (auto it = list.relays.begin(); it != list.relays.end();) {
-    if (it->second->expiry > now) {
-      list.first_expiry = std::min(list.first_expiry, it->second->expiry);
-      ++it;
-      continue;
+  const auto has_expired = [&](const auto& entry) { return entry.second->expiry <= now; };
+  if (std::any_of(list_->relays.begin(), list_->relays.end(), has_expired)) {
+    List& list = own();
+    for (auto it = list.relays.begin(); it != list.relays.end();) {
+      if (!has_expired(*it)) {
+        ++it;
+        continue;
+      }
+      list.uncount(*it->second);
+      it = list.relays.erase(it);
     }
-    list.uncount(*it->second);
-    it = list.relays.erase(it);
   }
+  // What was the first may have been renewed since: a later one then, and nothing else has changed.
+  list_->first_expiry = Wall::max();
+  for (const auto& [id, relay] : list_->relays) list_->first_expiry = std::min(list_->first_expiry, relay->expiry);
 }
 
 void Directory::check_invariants() const {

@@ -40,7 +40,7 @@ class Directory {
     Relays relays;
     std::map<Endpoint, unsigned> endpoints;  // with how many relays list it
     std::map<PublicKey, unsigned> keys;      // the same
-    Wall first_expiry = Wall::max();         // none is earlier
+    Wall first_expiry = Wall::max();         // none is earlier; may be changed without owning the list
     mutable bool checked = false;            // as it is now, by check_invariants()
     void count(const RelayInfo&);
     void uncount(const RelayInfo&);

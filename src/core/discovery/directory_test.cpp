@@ -110,6 +110,26 @@ TEST(Directory, CopiesHoldTheSameDescriptorsAndChangeAlone) {
   for (const Directory* d : {&a, &b, &c}) d->check_invariants();
 }
 
+// Looking for what has expired is no reason to copy a list that others have, too.
+TEST(Directory, CopiesStayOneAsLongAsNothingExpires) {
+  Directory a;
+  a.insert(relay(1));
+  a.insert(relay(2));
+  a.insert(relay(1, kNow + 3600s));  // its old expiry is the first that was ever known
+  a.insert(relay(2, kNow + 3600s));
+  Directory b = a;
+  const auto* list = &a.relays();
+  ASSERT_EQ(&b.relays(), list);
+  a.expire(relay(1).expiry);
+  b.expire(relay(1).expiry);
+  EXPECT_EQ(&a.relays(), list);
+  EXPECT_EQ(&b.relays(), list);
+  EXPECT_EQ(a.relays().size(), 2u);
+  b.expire(relay(1).expiry + 3600s);
+  EXPECT_TRUE(b.relays().empty());
+  EXPECT_EQ(a.relays().size(), 2u);
+}
+
 TEST(Directory, TakesNoNewRelayWhenFullButRenewsTheOldOnes) {
   Directory d;
   for (uint32_t i = 0; i < kMaxRelays; i++) ASSERT_EQ(d.insert(relay(i)), Insert::added);

@@ -120,14 +120,31 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   request.middles = middles_.ids();
   std::sort(request.middles.begin(), request.middles.end());  // the order of adding tells nothing
   request.exit_region = config_.exit_region;
+  std::vector<PeerId> avoid;  // those that only were on the way first, then the silent ones, the longest ago first
   if (group != nullptr) {
-    request.avoid = group->avoid;
+    avoid = group->avoid;
     if (group->has_lease) request.exit = group->exit;
   }
-  auto path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
-  while (!path.ok() && !request.avoid.empty()) {  // a relay that failed is better than no circuit, the longer ago the better
-    request.avoid.erase(request.avoid.begin());
-    path = routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+  for (const Silent& s : silent_) {
+    if (now.mono - s.since < kSilentRest) avoid.push_back(s.id);
+  }
+  // A relay that failed is better than no circuit, the longer ago the better: as few as possible of the first are allowed again.
+  // Whoever allows more has no fewer paths, so that halving finds them.
+  const auto without = [&](size_t allowed) {
+    request.avoid.assign(avoid.begin() + static_cast<std::ptrdiff_t>(allowed), avoid.end());
+    return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
+  };
+  auto path = without(0);
+  if (path.ok() || avoid.empty()) return path;
+  path = without(avoid.size());
+  for (size_t none = 0, some = avoid.size(); path.ok() && some - none > 1;) {
+    const size_t middle = (none + some) / 2;
+    if (auto better = without(middle); better.ok()) {
+      path = std::move(better);
+      some = middle;
+    } else {
+      none = middle;
+    }
   }
   return path;
 }
@@ -203,7 +220,7 @@ Result<void> ClientSide::add_peers(Now now, Circuit& c) {
     hop.peer = *peer;
     hop.our_key = ours.pub;
     if (i == 0 && c.shares_guard) {
-      links_[hop.relay.id] = {hop.peer, ours.pub, false, c.id, 0, UINT16_MAX};
+      links_[hop.relay.id] = {.peer = hop.peer, .our_key = ours.pub, .building = c.id};
     } else {
       hop_of_[hop.peer] = {c.id, i};
     }
@@ -227,8 +244,31 @@ void ClientSide::begin_build(Now now, Circuit& c) {
 
 // Hop by hop each is asked over those before it: over 1 + 2 + … + n links, where one round trip needs n.
 Duration ClientSide::time_for(const Circuit& c) const {
+  if (c.state == Circuit::State::building && has_answer(c)) return time_for_rest(c);
   const auto n = static_cast<int64_t>(c.hops.size());
   return c.hop_by_hop ? build_timeout_.current() * (n + 1) / 2 : build_timeout_.current();
+}
+
+bool ClientSide::lacks_only_its_exit(const Circuit& c) {
+  const size_t n = c.hops.size();
+  return c.state == Circuit::State::building && n > 1 && c.hops[n - 2].up && !c.hops[n - 1].up;
+}
+
+// Somebody has answered in this build.
+bool ClientSide::has_answer(const Circuit& c) {
+  return std::any_of(c.hops.begin(), c.hops.end(), [](const Hop& h) { return h.up && h.up_after > Duration(0); });
+}
+
+// Then it is known how slow the network is, and what failed before does not count.  Relays that may be slow themselves, the exit above
+// all, are given more at the last try.
+Duration ClientSide::time_for_rest(const Circuit& c) const {
+  Duration heard{0};
+  for (const Hop& h : c.hops) heard = std::max(heard, h.up ? h.up_after : Duration(0));
+  const auto group = groups_.find(c.group);
+  const bool of_nobody = group == groups_.end();
+  const int failures = of_nobody ? spare_failures_ : lacks_only_its_exit(c) ? group->second.exit_failures : group->second.failed_builds;
+  const Duration usual = std::max(build_timeout_.undoubled(), heard * 2);
+  return std::min<Duration>(usual * (failures < kBuildsBeforeNewExit - 1 ? 1 : 2), routing::BuildTimeout::kMost);
 }
 
 // Nothing repeats what a link loses while a circuit is built: asked once more, by new handshakes, where nobody has answered.

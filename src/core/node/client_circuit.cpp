@@ -38,12 +38,18 @@ bool ClientSide::protects() const {
 void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {
   if (const auto it = hop_of_.find(peer); it != hop_of_.end()) {
     Circuit* c = find(it->second.first);
-    if (c != nullptr && !c->hops[it->second.second].up) hop_up(now, *c, it->second.second, fx);
+    if (c == nullptr) return;
+    const size_t index = it->second.second;
+    if (!c->hops[index].up) return hop_up(now, *c, index, fx);
+    // Keys are exchanged anew.  An exit that started again meanwhile answers that, and pings, and has no lease.
+    const bool has_lease = c->state == Circuit::State::ready && c->granted && c->live.is_used(now.mono, connections_of(*c));
+    if (index + 1 == c->hops.size() && has_lease) ask_lease_again(now, *c);
     return;
   }
   for (auto& [guard, link] : links_) {
     if (link.peer != peer || link.up) continue;
     link.up = true;
+    network_is_there(now);
     for (auto& [id, c] : circuits_) {
       if (!c.shares_guard || c.hops[0].peer != peer) continue;
       if (id == link.building) {
@@ -57,10 +63,21 @@ void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {
   }
 }
 
+// An entry relay has just answered.  What failed before for want of a network is tried again at once.
+void ClientSide::network_is_there(Now now) {
+  for (auto& [id, g] : groups_) {
+    g.failed_builds = 0;
+    if (g.retry_at != kNever) g.retry_at = now.mono;
+  }
+  spare_failures_ = 0;
+  if (retry_spares_ != kNever) retry_spares_ = now.mono;
+}
+
 void ClientSide::hop_up(Now now, Circuit& c, size_t index, Effects& fx) {
   Hop& hop = c.hops[index];
   hop.up = true;
   hop.up_after = now.mono - c.build_started;
+  note_answered(hop.relay.id);
   const bool last = index + 1 == c.hops.size();
   if (c.hop_by_hop && c.state == Circuit::State::building) {
     if (last) {
@@ -68,6 +85,11 @@ void ClientSide::hop_up(Now now, Circuit& c, size_t index, Effects& fx) {
     } else if (!c.hops[index + 1].up) {
       extend_next(now, c, index + 1);
     }
+  }
+  if (c.state == Circuit::State::building && !last) {
+    const Duration time = time_for_rest(c);
+    c.gives_up = std::min(c.gives_up, now.mono + time);
+    if (c.tries_again != kNever) c.tries_again = std::min(c.tries_again, now.mono + time / 2);
   }
   const bool all = std::all_of(c.hops.begin(), c.hops.end(), [](const Hop& h) { return h.up; });
   if (all && c.state == Circuit::State::building) ready(now, c, fx);
@@ -177,8 +199,12 @@ void ClientSide::on_error(Now now, Circuit& c, size_t hop, const routing::ErrorF
   if (!from_exit && e.leg.value != 0 && e.leg != c.hops[hop + 1].leg) return;  // another circuit's leg
   if (e.code == ErrorCode::going_away) return relay_leaves(now, c, hop, fx);
   if (e.code == ErrorCode::early_refused) {
-    if (c.state != Circuit::State::building || c.hop_by_hop) return;  // one refusal is all there can be
+    if (c.hop_by_hop) return;  // one refusal is all there can be
+    // The exit's answer to the handshake may come before it: all there is to do then is to ask for the lease, with the same proof.
+    const bool lacks_lease = c.state == Circuit::State::ready && from_exit && !c.granted;
+    if (c.state != Circuit::State::building && !lacks_lease) return;
     c.hop_by_hop = true;
+    if (lacks_lease) return ask_lease_again(now, c);
     c.gives_up = now.mono + time_for(c);
     if (!c.hops[hop].up) return;  // its response is on the way; hop_up() goes on
     if (from_exit) {
@@ -307,6 +333,11 @@ Mono ClientSide::deadline_of(const Circuit& c) const {
   return d;
 }
 
+routing::Liveness::Connections ClientSide::connections_of(const Circuit& c) const {
+  const auto g = groups_.find(c.group);
+  return g != groups_.end() && g->second.flows.any() ? routing::Liveness::Connections::open : routing::Liveness::Connections::none;
+}
+
 void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed) {
   if (now.mono < deadline_of(c)) return;
   if (now.mono >= c.gives_up) return failed.push_back(c.id);
@@ -318,10 +349,7 @@ void ClientSide::check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>&
     if (c.binding_tries >= kTries) return failed.push_back(c.id);
     ask_binding(now, c);
   }
-  const Group* g = find_group(c.group);
-  const auto connections =
-      g != nullptr && g->flows.any() ? routing::Liveness::Connections::open : routing::Liveness::Connections::none;
-  switch (c.live.check(now.mono, s_.rng, connections)) {
+  switch (c.live.check(now.mono, s_.rng, connections_of(c))) {
     case routing::Liveness::Verdict::nothing:
       break;
     case routing::Liveness::Verdict::ping:

@@ -13,7 +13,8 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   const bool was_building =
       c->state == Circuit::State::building || c->state == Circuit::State::waiting_for_guard;
   const GroupId group = c->group;
-  bool exit_alone = false;  // was silent, and the group asks it again, since its lease is there
+  // No refusal: it was silent, and the others were not.
+  const bool exit_alone = lacks_only_its_exit(*c) && now.mono >= c->gives_up && c->gives_up != kLongAgo;
   Group* g = find_group(group);
   if (g != nullptr) {
     for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
@@ -21,9 +22,8 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
     if (was_building) {
       g->failed_builds++;
       // Only silence behind a hop that answered says something about the exit.
-      const size_t n = c->hops.size();
-      exit_alone = n > 1 && g->has_lease && c->hops[n - 2].up && !c->exit().up && now.mono >= c->gives_up;  // and no refusal
-      if (n == 1 || (c->hops[n - 2].up && !c->exit().up)) g->exit_failures++;
+      if (c->hops.size() == 1 || lacks_only_its_exit(*c)) g->exit_failures++;
+      if (exit_alone) g->failed_builds = g->exit_failures;  // what failed before it for want of a network is over
     }
     if (g->active == id) g->active = {};
     if (g->replacement == id) g->replacement = {};
@@ -31,8 +31,9 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   // What ends because its guard's session did has not had its time.
   if (c->state == Circuit::State::building && c->gives_up != kLongAgo) {
     if (trouble_.empty()) trouble_ = "a relay did not answer in time";
-    // The others answered in time: it is the exit that is dead, and no network that is slow.
-    if (!exit_alone) build_timeout_.failed();
+    // If others answered in time, one is dead, and no network is slow.
+    if (!exit_alone && !has_answer(*c)) build_timeout_.failed();
+    note_silent_of(now, *c);
     blame_guard(now, *c, fx);
   }
   destroy(id);
@@ -40,7 +41,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
     spare_failures_ = std::min(spare_failures_ + 1, 6);
     retry_spares_ = now.mono + 250ms * (1 << spare_failures_);
   } else if (Group* again = find_group(group)) {
-    if (again->failed_builds < 2 || exit_alone) return rebuild(now, *again, fx);
+    if (again->failed_builds < 2 || (exit_alone && again->failed_builds < kAtOnce)) return rebuild(now, *again, fx);
     again->retry_at = now.mono + 100ms * (1 << std::min(again->failed_builds, 6));
   }
 }
@@ -112,19 +113,37 @@ void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   if (!drops) drop_link(c.hops[0].relay.id, c.id);
 }
 
-// A guard that answers handshakes and drops what it should carry would be kept for ever: nobody was heard from behind it.  Only after three times
-// within a minute, since a dead relay behind it, or a hostile one, could else make a client give up its guards.  Relays there that work
-// together gain that the client enters by another of its three guards for a minute; no guard is drawn for that.
+// A guard that answers handshakes and drops what it should carry would be kept for ever: nobody was heard from behind it.  Only over
+// three relays within a minute, since a dead one behind it, or a hostile one, could else make a client give up its guards.  Relays
+// there that work together gain that the client enters by another of its three guards for a minute; no guard is drawn for that.
 bool ClientSide::drops_what_it_carries(Now now, GuardLink& link, const PeerId& unheard) {
   if (now.mono - link.first_unheard > kUnheardTime) {
-    link.unheard_behind = 0;
+    link.unheard = 0;
+    link.unheard_over.clear();
     link.first_unheard = now.mono;
   }
-  if (link.unheard_behind != 0 && link.last_unheard == unheard) return false;
-  link.last_unheard = unheard;
-  if (++link.unheard_behind < kUnheardBehindGuard) return false;
+  link.unheard++;
+  auto& over = link.unheard_over;
+  if (std::find(over.begin(), over.end(), unheard) == over.end()) over.push_back(unheard);
+  // In a network of few relays there may be no third to ask.
+  if (over.size() < kUnheardBehindGuard && (over.size() < 2 || link.unheard < kUnheardInAll)) return false;
   link.first_unheard = kLongAgo;
   return true;
+}
+
+// The first that was not heard, behind one that was: dead, or not let through.  Circuits of nobody do without it for a while, too.
+void ClientSide::note_silent(Now now, const PeerId& id) {
+  note_answered(id);
+  if (silent_.size() >= kMaxAvoided) silent_.erase(silent_.begin());
+  silent_.push_back({id, now.mono});
+}
+void ClientSide::note_silent_of(Now now, const Circuit& c) {
+  for (size_t i = 1; i < c.hops.size(); i++) {
+    if (c.hops[i - 1].up && !c.hops[i].up) return note_silent(now, c.hops[i].relay.id);
+  }
+}
+void ClientSide::note_answered(const PeerId& id) {
+  std::erase_if(silent_, [&](const Silent& s) { return s.id == id; });
 }
 
 // A circuit that was ready is dead.  All its hops were asked, twice: the first that did not answer is dead, or cannot be reached.  A guard
@@ -137,6 +156,8 @@ void ClientSide::find_the_silent(Now now, Circuit& c, Effects& fx) {
   if (c.hops.size() < 2) return;
   const PeerId guard = c.hops.front().relay.id;
   if (c.shares_guard && !answers(c.hops.front())) return drop_link(guard, c.id);
+  const auto silent = std::find_if_not(c.hops.begin(), c.hops.end(), answers);
+  if (silent != c.hops.end() && silent != c.hops.begin()) note_silent(now, silent->relay.id);
   if (Group* g = find_group(c.group); g != nullptr && answers(c.hops[c.hops.size() - 2])) g->exit_failures++;
   const auto link = links_.find(guard);
   if (!c.shares_guard || link == links_.end() || answers(c.hops[1])) return;

@@ -17,9 +17,12 @@ Mono ClientSide::lease_retry(const Circuit& c) const {
   return c.asked_lease == kNever ? kNever : c.asked_lease + std::max<Duration>(kLeaseRetry, c.ready_after * 2);
 }
 
-// A plain request: the exit repeats what the session holds, and takes its size.
+// Of who has it, a plain request: the exit repeats what the session holds, and takes its size.  Before that the whole one, since the
+// exit may have got no other: a plain one would get another lease.
 void ClientSide::ask_lease_again(Now now, Circuit& c) {
   c.asked_lease = now.mono;
+  if (const auto info = s_.tunnels.info(c.exit().peer); info && c.resumes && !c.granted)
+    return s_.egress.frame(c.exit().peer, lease_frame(c, info->h1));
   routing::LeaseFrame f;
   f.mtu = c.mtu();
   s_.egress.frame(c.exit().peer, routing::write_lease(f));

@@ -22,10 +22,13 @@ inline constexpr Duration kSlotForgotten = 10min;  // without packets and open c
 inline constexpr Duration kDrain = 3s;  // an old circuit still receives for that long after a hop
 inline constexpr Duration kLeaseRetry = 1s;
 inline constexpr Duration kBindingTimeout = 2s;
-inline constexpr int kUnheardBehindGuard = 3;
+inline constexpr size_t kUnheardBehindGuard = 3;  // different relays
+inline constexpr int kUnheardInAll = 6;           // where there are only two
 inline constexpr Duration kUnheardTime = 60s;
+inline constexpr int kAtOnce = 8;  // builds one after the other, while the exit alone is silent
 inline constexpr int kBuildsBeforeNewExit = 4;  // with a lease: an exit's failures until it is given up
 inline constexpr size_t kMaxAvoided = 32;
+inline constexpr Duration kSilentRest = 60s;  // a relay that was silent behind one that answered is not asked for so long
 inline constexpr uint64_t kPingPadding = 320;
 inline constexpr Duration kBrokenRest = 30s;  // circuits that carry small packets alone are given up no more often
 inline constexpr int kMtuTellings = 5;
@@ -78,8 +81,9 @@ class ClientSide {
     bool up = false;
     CircuitId building;  // whose build carries the guard's handshake
     int lost_builds = 0;
-    int unheard_behind = 0;  // times within kUnheardTime that nobody was heard from behind it, never the same relay twice running
-    PeerId last_unheard{};
+    // Within kUnheardTime: how often nobody was heard from behind it, and over which relays; at most kUnheardBehindGuard.
+    int unheard = 0;
+    std::vector<PeerId> unheard_over{};
     Mono first_unheard = kLongAgo;
     uint16_t mtu = UINT16_MAX;  // that its newest measured circuit has, if that is less than it could
   };
@@ -100,9 +104,13 @@ class ClientSide {
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
   void try_again(Now now, Circuit& c);
   Duration time_for(const Circuit& c) const;
+  Duration time_for_rest(const Circuit& c) const;
+  static bool has_answer(const Circuit& c);
+  static bool lacks_only_its_exit(const Circuit& c);
   void send_build(Circuit& c, const encryption::Initiation& first, Bytes early);
 
   // client_circuit.cpp
+  void network_is_there(Now now);
   void hop_up(Now now, Circuit& c, size_t index, Effects& fx);
   void ready(Now now, Circuit& c, Effects& fx);
   void give_to_group(Now now, Circuit& c, Group& g);
@@ -128,6 +136,9 @@ class ClientSide {
   void blame_guard(Now now, const Circuit& c, Effects& fx);
   void find_the_silent(Now now, Circuit& c, Effects& fx);
   static bool drops_what_it_carries(Now now, GuardLink& link, const PeerId& unheard);
+  void note_silent(Now now, const PeerId& id);
+  void note_silent_of(Now now, const Circuit& c);
+  void note_answered(const PeerId& id);
   void drop_link(const PeerId& guard, CircuitId but);
   static void avoid(Group& g, const PeerId& id);
   void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);
@@ -137,6 +148,7 @@ class ClientSide {
   void destroy(CircuitId id);
   void rebuild(Now now, Group& g, Effects& fx);
   void keep_spares(Now now, Effects& fx);
+  routing::Liveness::Connections connections_of(const Circuit& c) const;
   void check(Now now, Circuit& c, Effects& fx, std::vector<CircuitId>& failed);
   void save_guards(Effects& fx);
   Mono deadline_of(const Circuit& c) const;
@@ -176,6 +188,11 @@ class ClientSide {
     Mono until;
   };
   std::map<PeerId, Leaving> leaving_;  // relays of our circuits that said goodbye
+  struct Silent {
+    PeerId id;
+    Mono since;
+  };
+  std::vector<Silent> silent_;  // behind a relay that answered; oldest first, at most kMaxAvoided
   uint64_t next_circuit_ = 1;
   std::string trouble_;
   std::vector<PeerRef> doomed_;

@@ -74,9 +74,7 @@ void ExitSide::taken_elsewhere(Now now, PeerRef session, ShardId owner, Effects&
 void ExitSide::asked_from_elsewhere(const ShardNote& note, Bytes body, Effects& fx) {
   const auto f = routing::read_lease(body);
   if (!f) return;
-  if ((f->flags & routing::kLeaseResume) == 0) {
-    if (const auto held = leases_.granted(note.session)) return repeat(note.session, *held, f->mtu, fx);
-  }
+  if (const auto held = held_already(note.session, *f)) return repeat(note.session, *held, f->mtu, fx);
   if (s_.service != peers::Service::open) return refuse(note.session, routing::ErrorCode::going_away, fx);
   if (const auto r = leases_.request(note.session, note.caller, *f, note.h1); !r.ok()) refuse(note.session, r.error(), fx);
 }

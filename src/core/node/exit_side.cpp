@@ -27,13 +27,18 @@ void ExitSide::on_lease(Now now, PeerRef session, const CallerKey& caller, Bytes
   if (const auto owner = owner_elsewhere(session, *f)) {
     ask_elsewhere(*owner, session, caller, body, h1, fx);
   } else {
-    if (when == When::now && (f->flags & routing::kLeaseResume) == 0) {
-      // The client asks again because GRANTED was lost, or because its circuit carries another size now.
-      if (const auto held = leases_.granted(session)) return repeat(session, *held, f->mtu, fx);
-    }
+    // The client asks again because GRANTED was lost, or because its circuit carries another size now.
+    if (const auto held = held_already(session, *f); held && when == When::now) return repeat(session, *held, f->mtu, fx);
     if (const auto r = leases_.request(session, caller, *f, h1); !r.ok()) return refuse(session, r.error(), fx);
   }
   if (when == When::now) session_confirmed(now, session, fx);
+}
+
+// What a session asks for, if it has that.  A resume too: taken twice it would have two secrets, and the answers may come in any order.
+std::optional<routing::LeaseTable::Taken> ExitSide::held_already(PeerRef session, const routing::LeaseFrame& f) const {
+  auto held = leases_.granted(session);
+  if (held && (f.flags & routing::kLeaseResume) != 0 && held->id != f.id) held.reset();
+  return held;
 }
 
 void ExitSide::repeat(PeerRef session, routing::LeaseTable::Taken held, uint16_t mtu, Effects& fx) {

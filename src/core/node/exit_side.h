@@ -56,6 +56,7 @@ class ExitSide {
   void check_invariants() const { leases_.check_invariants(); }
 
  private:
+  std::optional<routing::LeaseTable::Taken> held_already(PeerRef session, const routing::LeaseFrame& f) const;
   void repeat(PeerRef session, routing::LeaseTable::Taken held, uint16_t mtu, Effects& fx);
   void grant(PeerRef session, const routing::LeaseTable::Taken& t, Effects& fx);
   void refuse(PeerRef session, routing::ErrorCode code, Effects& fx);

@@ -31,10 +31,13 @@ void GuardSet::forget(const PeerId& id) {
 }
 
 std::vector<PeerId> GuardSet::in_order(Mono now) const {
-  std::vector<PeerId> good, bad;
-  for (const Guard& g : guards_) (now - g.failed_at < kRetryAfter ? bad : good).push_back(g.id);
-  good.insert(good.end(), bad.begin(), bad.end());
-  return good;
+  std::vector<const Guard*> all;
+  for (const Guard& g : guards_) all.push_back(&g);
+  const auto failed = [&](const Guard* g) { return now - g->failed_at < kRetryAfter ? g->failed_at : kLongAgo; };
+  std::stable_sort(all.begin(), all.end(), [&](const Guard* a, const Guard* b) { return failed(a) < failed(b); });
+  std::vector<PeerId> ids;
+  for (const Guard* g : all) ids.push_back(g->id);
+  return ids;
 }
 
 void GuardSet::succeeded(const PeerId& id) {

@@ -37,7 +37,8 @@ class GuardSet {
   Add add(const PeerId&, Wall now);
   void drop_expired(Wall now);
   void forget(const PeerId&);  // gone from the directory
-  // In order of preference: those that did not fail within kRetryAfter first.
+  // In order of preference: those that did not fail within kRetryAfter first, then the others, the longest ago first: after an outage
+  // in which all failed, a dead one is not asked twice before the next.
   std::vector<PeerId> in_order(Mono now) const;
   void succeeded(const PeerId&);
   void failed(const PeerId&, Mono now);

@@ -33,6 +33,17 @@ TEST(GuardSet, TriesOneThatFailedLatelyAfterTheOthers) {
   EXPECT_EQ(g.in_order(kMono + GuardSet::kRetryAfter), (std::vector{id(1), id(2), id(3)}));
 }
 
+// After an outage all have failed, and one may be dead: it is not asked again before the others.
+TEST(GuardSet, TriesThoseThatFailedLatelyInTheOrderOfTheirFailures) {
+  GuardSet g = filled();
+  for (uint8_t n : {2, 3, 1}) g.failed(id(n), kMono + n * 1s);
+  EXPECT_EQ(g.in_order(kMono + 10s), (std::vector{id(1), id(2), id(3)}));
+  g.failed(id(1), kMono + 10s);
+  EXPECT_EQ(g.in_order(kMono + 11s), (std::vector{id(2), id(3), id(1)}));
+  g.failed(id(2), kMono + 11s);
+  EXPECT_EQ(g.in_order(kMono + 12s), (std::vector{id(3), id(1), id(2)}));
+}
+
 TEST(GuardSet, RefusesTheThirdNewOneInAWeek) {
   GuardSet g = filled();
   for (uint8_t n = 1; n <= 3; n++) g.forget(id(n));

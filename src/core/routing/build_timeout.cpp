@@ -17,7 +17,10 @@ void BuildTimeout::failed() {
   failures_ = std::min(failures_ + 1, 4);
 }
 
-Duration BuildTimeout::current() const {
+Duration BuildTimeout::undoubled() const { return times(0); }
+Duration BuildTimeout::current() const { return times(failures_); }
+
+Duration BuildTimeout::times(int doublings) const {
   const size_t n = std::min(count_, samples_.size());
   Duration base = kFirst;
   if (n >= 3) {
@@ -25,7 +28,7 @@ Duration BuildTimeout::current() const {
     std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(n));
     base = sorted[n * 4 / 5] * 3;
   }
-  return std::clamp<Duration>(base * (1 << failures_), kLeast, kMost);
+  return std::clamp<Duration>(base * (1 << doublings), kLeast, kMost);
 }
 
 }  // namespace macrovpn::routing

@@ -14,8 +14,10 @@ class BuildTimeout {
   void succeeded();  // but it was asked twice, so that nobody knows which of them was answered (Karn)
   void failed();  // doubles what is waited for, until the next success
   Duration current() const;
+  Duration undoubled() const;  // for who knows that the network is not slow
 
  private:
+  Duration times(int doublings) const;
   std::array<Duration, 32> samples_{};
   size_t count_ = 0;
   int failures_ = 0;

@@ -42,6 +42,10 @@ Duration Liveness::patience() const {
   return std::max(kQuiet, round_trip_ * 2);
 }
 
+bool Liveness::is_used(Mono now, Connections connections) const {
+  return idle_for(now) < (connections == Connections::open ? kConnectionOpen : kFlowOpen);
+}
+
 Liveness::Verdict Liveness::check(Mono now, Rng& rng, Connections connections) {
   if (first_unanswered_ != kNever) {
     const Mono asked = probes_ == 0 ? first_unanswered_ : last_probe_;
@@ -54,8 +58,7 @@ Liveness::Verdict Liveness::check(Mono now, Rng& rng, Connections connections) {
   }
   if (now >= next_keepalive_) {
     next_keepalive_ = now + rng.between(20s, 26s);
-    const Duration patience_with_silence = connections == Connections::open ? kConnectionOpen : kFlowOpen;
-    if (idle_for(now) < patience_with_silence) return Verdict::ping;
+    if (is_used(now, connections)) return Verdict::ping;
   }
   return Verdict::nothing;
 }

@@ -31,6 +31,7 @@ class Liveness {
   Verdict check(Mono now, Rng& rng, Connections connections = Connections::none);
   Mono next_check() const;
   Duration idle_for(Mono now) const { return now - last_packet_; }  // pings are no use
+  bool is_used(Mono now, Connections connections) const;  // else it may lapse
   bool is_silent() const { return probes_ > 0; }  // something was sent, and not even a ping was answered yet
   Mono probing_since() const { return first_probe_; }  // while is_silent(): when the first ping of this silence left
   Mono last_heard() const { return last_heard_; }
