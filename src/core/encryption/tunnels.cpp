@@ -175,6 +175,11 @@ uint64_t Tunnels::count(Drop d) const {
 size_t Tunnels::ephemeral_count() const {
   return impl_->peers.count(PeerKind::ephemeral);
 }
+void Tunnels::rest() {
+  impl_->work = {};
+  impl_->departures = {};
+  impl_->jobs = {};
+}
 void Tunnels::check_invariants() const {
   impl_->check_invariants();
 }

@@ -263,6 +263,7 @@ class Tunnels {
 
   uint64_t count(Drop) const;
   size_t ephemeral_count() const;
+  void rest();  // gives the room of past batches back, for a node that has nothing to carry
   void check_invariants() const;
 
  private:

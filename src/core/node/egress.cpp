@@ -84,4 +84,15 @@ void Egress::flush(Now now, Effects& fx, std::vector<encryption::Event>& events)
   done_.clear();
 }
 
+void Egress::rest() {
+  MV_ASSERT(seal_.empty() && whole_.empty() && last_.empty());
+  seal_ = {};
+  sealing_ = {};
+  last_ = {};
+  whole_ = {};
+  sending_ = {};
+  jobs_ = {};
+  done_ = {};
+}
+
 }  // namespace macrovpn::node

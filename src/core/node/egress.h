@@ -27,6 +27,7 @@ class Egress {
   void datagram(SocketId socket, const Endpoint& to, MaskId mask, Packet&& packet, const IpAddress& local = {});
 
   void flush(Now now, Effects& fx, std::vector<encryption::Event>& events);
+  void rest();  // gives the room of past batches back; nothing waits
 
  private:
   struct ToSeal {

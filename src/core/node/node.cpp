@@ -147,6 +147,22 @@ void Node::finish(Now now, Effects& fx) {
     if (client_) client_->after_flush();
   }
   report_state(fx);
+  if (is_idle()) rest();
+}
+
+bool Node::is_idle() const {
+  return tunnels_.ephemeral_count() == 0 && (!client_ || client_->circuits().empty());
+}
+
+// The room of the largest batch so far, some dozens of KiB: a node with nothing to carry gives it back.
+void Node::rest() {
+  if (!opening_.empty() || !opened_.empty() || !events_.empty()) return;  // a batch is under way
+  opening_ = {};
+  opened_ = {};
+  jobs_ = {};
+  events_ = {};
+  egress_.rest();
+  tunnels_.rest();
 }
 
 std::vector<Endpoint> Node::callers_to_shield(Now now, size_t most) const {

@@ -120,6 +120,8 @@ class Node {
   bool looks_after_prekeys() const { return relay_ && config_.place.shard == ShardId{0}; }
   void renew_prekey(Now now, Effects& fx);
   void sweep(Now now);
+  bool is_idle() const;  // no session of a caller's, no circuit of ours
+  void rest();
 
   NodeConfig config_;
   PacketPool& pool_;
