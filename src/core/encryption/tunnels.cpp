@@ -176,9 +176,9 @@ size_t Tunnels::ephemeral_count() const {
   return impl_->peers.count(PeerKind::ephemeral);
 }
 void Tunnels::rest() {
-  impl_->work = {};
-  impl_->departures = {};
-  impl_->jobs = {};
+  impl_->work = decltype(impl_->work)();
+  impl_->departures = decltype(impl_->departures)();
+  impl_->jobs = decltype(impl_->jobs)();
 }
 void Tunnels::check_invariants() const {
   impl_->check_invariants();

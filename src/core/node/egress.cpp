@@ -86,13 +86,13 @@ void Egress::flush(Now now, Effects& fx, std::vector<encryption::Event>& events)
 
 void Egress::rest() {
   MV_ASSERT(seal_.empty() && whole_.empty() && last_.empty());
-  seal_ = {};
-  sealing_ = {};
-  last_ = {};
-  whole_ = {};
-  sending_ = {};
-  jobs_ = {};
-  done_ = {};
+  seal_ = decltype(seal_)();
+  sealing_ = decltype(sealing_)();
+  last_ = decltype(last_)();
+  whole_ = decltype(whole_)();
+  sending_ = decltype(sending_)();
+  jobs_ = decltype(jobs_)();
+  done_ = decltype(done_)();
 }
 
 }  // namespace macrovpn::node

@@ -157,10 +157,10 @@ bool Node::is_idle() const {
 // The room of the largest batch so far, some dozens of KiB: a node with nothing to carry gives it back.
 void Node::rest() {
   if (!opening_.empty() || !opened_.empty() || !events_.empty()) return;  // a batch is under way
-  opening_ = {};
-  opened_ = {};
-  jobs_ = {};
-  events_ = {};
+  opening_ = decltype(opening_)();
+  opened_ = decltype(opened_)();
+  jobs_ = decltype(jobs_)();
+  events_ = decltype(events_)();
   egress_.rest();
   tunnels_.rest();
 }
