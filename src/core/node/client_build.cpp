@@ -245,8 +245,11 @@ void ClientSide::begin_build(Now now, Circuit& c) {
 // Hop by hop each is asked over those before it: over 1 + 2 + … + n links, where one round trip needs n.
 Duration ClientSide::time_for(const Circuit& c) const {
   if (c.state == Circuit::State::building && has_answer(c)) return time_for_rest(c);
-  const auto n = static_cast<int64_t>(c.hops.size());
-  return c.hop_by_hop ? build_timeout_.current() * (n + 1) / 2 : build_timeout_.current();
+  return over_its_links(c, build_timeout_.current());
+}
+
+Duration ClientSide::over_its_links(const Circuit& c, Duration one_round_trip) {
+  return c.hop_by_hop ? one_round_trip * static_cast<int64_t>(c.hops.size() + 1) / 2 : one_round_trip;
 }
 
 bool ClientSide::lacks_only_its_exit(const Circuit& c) {
@@ -267,7 +270,7 @@ Duration ClientSide::time_for_rest(const Circuit& c) const {
   const auto group = groups_.find(c.group);
   const bool of_nobody = group == groups_.end();
   const int failures = of_nobody ? spare_failures_ : lacks_only_its_exit(c) ? group->second.exit_failures : group->second.failed_builds;
-  const Duration usual = std::max(build_timeout_.undoubled(), heard * 2);
+  const Duration usual = std::max(over_its_links(c, build_timeout_.undoubled()), heard * 2);
   return std::min<Duration>(usual * (failures < kBuildsBeforeNewExit - 1 ? 1 : 2), routing::BuildTimeout::kMost);
 }
 

@@ -104,6 +104,7 @@ class ClientSide {
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
   void try_again(Now now, Circuit& c);
   Duration time_for(const Circuit& c) const;
+  static Duration over_its_links(const Circuit& c, Duration one_round_trip);
   Duration time_for_rest(const Circuit& c) const;
   static bool has_answer(const Circuit& c);
   static bool lacks_only_its_exit(const Circuit& c);
