@@ -83,7 +83,7 @@ def a_download_survives_that_udp_is_dropped_in_the_middle():
 
 # What a stranger sees who says something to port 443: base64 of it, for each of what he says; and how long each took.
 STRANGER = r"""
-import base64, json, os, socket, ssl, sys, time
+import base64, json, os, socket, ssl, sys, threading, time
 address = sys.argv[1]
 context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
 upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
@@ -103,12 +103,36 @@ def ask(said):
             if not part: break
             got += part
     return got, first
+# Those who take their time: one says nothing at all, one begins a request and adds a byte now and then.
+slow = {}
+def silent():
+    began = time.monotonic()
+    with socket.create_connection((address, 443), 10) as s:
+        s.settimeout(30)
+        try: slow["silent"] = (s.recv(100).decode("latin-1"), time.monotonic() - began)
+        except OSError as error: slow["silent"] = (str(error), time.monotonic() - began)
+def loris():
+    with socket.create_connection((address, 443), 10) as plain, context.wrap_socket(plain, server_hostname="www.example.net") as s:
+        began, got = time.monotonic(), b""
+        s.settimeout(0.25)
+        while time.monotonic() - began < 30:
+            try:
+                s.sendall(b"x")
+                part = s.recv(65536)
+            except TimeoutError: continue
+            except OSError: break
+            if not part: break
+            got += part
+            slow["loris"] = (got.decode("latin-1"), time.monotonic() - began)
+threads = [threading.Thread(target=f) for f in (silent, loris)]
+for thread in threads: thread.start()
 out = {}
 for name, said in words.items():
     tries = [ask(said) for _ in range(5)]
     out[name] = {"said": tries[0][0].decode("latin-1"), "ms": [t * 1000 for _, t in tries]}
     time.sleep(0.6)  # one source may begin 10 a second
-print(json.dumps(out))
+for thread in threads: thread.join()
+print(json.dumps({"asked": out, "slow": slow}))
 """
 
 
@@ -120,9 +144,11 @@ def strangers_see_a_web_page_whatever_they_say():
         relay.host.wait_for_port(443)
         address = relay.host.ip4
         stranger = lab.host("stranger", ["203.0.113.77"])
-        seen = json.loads(stranger.run(["/usr/bin/python3", "-c", STRANGER, address], timeout=60).stdout)
+        seen, slow = json.loads(stranger.run(["/usr/bin/python3", "-c", STRANGER, address], timeout=60).stdout).values()
         pages = {name: re.sub(r"Date: .*\r\n", "", got["said"]) for name, got in seen.items()}
         check(len(set(pages.values())) == 1 and "HTTP/1.1 200 OK" in pages["page"], pages)
+        check(slow["silent"][0] == "" and 9 < slow["silent"][1] < 14, slow)
+        check(re.sub(r"Date: .*\r\n", "", slow["loris"][0]) == pages["page"] and 9 < slow["loris"][1] < 14, slow)
         times = {name: statistics.median(got["ms"]) for name, got in seen.items()}
         curl = stranger.run(["curl", "-sSk", "--max-time", "5", f"https://{address}/any"]).stdout
         check(pages["page"].endswith(curl) and "<h1>" in curl, curl)

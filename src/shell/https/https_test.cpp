@@ -11,6 +11,7 @@
 #include "shell/https/client.h"
 #include "shell/https/page.h"
 #include "shell/https/server.h"
+#include "shell/https/udp_probe.h"
 #include "shell/websocket/admission.h"
 
 namespace macrovpn::shell::https {
@@ -170,6 +171,70 @@ TEST_F(Https, OneSourceHasAShareOfTheStrangersPlaces) {
   EXPECT_TRUE(until([&] { return server->strangers() == 0; }));
   const auto u = user(pin, relay);
   EXPECT_TRUE(until([&] { return u->over.has_value() || u->ready; }));
+}
+
+TEST_F(Https, WhenStrangersFillTheirPlacesTheOldestGoes) {
+  std::vector<Fd> sockets;
+  const SocketAddress to(where());
+  const auto come_from = [&](uint32_t source) {
+    Fd s = open_socket(AF_INET, SOCK_STREAM);
+    const SocketAddress from({IpAddress::v4(0x7f000100u + source), 0});
+    EXPECT_EQ(bind(s.get(), from.data(), from.size), 0);
+    connect(s.get(), to.data(), to.size);
+    return s;
+  };
+  const auto oldest_is_gone = [&] {
+    char c;
+    return recv(sockets.front().get(), &c, 1, MSG_DONTWAIT) == 0;
+  };
+  // 16 from each of 16; refused ones, for so many at once, are tried again.
+  for (int i = 0; i < 5000 && sockets.size() < Server::kMostStrangers; i++) {
+    const uint64_t refused = server->counters().refused;
+    const size_t before = server->strangers();
+    Fd s = come_from(static_cast<uint32_t>(sockets.size() / Server::kMostStrangersOfSource));
+    ASSERT_TRUE(until([&] { return server->strangers() > before || server->counters().refused > refused; }));
+    if (server->strangers() > before) sockets.push_back(std::move(s));
+    if (server->counters().refused > refused) reactor.run_once(5ms);
+  }
+  ASSERT_EQ(server->strangers(), Server::kMostStrangers);
+  for (int i = 0; i < 20; i++) {  // one that has its share already
+    const Fd s = come_from(0);
+    reactor.run_once(2ms);
+  }
+  EXPECT_FALSE(oldest_is_gone());
+  EXPECT_TRUE(until([&] {
+    const Fd newest = come_from(100);
+    reactor.run_once(2ms);
+    return oldest_is_gone();
+  }));
+  EXPECT_LE(server->strangers(), Server::kMostStrangers);
+}
+
+TEST(UdpProbeTest, TakesTheAnswerToItsLastQuestionAlone) {
+  OsRng rng;
+  PacketPool pool;
+  const NetworkId network{{1}};
+  const PublicKey relay{{2}};
+  const encryption::MaskKey mask(network.bytes, relay);
+  UdpProbe probe(network, relay);
+  // As a relay does: unmasked, turned into an answer, masked.
+  const auto answered = [&](Packet question, uint8_t change) {
+    std::vector<uint8_t> d(question.bytes().begin(), question.bytes().end());
+    mask.unmask_handshake(d);
+    EXPECT_EQ(to_hex(Bytes(d).first(8)), "000100002112a442");
+    EXPECT_GE(d.size(), 48u);
+    d[0] = 1;
+    d[19] ^= change;
+    mask.mask_handshake(d);
+    return d;
+  };
+  EXPECT_FALSE(probe.is_answer(std::vector<uint8_t>(64)));
+  const auto old = answered(probe.ask(pool, rng), 0);
+  EXPECT_TRUE(probe.is_answer(old));
+  const auto good = answered(probe.ask(pool, rng), 0);
+  EXPECT_TRUE(probe.is_answer(good));
+  EXPECT_FALSE(probe.is_answer(old));
+  EXPECT_FALSE(probe.is_answer(answered(probe.ask(pool, rng), 1)));
 }
 
 TEST_F(Https, WhatBreaksTheFramesEndsTheLinkAndNothingElse) {

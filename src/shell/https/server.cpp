@@ -89,12 +89,14 @@ void Server::welcome(Fd socket) {
   if (!remote) return;
   const Mono now = reactor_.now().mono;
   const CallerKey who = caller_key(remote->address);
-  const bool may = handshakes_of_sources_.allow(now, who, kHandshakesOfSource) && handshakes_.take(now, kHandshakes);
-  if (may && strangers_.size() == kMostStrangers) end(*strangers_.begin());
-  if (!may || !shares_of_strangers_.try_add(who, kMostStrangersOfSource)) {
+  const bool has_share = shares_of_strangers_.of(who) < kMostStrangersOfSource;
+  if (!has_share || !handshakes_of_sources_.allow(now, who, kHandshakesOfSource) || !handshakes_.take(now, kHandshakes)) {
     counters_.refused++;
     return;
   }
+  // Only for who may come in: else one source could drive out all others.
+  if (strangers_.size() == kMostStrangers) end(*strangers_.begin());
+  MV_ASSERT(shares_of_strangers_.try_add(who, kMostStrangersOfSource));
   prepare_socket(socket.get());
   auto stream = tls::Stream::accept(context_, std::move(socket));
   if (!stream) return shares_of_strangers_.remove(who);
