@@ -232,8 +232,8 @@ void Detour::remember(Entry& e) {
   const bool needed = e.choice.https_was_needed();
   if (needed == e.remembered || (!needed && !e.choice.udp_works())) return;
   e.remembered = needed;
-  // By now the gateway has been spoken to.
-  if (!e.network) e.network = uses_.network();
+  // As it is now: the computer may have moved, and by now the gateway has been spoken to.
+  e.network = uses_.network();
   if (e.network) memory_.note(*e.network, needed, reactor_.now().wall);
 }
 
