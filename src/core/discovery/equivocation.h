@@ -2,10 +2,11 @@
 // other half.  Honest relays never do (next_signing_time()), so the two together convict it: anybody can check that, without
 // believing who brought them.
 //
-// What counts is the signature block.  Two renewals of one second over one body differ in their prekey only, which makes
-// builds fail that meet the wrong one and links nobody; they convict nobody.
+// Blocks and renewals count alike: a renewal of one body and the block of another in the same second are two faces too.  Two renewals of
+// one second over one body differ in their prekey only, which makes builds fail that meet the wrong one and links nobody; they
+// convict nobody, since a relay that crashed and came back in the same second is honest.
 //
-// A conviction lasts 30 days from the signature: a relay with the same key may not come back before.
+// A conviction lasts 30 days from the signatures: a relay with the same key may not come back before.
 #pragma once
 #include "core/discovery/descriptor.h"
 
@@ -19,7 +20,7 @@ bool contradict(const SignedDescriptor&, const SignedDescriptor&);
 struct Conviction {
   PeerId id;
   Wall until;
-  // The two bodies with their blocks, without renewals, the one with the lower body hash first.
+  // The two whole descriptors, the one with the lower body hash first.
   std::vector<uint8_t> first, second;
 };
 // Asserts that they contradict each other.

@@ -44,6 +44,14 @@ TEST_F(Equivocation, IsNotARenewalInTheSameSecond) {
   EXPECT_FALSE(contradict(d, *other));
 }
 
+TEST_F(Equivocation, IsARenewalOfOneBodyInTheSecondOfAnother) {
+  const auto old = of_as(1, kNow - std::chrono::hours(9));
+  const auto renewed = with_renewal(old, sign_renewal(old, key_, kNow, crypto::x25519_generate(rng_).pub));
+  EXPECT_TRUE(contradict(*renewed, of_as(2)));
+  EXPECT_FALSE(contradict(old, of_as(2)));
+  EXPECT_TRUE(check_conviction(renewed->bytes, of_as(2).bytes, kNetwork).ok());
+}
+
 TEST_F(Equivocation, ConvictsTheSameWhicheverCameFirst) {
   const auto a = convict(of_as(1), of_as(2)), b = convict(of_as(2), of_as(1));
   EXPECT_EQ(a.first, b.first);
