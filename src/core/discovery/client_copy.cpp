@@ -1,0 +1,177 @@
+#include "core/discovery/client_copy.h"
+
+#include <bit>
+#include <utility>
+
+namespace macrovpn::discovery {
+
+std::string SyncVerdict::text() const {
+  const auto n = [](size_t v) { return std::to_string(v); };
+  switch (kind) {
+    case Kind::accepted:
+      return n(found) + " relays are known, by " + n(answered) + " sources" +
+             (sources_differ ? "; the sources differ by more than a tenth, so one of them may be hiding relays: sync again later" : "");
+    case Kind::shrunk:
+      return "the directory shrank from " + n(before) + " relays to " + n(found) +
+             ", as if somebody were hiding the rest; the old copy is used on: try from another network, or accept it if the network did shrink";
+    case Kind::too_few_networks:
+      return "the directory has " + n(found) + " relays, but all live in " + n(prefixes) +
+             " networks, as if one owner had made them; it is not used: try from another network";
+    case Kind::sources_disagree:
+      return "the first relays that were asked know very different networks, so somebody among them hides relays or makes them up; nothing is "
+             "used: try again with other relays, or get a new invite";
+    case Kind::nobody_answered:
+      return "no relay answered; the old copy is used on: check this computer's connection";
+  }
+  return {};
+}
+
+void ClientCopy::restore(const EntryPtr& e, bool could_be_chosen) {
+  if (!is_news(exchange_.publish(e))) return;
+  exchange_.news().clear();
+  if (could_be_chosen && !e->convicted()) chosen_.insert(e->short_id);
+  before_ = std::max(before_, chosen_.size());
+}
+
+void ClientCopy::sync(const Now& now, const std::vector<SyncSession>& sessions, SyncOut& out) {
+  MV_ASSERT(!is_syncing() && !sessions.empty() && sessions.size() <= kSyncSources);
+  exchange_.expire(now.wall);
+  seen_.clear();
+  at_ = 0;
+  for (const SyncSession s : sessions) {
+    exchange_.open(now.mono, s, SyncRole::relay);
+    sources_.push_back({s, false, 0, {}});
+  }
+  exchange_.begin_round(now, sources_[0].session, out);
+  look(now, out);
+}
+
+void ClientCopy::on_message(const Now& now, SyncSession s, SyncKind kind, Bytes body, SyncOut& out) {
+  exchange_.on_message(now, s, kind, body, out);
+  look(now, out);
+}
+
+void ClientCopy::on_checked(const Now& now, uint64_t check, const Result<EntryPtr, CheckFailure>& result, SyncOut& out) {
+  exchange_.on_checked(now, check, result, out);
+  look(now, out);
+}
+
+void ClientCopy::on_closed(const Now& now, SyncSession s, SyncOut& out) {
+  exchange_.close(s);
+  look(now, out);
+}
+
+void ClientCopy::on_deadline(const Now& now, SyncOut& out) {
+  exchange_.on_deadline(now, out);
+  look(now, out);
+}
+
+void ClientCopy::look(const Now& now, SyncOut& out) {
+  exchange_.news().clear();
+  while (!exchange_.rounds().empty()) {
+    auto ended = std::exchange(exchange_.rounds(), {});
+    for (RoundEnd& round : ended) end_round(now, std::move(round), out);
+  }
+}
+
+// With one source rounds go on until one brings nothing new.
+void ClientCopy::end_round(const Now& now, RoundEnd&& round, SyncOut& out) {
+  if (at_ >= sources_.size() || sources_[at_].session != round.with) return;
+  Source& source = sources_[at_];
+  const bool learned = round.learned > 0 || round.lacking.size() > source.lacking.size();
+  source.answered |= round.answered;
+  source.lacking = std::move(round.lacking);
+  source.rounds++;
+  const bool go_on = round.answered && !round.equal && learned && source.rounds < kMaxRoundsOfOne;
+  if (go_on && exchange_.is_open(source.session) && !exchange_.is_muted(source.session)) {
+    exchange_.begin_round(now, source.session, out, source.lacking);
+  } else {
+    end_source(now, out);
+  }
+}
+
+void ClientCopy::end_source(const Now& now, SyncOut& out) {
+  const Source& source = sources_[at_];
+  if (source.answered && !exchange_.is_muted(source.session)) {
+    for (const EntryPtr& e : set().all()) {
+      if (std::binary_search(source.lacking.begin(), source.lacking.end(), e->short_id)) continue;
+      seen_[e->short_id] = static_cast<uint8_t>(seen_[e->short_id] | 1u << at_);
+    }
+  } else {
+    sources_[at_].answered = false;  // what a muted one said counts for nothing
+  }
+  if (++at_ < sources_.size()) return exchange_.begin_round(now, sources_[at_].session, out);
+  judge(now.wall);
+  for (const Source& s : sources_) {
+    exchange_.close(s.session);
+    out.hang_ups.push_back(s.session);
+  }
+  sources_.clear();
+}
+
+void ClientCopy::strike(Wall now, const RelayEntry& e, unsigned seen, SyncVerdict& v) const {
+  if (e.convicted() || now < e.descriptor.relay.signed_at + kMustBeKnownAfter) return;
+  for (size_t i = 0; i < sources_.size(); i++) {
+    const Source& s = sources_[i];
+    const bool only_it_lacks = (seen & 1u << i) == 0 && static_cast<size_t>(std::popcount(seen)) + 1 == v.answered;
+    if (!s.answered || !only_it_lacks || v.answered < kSyncSources) continue;
+    if (std::find(v.struck.begin(), v.struck.end(), s.session) == v.struck.end()) v.struck.push_back(s.session);
+  }
+}
+
+size_t ClientCopy::prefixes_of(const std::set<ShortId>& ids) const {
+  std::set<IpPrefix> prefixes;
+  const Network& n = set().network();
+  for (const ShortId id : ids) {
+    const EntryPtr e = set().find(id);
+    if (e) prefixes.insert(IpPrefix::of(e->home, e->home.is_v4() ? n.diversity_v4 : n.diversity_v6));
+  }
+  return prefixes.size();
+}
+
+void ClientCopy::judge(Wall now) {
+  SyncVerdict v;
+  v.before = before_;
+  for (const Source& s : sources_) v.answered += s.answered;
+  std::set<ShortId> found;
+  size_t unlike = 0;
+  for (const EntryPtr& e : set().all()) {
+    const auto it = seen_.find(e->short_id);
+    const unsigned seen = it == seen_.end() ? 0 : it->second;
+    const size_t times = static_cast<size_t>(std::popcount(seen));
+    unlike += times != 0 && times != v.answered;
+    if (times >= std::min<size_t>(2, v.answered) && times > 0 && !e->convicted()) found.insert(e->short_id);
+    strike(now, *e, seen, v);
+  }
+  v.found = found.size();
+  v.prefixes = prefixes_of(found);
+  v.sources_differ = unlike * 100 > set().size() * kSourcesDifferPercent;
+  const bool fewer = v.found + kShrunkAtLeast <= v.before && v.found * 100 < v.before * (100 - kShrunkPercent);
+  if (v.answered == 0) {
+    v.kind = SyncVerdict::Kind::nobody_answered;
+  } else if (fewer) {
+    v.kind = SyncVerdict::Kind::shrunk;
+  } else if (v.sources_differ && v.before == 0) {
+    v.kind = SyncVerdict::Kind::sources_disagree;
+  } else if (v.found >= kLargeNetwork && v.prefixes < kFewPrefixes) {
+    v.kind = SyncVerdict::Kind::too_few_networks;
+  } else {
+    v.kind = SyncVerdict::Kind::accepted;
+    before_ = v.found;
+    chosen_ = found;
+  }
+  refused_ = v.refused() ? std::move(found) : std::set<ShortId>{};
+  std::erase_if(chosen_, [&](ShortId id) {
+    const EntryPtr e = set().find(id);
+    return !e || e->convicted();
+  });
+  verdict_ = std::move(v);
+}
+
+void ClientCopy::accept_anyway() {
+  if (refused_.empty()) return;
+  chosen_ = std::exchange(refused_, {});
+  before_ = chosen_.size();
+}
+
+}  // namespace macrovpn::discovery

@@ -1,0 +1,89 @@
+// ClientCopy: a client's own verified copy of the directory.  Nobody is ever looked up in it elsewhere: paths are drawn from it.
+//
+// A sync asks up to three relays, one after the other, each through a session of its own that the driver opened (through
+// a circuit but for the very first start): all that they have that is missing here, so the copy is the union, and what each of them
+// lacks.  What a relay learns is how two sets differ, from nobody in particular.
+//
+// - A relay may be chosen for a path if at least two of the three had it (all, where only one or two answered): a single source
+//   neither pushes relays nobody else knows on us, nor tells us apart by them later.
+// - A source that lacks an item older than 10 minutes that all the others had gets a strike: the caller counts them.
+// - Where the sources differ by more than a tenth of the set, that is said; a newcomer, who has nothing to go by, refuses it.
+// - A set that shrank strangely is refused: the old one is used on, and it is said.  Strangely: more than 30 % and at least 8 relays fewer than
+//   were last accepted; or 50 relays and more that live in fewer than 10 networks (prefixes of the network file's diversity lengths:
+//   addresses can be checked, AS numbers are claims).  So private networks may lose 7 relays at once, and small ones may live in one rack.
+//   accept_anyway() is the user's word.
+#pragma once
+#include <set>
+#include <utility>
+
+#include "core/discovery/exchange.h"
+
+namespace macrovpn::discovery {
+
+inline constexpr size_t kSyncSources = 3;
+inline constexpr size_t kShrunkPercent = 30, kShrunkAtLeast = 8;
+inline constexpr size_t kLargeNetwork = 50, kFewPrefixes = 10;
+inline constexpr size_t kSourcesDifferPercent = 10;
+inline constexpr Duration kMustBeKnownAfter = std::chrono::minutes(10);
+inline constexpr unsigned kMaxRoundsOfOne = 12;
+
+struct SyncVerdict {
+  enum class Kind : uint8_t { accepted, shrunk, too_few_networks, sources_disagree, nobody_answered };
+  Kind kind = Kind::nobody_answered;
+  size_t before = 0;    // relays that could be chosen
+  size_t found = 0;     // that could be now
+  size_t prefixes = 0;  // that they live in
+  size_t answered = 0;  // sources
+  bool sources_differ = false;
+  std::vector<SyncSession> struck;
+  bool refused() const { return kind != Kind::accepted && kind != Kind::nobody_answered; }
+  std::string text() const;  // for a person: what happened, why, what to do
+};
+
+class ClientCopy {
+ public:
+  ClientCopy(const Network& network, Rng& rng) : exchange_(RelaySet(network), rng, Answers::by_asking) {}
+  // From the store, at start: entries that were verified, whether they could be chosen, and how many could be when that was last judged.
+  void restore(const EntryPtr&, bool could_be_chosen);
+  void restore_count(size_t chosen) { before_ = chosen; }
+
+  // 1 to 3 sessions that are open; none while is_syncing().
+  void sync(const Now&, const std::vector<SyncSession>&, SyncOut&);
+  void on_message(const Now&, SyncSession, SyncKind, Bytes, SyncOut&);
+  void on_checked(const Now&, uint64_t check, const Result<EntryPtr, CheckFailure>&, SyncOut&);
+  void on_closed(const Now&, SyncSession, SyncOut&);
+  void on_deadline(const Now&, SyncOut&);
+  Mono next_deadline() const { return exchange_.next_deadline(); }
+
+  bool is_syncing() const { return !sources_.empty(); }
+  // Once after each sync.
+  std::optional<SyncVerdict> take_verdict() { return std::exchange(verdict_, std::nullopt); }
+  void accept_anyway();
+  bool may_choose(ShortId id) const { return chosen_.contains(id); }
+  const RelaySet& set() const { return exchange_.set(); }
+  Exchange& exchange() { return exchange_; }
+
+ private:
+  struct Source {
+    SyncSession session;
+    bool answered = false;
+    unsigned rounds = 0;
+    std::vector<ShortId> lacking;  // ascending
+  };
+  void look(const Now&, SyncOut&);
+  void end_round(const Now&, RoundEnd&&, SyncOut&);
+  void end_source(const Now&, SyncOut&);
+  void judge(Wall now);
+  void strike(Wall now, const RelayEntry&, unsigned seen, SyncVerdict&) const;
+  size_t prefixes_of(const std::set<ShortId>&) const;
+
+  Exchange exchange_;
+  std::vector<Source> sources_;  // of the sync that runs
+  size_t at_ = 0;                // which of them
+  std::map<ShortId, uint8_t> seen_;  // bits: at which source
+  std::set<ShortId> chosen_, refused_;
+  size_t before_ = 0;
+  std::optional<SyncVerdict> verdict_;
+};
+
+}  // namespace macrovpn::discovery

@@ -1,0 +1,174 @@
+#include "core/discovery/client_copy.h"
+
+#include "core/discovery/sync_lab_test.h"
+
+namespace macrovpn::discovery {
+namespace {
+
+class ClientCopyTest : public SyncLab {
+ protected:
+  ClientCopyTest() { empty_sources(); }
+  void empty_sources() {
+    sources_.clear();
+    for (uint32_t i = 0; i < kSyncSources; i++) sources_.emplace_back(RelaySet(network_), rng_, Answers::with_lists);
+  }
+  void publish(size_t source, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) sources_[source].publish(entry(i));
+  }
+  EntryPtr entry(size_t i) {
+    EntryPtr& e = entries_[i];
+    if (!e) e = signed_by(i);
+    return e;
+  }
+  // All three answer.
+  SyncVerdict sync(ClientCopy& c, size_t silent = 99) {
+    std::vector<SyncSession> sessions;
+    for (uint32_t i = 0; i < kSyncSources; i++) {
+      sessions.push_back({i});
+      sources_[i].close({i});
+      sources_[i].open(now_.mono, {i}, SyncRole::client);
+    }
+    SyncOut out;
+    c.sync(now_, sessions, out);
+    for (int i = 0; i < 10'000 && c.is_syncing(); i++) {
+      const size_t moved = exchange_messages(c, out, silent);
+      if (moved > 0) continue;
+      pass(100ms);
+      c.on_deadline(now_, out);
+    }
+    EXPECT_FALSE(c.is_syncing());
+    EXPECT_EQ(out.hang_ups.size(), kSyncSources);
+    return c.take_verdict().value_or(SyncVerdict{});
+  }
+  size_t exchange_messages(ClientCopy& c, SyncOut& out, size_t silent) {
+    for (const SyncCheck& k : std::exchange(out.checks, {})) {
+      c.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+    }
+    const auto messages = std::exchange(out.messages, {});
+    for (const SyncMessage& m : messages) {
+      if (m.to.value == silent) continue;
+      SyncOut answer;
+      sources_[m.to.value].on_message(now_, m.to, m.kind, m.body, answer);
+      for (const SyncMessage& a : answer.messages) c.on_message(now_, a.to, a.kind, a.body, out);
+    }
+    return messages.size() + out.checks.size();
+  }
+  size_t choosable(const ClientCopy& c) {
+    size_t n = 0;
+    for (const EntryPtr& e : c.set().all()) n += c.may_choose(e->short_id);
+    return n;
+  }
+  std::deque<Exchange> sources_;
+  std::map<size_t, EntryPtr> entries_;
+};
+
+using Kind = SyncVerdict::Kind;
+
+TEST_F(ClientCopyTest, TakesWhatAllSourcesHave) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 200);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::accepted) << v.text();
+  EXPECT_EQ(v.answered, 3u);
+  EXPECT_EQ(choosable(c), 200u);
+  EXPECT_TRUE(v.struck.empty());
+  EXPECT_FALSE(v.sources_differ);
+}
+
+TEST_F(ClientCopyTest, ChoosesOnlyWhatTwoOfThreeHave) {
+  publish(0, 0, 103);   // 3 that nobody else knows
+  publish(1, 0, 100);
+  publish(2, 5, 100);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::accepted) << v.text();
+  EXPECT_EQ(choosable(c), 100u);
+  EXPECT_FALSE(c.may_choose(relay(101).short_id));
+  EXPECT_TRUE(c.may_choose(relay(2).short_id));
+}
+
+TEST_F(ClientCopyTest, StrikesTheSourceThatLacksWhatTheOthersHave) {
+  for (size_t s = 0; s < 3; s++) publish(s, s == 1 ? 1 : 0, 50);
+  ClientCopy c(network_, rng_);
+  EXPECT_EQ(sync(c).struck, std::vector<SyncSession>{{1}});
+}
+
+TEST_F(ClientCopyTest, StrikesNobodyForWhatIsTenMinutesYoung) {
+  entries_[0] = signed_by(0, now_.wall - 5min);
+  for (size_t s = 0; s < 3; s++) publish(s, s == 1 ? 1 : 0, 50);
+  ClientCopy c(network_, rng_);
+  EXPECT_TRUE(sync(c).struck.empty());
+}
+
+TEST_F(ClientCopyTest, ANewcomerAmongTwoEvilSourcesOfThreeRefuses) {
+  publish(0, 300, 400);  // relays of their own
+  publish(1, 300, 400);
+  publish(2, 0, 200);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::sources_disagree);
+  EXPECT_EQ(choosable(c), 0u);
+  EXPECT_NE(v.text().find("invite"), std::string::npos);
+}
+
+TEST_F(ClientCopyTest, TwoEvilSourcesThatHideRelaysCannotShrinkAnOldCopy) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 0, s < 2 ? 60 : 100);
+  pass(kMustBeKnownAfter);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::shrunk) << v.text();
+  EXPECT_EQ(v.before, 100u);
+  EXPECT_EQ(v.found, 60u);
+  EXPECT_EQ(choosable(c), 100u) << "the old copy is used on";
+  c.accept_anyway();
+  EXPECT_EQ(choosable(c), 60u);
+}
+
+TEST_F(ClientCopyTest, ASmallNetworkMayLoseHalfOfItself) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 10);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 3);
+  EXPECT_EQ(sync(c).kind, Kind::accepted);
+  EXPECT_EQ(choosable(c), 3u);
+}
+
+TEST_F(ClientCopyTest, RefusesALargeNetworkOfFewPrefixes) {
+  // 72 relays are 18 /16 of 4 each here; with a coarser rule that is one prefix.
+  network_.diversity_v4 = 8;
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 72);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::too_few_networks) << v.text();
+  EXPECT_EQ(v.prefixes, 1u);
+  EXPECT_EQ(choosable(c), 0u);
+  ClientCopy small(network_, rng_);
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 20);
+  EXPECT_EQ(sync(small).kind, Kind::accepted) << "a private one may live in one rack";
+}
+
+TEST_F(ClientCopyTest, GoesOnWithoutASilentSource) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 60);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c, 0);
+  EXPECT_EQ(v.kind, Kind::accepted);
+  EXPECT_EQ(v.answered, 2u);
+  EXPECT_EQ(choosable(c), 60u);
+}
+
+TEST_F(ClientCopyTest, RemembersOverARestart) {
+  ClientCopy c(network_, rng_);
+  for (size_t i = 0; i < 40; i++) c.restore(entry(i), i < 30);
+  EXPECT_EQ(choosable(c), 30u);
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 10);
+  EXPECT_EQ(sync(c).kind, Kind::shrunk);
+}
+
+}  // namespace
+}  // namespace macrovpn::discovery

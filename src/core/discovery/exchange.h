@@ -1,0 +1,171 @@
+// Exchange: one copy of the directory and its conversations with others: comparing, asking for what is missing, having it
+// checked, taking it in, and serving it.  Gossip (relays) and ClientCopy (clients) say whom to talk to and when.
+//
+// Without I/O: a session is a number that the driver gave to a conversation inside a WireGuard session of ours, so nothing is ever
+// said to an address that was not proved, and nobody's reflector.  Checking signatures costs 80 to 240 µs and work 19 ms,
+// so it is the driver's too: each SyncCheck comes back by on_checked(), from whichever thread ran run_check().
+//
+// What comes is hostile: it is counted, never asserted.  Only what was asked for is taken.  A body that does not verify was handed on
+// by somebody who should have checked it: that session is muted (nothing it says is heard any more).  The same for who offers and does
+// not deliver kMaxUnanswered times.
+//
+// Bounds: kMaxSyncSessions, kMaxWants in all and kMaxWantsOfOne of one session, kWindow asked of one at a time, kMaxChecks, kMaxHalves,
+// kMaxRefused; a session may have kServeBurst bytes and kServeRate a second served, kHashBurst items and kHashRate a second compared.
+#pragma once
+#include <deque>
+#include <map>
+
+#include "base/rng.h"
+#include "core/discovery/reconcile.h"
+
+namespace macrovpn::discovery {
+
+using SyncSession = Strong<struct SyncSessionTag, uint32_t>;
+enum class SyncRole : uint8_t { relay, client };  // who is at the other end
+
+inline constexpr size_t kMaxSyncSessions = 1024;
+inline constexpr size_t kMaxWants = 60'000, kMaxWantsOfOne = 26'000, kWindow = 256;
+inline constexpr size_t kMaxChecks = 2048, kMaxHalves = 64, kMaxRefused = 4096, kMaxSources = 3;
+inline constexpr unsigned kMaxUnanswered = 512, kMaxTries = 4, kMaxRoots = 3;
+inline constexpr int64_t kServeBurst = 4 << 20, kServeRate = 512 << 10;  // bytes
+inline constexpr int64_t kHashBurst = 1'000'000, kHashRate = 50'000;     // items
+inline constexpr Duration kAnswerTime = 2s;   // what was asked for is asked of the next source
+inline constexpr Duration kRefusedFor = std::chrono::minutes(10);
+
+struct SyncMessage {
+  SyncSession to;
+  SyncKind kind;
+  std::vector<uint8_t> body;
+};
+
+// Something to verify: pure, on any thread.
+struct SyncCheck {
+  uint64_t id = 0;
+  Datum kind = Datum::whole;
+  std::vector<uint8_t> bytes;
+  EntryPtr base;  // of a renewal: what it renews
+};
+enum class CheckFailure : uint8_t { forged, stale };  // stale: expired or of the future, by our clock
+enum class CheckDepth : uint8_t { signatures, signatures_and_work };  // clients, relays
+Result<EntryPtr, CheckFailure> run_check(const SyncCheck&, const Network&, CheckDepth, Wall now);
+
+struct SyncOut {
+  std::vector<SyncMessage> messages;
+  std::vector<SyncCheck> checks;
+  std::vector<PeerId> calls;          // open a session with that relay: Gossip
+  std::vector<SyncSession> hang_ups;  // these are not needed any more
+};
+
+// How a comparison of everything with one other went.
+struct RoundEnd {
+  SyncSession with;
+  bool answered = false;
+  bool equal = false;               // at the first question
+  size_t learned = 0;               // items that were asked for
+  std::vector<ShortId> lacking;     // what it does not have; of clients' rounds only, ascending
+};
+
+struct SyncCounts {
+  uint64_t malformed = 0, unsolicited = 0, forged = 0, stale = 0, muted = 0, over_budget = 0, unanswered = 0, full = 0;
+};
+
+class Exchange {
+ public:
+  // The set: empty, or what a store held.  with_lists: a relay.
+  Exchange(RelaySet, Rng&, Answers);
+  void open(Mono now, SyncSession, SyncRole);
+  void close(SyncSession);
+  void on_message(const Now&, SyncSession, SyncKind, Bytes, SyncOut&);
+  void on_checked(const Now&, uint64_t id, const Result<EntryPtr, CheckFailure>&, SyncOut&);
+  void on_deadline(const Now&, SyncOut&);
+  Mono next_deadline() const;
+
+  // Compares everything.  Ends in rounds(); one at a time with each.
+  void begin_round(const Now&, SyncSession, SyncOut&, std::vector<ShortId> known_to_lack = {});
+  Inserted publish(const EntryPtr&);  // a descriptor of our own, or from our store: already verified
+  void expire(Wall now) { set_.expire(now, changes_); }
+
+  const RelaySet& set() const { return set_; }
+  bool is_muted(SyncSession) const;
+  bool is_open(SyncSession s) const { return sessions_.contains(s); }
+  const SyncCounts& counts() const { return counts_; }
+  // What happened since they were last emptied by the caller.
+  std::vector<Item>& news() { return news_; }
+  std::vector<RoundEnd>& rounds() { return ended_; }
+  SetChanges& changes() { return changes_; }
+  void check_invariants() const;
+
+ private:
+  struct Budget {
+    int64_t left, burst, rate;
+    Mono at;
+    bool spend(Mono now, int64_t amount);  // may end below zero, never begins there
+  };
+  struct Round {
+    SyncKey key{};
+    Mono quiet_since;
+    unsigned roots = 0;
+    RoundEnd end;
+  };
+  struct Session {
+    SyncRole role;
+    Budget bytes, hashes;
+    std::deque<ShortId> to_ask;
+    size_t asked = 0;       // in flight
+    size_t wants = 0;       // that name it as a source
+    unsigned unanswered = 0;
+    bool muted = false;
+    std::optional<Round> round;
+  };
+  struct Want {
+    uint32_t seq = 0;
+    bool whole = false;     // a renewal would not do
+    bool in_flight = false, checking = false;
+    unsigned tries = 0;
+    Mono asked;
+    std::vector<SyncSession> sources;  // the first is asked
+  };
+  struct Checking {
+    ShortId id;
+    SyncSession from;
+    Datum kind;
+  };
+  using Wants = std::map<ShortId, Want>;
+
+  void on_have(const Now&, SyncSession, Session&, Bytes, SyncOut&);
+  void on_want(const Now&, SyncSession, Session&, Bytes, SyncOut&);
+  void on_data(const Now&, SyncSession, Session&, Bytes, SyncOut&);
+  void on_ranges(const Now&, SyncSession, Session&, Bytes, SyncOut&);
+  void on_list(const Now&, SyncSession, Session&, const View&, const RangePart&, std::vector<Item>& have,
+               std::vector<ShortId>& lacking);
+  void consider(const Now&, SyncSession, Session&, const Item&, bool disputed);
+  void pump(Mono now, SyncSession, Session&, SyncOut&);
+  void ask_again(Mono now, Wants::iterator, SyncOut&);
+  void forget(Wants::iterator);
+  void drop_source(Want&, SyncSession);
+  void mute(SyncSession, Session&);
+  void take(const Now&, const Checking&, const EntryPtr&);
+  Inserted insert(const EntryPtr&);
+  void send_root(const Now&, SyncSession, Session&, SyncOut&);
+  void watch_round(const Now&, SyncSession, Session&, SyncOut&);
+  bool is_refused(Mono now, ShortId, uint32_t seq);
+
+  RelaySet set_;
+  Rng& rng_;
+  Answers answers_;
+  std::map<SyncSession, Session> sessions_;
+  Wants wants_;
+  std::deque<std::pair<Mono, ShortId>> in_flight_;  // by when they are due
+  std::map<uint64_t, Checking> checking_;
+  std::deque<EntryPtr> halves_;
+  std::map<ShortId, uint32_t> refused_;
+  Mono refused_since_ = kLongAgo;
+  uint64_t next_check_ = 1;
+  bool pump_due_ = false;  // a session has questions that another one left behind
+  std::vector<Item> news_;
+  std::vector<RoundEnd> ended_;
+  SetChanges changes_;
+  SyncCounts counts_;
+};
+
+}  // namespace macrovpn::discovery

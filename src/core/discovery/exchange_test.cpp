@@ -1,0 +1,265 @@
+#include "core/discovery/exchange.h"
+
+#include "core/discovery/sync_lab_test.h"
+
+namespace macrovpn::discovery {
+namespace {
+
+class ExchangeTest : public SyncLab {
+ protected:
+  void meet(Exchange& a, Exchange& b, SyncRole a_is = SyncRole::relay) {
+    a.open(now_.mono, kOne, SyncRole::relay);
+    b.open(now_.mono, kOne, a_is);
+    SyncOut out_a, out_b;
+    a.begin_round(now_, kOne, out_a);
+    talk(a, out_a, b, out_b);
+    a.check_invariants();
+    b.check_invariants();
+  }
+  static std::vector<Item> items(const RelaySet& s) {
+    std::vector<Item> out;
+    for (const EntryPtr& e : s.all()) out.push_back({e->short_id, e->seq});
+    return out;
+  }
+  Exchange copy() { return {RelaySet(network_), rng_, Answers::with_lists}; }
+};
+
+TEST_F(ExchangeTest, TwoRelaysThatMeetHaveBothTheUnion) {
+  Exchange a = copy(), b = copy();
+  for (size_t i = 0; i < 700; i++) {
+    const EntryPtr e = signed_by(i);
+    if (i % 10 != 0) a.publish(e);
+    if (i % 7 != 0) b.publish(i % 11 == 0 ? renewed(e, i, now_.wall) : e);
+  }
+  meet(a, b);
+  EXPECT_EQ(a.set().size(), 690u) << "all but each seventieth";
+  EXPECT_EQ(items(a.set()), items(b.set()));
+  EXPECT_EQ(a.counts().unsolicited + b.counts().unsolicited + a.counts().forged + b.counts().forged, 0u);
+}
+
+TEST_F(ExchangeTest, EqualCopiesSayOneMessageEach) {
+  Exchange a = copy(), b = copy();
+  for (size_t i = 0; i < 100; i++) a.publish(signed_by(i)), b.publish(a.set().find(relay(i).short_id));
+  meet(a, b);
+  EXPECT_EQ(count_[SyncKind::ranges], 2u);
+  SyncOut out;
+  a.on_deadline(now_, out);
+  ASSERT_EQ(a.rounds().size(), 1u);
+  EXPECT_TRUE(a.rounds()[0].equal);
+}
+
+TEST_F(ExchangeTest, NewsThatAreRenewalsTravelAsRenewals) {
+  Exchange a = copy(), b = copy();
+  const EntryPtr e = signed_by(0);
+  a.publish(e);
+  b.publish(e);
+  b.publish(renewed(e, 0, now_.wall));
+  meet(a, b);
+  EXPECT_EQ(a.set().find(e->short_id)->descriptor.bytes, b.set().find(e->short_id)->descriptor.bytes);
+  EXPECT_EQ(bytes_[SyncKind::data], kDataHeader + kRenewalSize);
+}
+
+TEST_F(ExchangeTest, ARenewalOfABodyThatIsNotOursIsFollowedByTheBody) {
+  Exchange a = copy(), b = copy();
+  // As an equivocator would: another body in the second of ours, and a renewal of that.
+  const EntryPtr mine = signed_by(0);
+  relay(0).info.as_number = 7;
+  const EntryPtr theirs = renewed(signed_by(0), 0, now_.wall);
+  a.publish(mine);
+  b.publish(theirs);
+  meet(a, b);
+  EXPECT_TRUE(a.set().find(mine->short_id)->convicted());
+  EXPECT_EQ(a.counts().muted, 0u) << "who brought it is innocent";
+  meet(a, b);
+}
+
+TEST_F(ExchangeTest, TwoFacesOfOneSecondAreFoundByComparing) {
+  Exchange a = copy(), b = copy(), c = copy();
+  a.publish(signed_by(0));
+  relay(0).info.as_number = 7;
+  b.publish(signed_by(0));
+  meet(a, b);
+  const ShortId id = relay(0).short_id;
+  EXPECT_TRUE(a.set().find(id)->convicted());
+  a.close(kOne);
+  b.close(kOne);
+  meet(b, a);
+  EXPECT_TRUE(b.set().find(id)->convicted());
+  a.close(kOne);
+  meet(c, a);
+  ASSERT_TRUE(c.set().find(id)) << "convictions are handed on";
+  EXPECT_TRUE(c.set().find(id)->convicted());
+}
+
+TEST_F(ExchangeTest, TakesOnlyWhatItAskedFor) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  std::vector<uint8_t> data;
+  append_data(data, Datum::whole, signed_by(0)->descriptor.bytes);
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::data, data, out);
+  EXPECT_TRUE(out.checks.empty());
+  EXPECT_EQ(a.counts().unsolicited, 1u);
+}
+
+TEST_F(ExchangeTest, MutesWhoHandsOnAForgery) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  a.open(now_.mono, {2}, SyncRole::relay);
+  const EntryPtr e = signed_by(0);
+  const auto have = encode_have(std::vector<Item>{{e->short_id, e->seq}});
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::have, have, out);
+  a.on_message(now_, {2}, SyncKind::have, have, out);
+  ASSERT_EQ(out.messages.size(), 1u) << "one is asked, not both";
+  auto forged = e->descriptor.bytes;
+  forged[forged.size() - 1] ^= 1;
+  std::vector<uint8_t> data;
+  append_data(data, Datum::whole, forged);
+  a.on_message(now_, kOne, SyncKind::data, data, out);
+  ASSERT_EQ(out.checks.size(), 1u);
+  const auto result = run_check(out.checks[0], network_, CheckDepth::signatures, now_.wall);
+  ASSERT_FALSE(result.ok());
+  out.messages.clear();
+  a.on_checked(now_, out.checks[0].id, result, out);
+  EXPECT_TRUE(a.is_muted(kOne));
+  ASSERT_EQ(out.messages.size(), 1u) << "the other source is asked instead";
+  EXPECT_EQ(out.messages[0].to, SyncSession{2});
+  a.check_invariants();
+}
+
+TEST_F(ExchangeTest, AsksTheNextSourceWhenOneIsSilentAndMutesWhoNeverDelivers) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  for (uint32_t round = 0; round < 40 && !a.is_muted(kOne); round++) {
+    std::vector<Item> lies;
+    for (uint64_t i = 0; i < kMaxItems; i++) lies.push_back({{round * 1000 + i}, 1'800'000'000});
+    SyncOut out;
+    a.on_message(now_, kOne, SyncKind::have, encode_have(lies), out);
+    pass(kAnswerTime);
+    a.on_deadline(now_, out);
+    a.check_invariants();
+  }
+  EXPECT_TRUE(a.is_muted(kOne));
+  EXPECT_EQ(a.next_deadline(), kNever) << "nothing is left of it";
+}
+
+TEST_F(ExchangeTest, AsksForNothingOfTheFutureAndAgainWhenItsTimeHasCome) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  const auto have = encode_have(std::vector<Item>{{{5}, static_cast<uint32_t>(unix_seconds(now_.wall) + 601)}});
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::have, have, out);
+  EXPECT_TRUE(out.messages.empty());
+  pass(1s);
+  a.on_message(now_, kOne, SyncKind::have, have, out);
+  EXPECT_EQ(out.messages.size(), 1u);
+}
+
+TEST_F(ExchangeTest, ClientsGetAllAndGiveNothing) {
+  Exchange server = copy();
+  Exchange client(RelaySet(network_), rng_, Answers::by_asking);
+  for (size_t i = 0; i < 300; i++) server.publish(signed_by(i));
+  client.publish(signed_by(301));
+  meet(client, server, SyncRole::client);
+  EXPECT_EQ(client.set().size(), 301u);
+  EXPECT_EQ(server.set().size(), 300u);
+  pass(kAnswerTime);
+  SyncOut out;
+  client.on_deadline(now_, out);
+  ASSERT_EQ(client.rounds().size(), 1u);
+  EXPECT_EQ(client.rounds()[0].learned, 300u);
+  // What the server lacks shows in the next round, when few enough are compared.
+  client.begin_round(now_, kOne, out);
+  SyncOut out_server;
+  talk(client, out, server, out_server);
+  pass(kAnswerTime);
+  client.on_deadline(now_, out);
+  ASSERT_EQ(client.rounds().size(), 2u);
+  EXPECT_EQ(client.rounds()[1].lacking, std::vector<ShortId>{relay(301).short_id});
+  SyncOut answers;
+  client.on_message(now_, kOne, SyncKind::want, encode_want(std::vector<Wanted>{{relay(1).short_id, 0}}), answers);
+  client.on_message(now_, kOne, SyncKind::ranges, encode_ranges({{}, {{RangePart::Kind::ask, kLowest, kHighest, {}, {}}}}), answers);
+  EXPECT_TRUE(answers.messages.empty());
+  server.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{{5}, 1'800'000'000}}), answers);
+  EXPECT_TRUE(answers.messages.empty()) << "relays take nothing from clients";
+}
+
+TEST_F(ExchangeTest, ItemsNearTheirEndAreInNoComparison) {
+  Exchange a = copy(), b = copy();
+  a.publish(signed_by(0, now_.wall - kDescriptorLife + kLeftOutBeforeExpiry - 1s));
+  meet(a, b);
+  EXPECT_EQ(count_[SyncKind::ranges], 2u);
+  EXPECT_EQ(b.set().size(), 0u);
+  a.publish(signed_by(1, now_.wall - kDescriptorLife + kLeftOutBeforeExpiry + 1s));
+  SyncOut out_a, out_b;
+  b.begin_round(now_, kOne, out_b);
+  talk(a, out_a, b, out_b);
+  EXPECT_EQ(b.set().size(), 1u);
+}
+
+TEST_F(ExchangeTest, ServesWithinABudget) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::client);
+  a.publish(signed_by(0));
+  const size_t size = a.set().all()[0]->descriptor.bytes.size();
+  const auto want = encode_want(std::vector<Wanted>(kMaxItems, Wanted{relay(0).short_id, 0}));
+  size_t served = 0;
+  SyncOut out;
+  for (int i = 0; i < 1000; i++) {
+    out.messages.clear();
+    a.on_message(now_, kOne, SyncKind::want, want, out);
+    for (const SyncMessage& m : out.messages) served += m.body.size();
+  }
+  EXPECT_GT(a.counts().over_budget, 0u);
+  EXPECT_LT(served, static_cast<size_t>(kServeBurst) * 101 / 100 + 2 * size);
+  pass(1s);
+  a.on_message(now_, kOne, SyncKind::want, want, out);
+  EXPECT_FALSE(out.messages.empty());
+}
+
+TEST_F(ExchangeTest, ComparesWithinABudget) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::client);
+  for (size_t i = 0; i < 500; i++) a.publish(signed_by(i));
+  Ranges all;
+  for (int i = 0; i < 31; i++) all.parts.push_back({RangePart::Kind::fingerprint, kLowest, kHighest, {500, {1, 1}}, {}});
+  const auto message = encode_ranges(all);
+  SyncOut out;
+  size_t most = 0;
+  for (int i = 0; i < 200; i++) {
+    out.messages.clear();
+    a.on_message(now_, kOne, SyncKind::ranges, message, out);
+    most = std::max(most, out.messages.size());
+  }
+  EXPECT_LE(most, kMaxReplyMessages);
+  EXPECT_TRUE(out.messages.empty());
+  EXPECT_GT(a.counts().over_budget, 0u);
+}
+
+TEST_F(ExchangeTest, HoldsAThousandSessions) {
+  Exchange a = copy();
+  for (uint32_t i = 0; i < kMaxSyncSessions + 5; i++) a.open(now_.mono, {i}, SyncRole::client);
+  EXPECT_FALSE(a.is_open({kMaxSyncSessions}));
+  EXPECT_EQ(a.counts().full, 5u);
+  a.close({3});
+  a.open(now_.mono, {kMaxSyncSessions}, SyncRole::client);
+  EXPECT_TRUE(a.is_open({kMaxSyncSessions}));
+  a.check_invariants();
+}
+
+TEST_F(ExchangeTest, ForgetsTheWantsOfASessionThatCloses) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{{5}, 1'800'000'000}}), out);
+  EXPECT_NE(a.next_deadline(), kNever);
+  a.close(kOne);
+  a.check_invariants();
+  pass(kAnswerTime);
+  a.on_deadline(now_, out);
+  EXPECT_EQ(a.next_deadline(), kNever);
+}
+
+}  // namespace
+}  // namespace macrovpn::discovery
