@@ -5,6 +5,8 @@ namespace {
 
 constexpr uint16_t kTrailerBit = 0x8000;
 constexpr uint16_t kEarlySizeMask = 0x07ff;
+constexpr size_t kStunHeader = 20;
+constexpr uint32_t kStunCookie = 0x2112a442;
 
 ByteArray<16> first16(const crypto::Hash32& h) {
   return *to_array<16>(Bytes(h).first(16));
@@ -52,6 +54,18 @@ std::optional<MessageType> MaskKey::unmask(MutBytes whole) const {
   const auto type = static_cast<MessageType>(whole[0]);
   if (type != MessageType::transport) xor_stream(stream_, masked, whole);
   return type;
+}
+
+bool MaskKey::unmask_stun(MutBytes whole) const {
+  if (whole.size() < kStunHeader || whole.size() > kMaxHandshakeDatagram) return false;
+  const ByteArray<16> masked = *to_array<16>(whole.first(16));
+  block_.decrypt(whole.data());
+  if ((whole[0] & 0xc0) == 0 && load_be32(&whole[4]) == kStunCookie) {
+    xor_stream(stream_, masked, whole);
+    return true;
+  }
+  std::copy(masked.begin(), masked.end(), whole.begin());
+  return false;
 }
 
 Result<PairKeys, Drop> PairKeys::derive(const ByteArray<8>& network_id, const KeyPair& ours,

@@ -50,6 +50,9 @@ class MaskKey {
   // Unmasks a datagram if it is one under this key: its type.  Otherwise nothing, and the bytes are as they
   // were. A stranger's datagram passes with a chance of 2^-30; what follows (MACs, indexes) refuses it.
   std::optional<MessageType> unmask(MutBytes whole) const;
+  // The same for a STUN message (RFC 8489: two zero bits, the cookie 2112A442 in bytes 4-7), which is masked as a handshake is.
+  // A stranger's datagram passes with a chance of 2^-34.
+  bool unmask_stun(MutBytes whole) const;
 
  private:
   crypto::AesBlock block_;

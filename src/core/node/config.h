@@ -31,6 +31,7 @@ struct RelayConfig {
   std::vector<IpPrefix>
       own_networks;  // never extended to; the host's own addresses are there with full length
   Bandwidth cap;     // of what is carried for others; zero: none
+  bool plain_stun = false;  // also answers STUN that is not masked: then every scanner can find this relay (stun_side.h)
 };
 
 struct NodeConfig {

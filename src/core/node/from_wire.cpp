@@ -31,6 +31,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
   const auto found = masks_.unmask(d.remote, d.packet.bytes());
   // Phones are stock WireGuard and speak plainly.
   if (!found || (d.socket == kPhoneSocket && found->mask != kPlain)) {
+    if (!found && stun_ && stun_->on_datagram(now, d)) return;
     counters_.unknown++;
     return;
   }

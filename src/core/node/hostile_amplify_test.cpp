@@ -10,8 +10,10 @@ namespace {
 
 struct Amplifier : HostileNet {
   explicit Amplifier(uint64_t seed) : HostileNet({.spare_circuits = 0}, seed), stranger(seed + 1000) {
-    publish();
     relay = hosts["r0"].get();
+    relay->config.relay->plain_stun = true;
+    restart(*relay);
+    publish();
     helper = hosts["r1"].get();
     helper->dead = true;  // the test answers in its name
     sends = [this](const Host& from, const Datagram& d) {
@@ -101,8 +103,22 @@ struct Amplifier : HostileNet {
     rng().fill(d);
     send(d);
   }
+  // STUN, masked and plain, of every size and kind; what the relay tells another about it counts too.
+  void ask() {
+    Buffer d = rng().below(3) == 0 ? discovery::stun::write_padded_request(rng().bytes<12>(), 24 + 4 * rng().below(40))
+                                   : discovery::stun::write_request(
+                                         rng().bytes<12>(),
+                                         {rng().below(2) == 0 ? discovery::stun::Port::other : discovery::stun::Port::same,
+                                          rng().below(2) == 0 ? std::optional(id_of(*helper)) : std::nullopt});
+    const bool plain = rng().below(2) == 0;
+    if (!plain) d.resize(std::max(d.size(), static_cast<size_t>(rng().below(300))), 0x5a);
+    asked++;
+    send(plain ? d : masked(*relay, d));
+  }
   void step() {
-    switch (rng().below(8)) {
+    switch (rng().below(9)) {
+      case 8:
+        return ask();
       case 0:
       case 1:
       case 2:
@@ -128,6 +144,7 @@ struct Amplifier : HostileNet {
 
   Stranger stranger;
   Host *relay = nullptr, *helper = nullptr;
+  uint64_t asked = 0;
   std::map<Endpoint, uint64_t> in, out;
   std::vector<std::pair<Endpoint, Buffer>> sent;
   std::vector<Buffer> called;
@@ -148,6 +165,7 @@ TEST(Amplification, NobodyUnconfirmedIsSentMoreThanCameFromItsAddress) {
     a.check();
     for (const auto& [to, bytes] : a.out) answered += bytes;
     EXPECT_GT(a.called.size(), 20u);
+    EXPECT_GT(a.relay->node->stun()->counters().answered, 20u);
   }
   EXPECT_GT(answered, 100'000u);  // else nothing was tried
 }

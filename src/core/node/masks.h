@@ -64,6 +64,9 @@ class MaskTable {
   // Tries plain, the masks noted for the endpoint, then our own.
   std::optional<Unmasked> unmask(const Endpoint& from, MutBytes whole);
 
+  // A STUN message under our own key, which unmask() does not take.
+  bool unmask_stun(MutBytes whole) const { return own_.unmask_stun(whole); }
+
   // Drops what `keep` does not want and nothing used since the last sweep.
   void sweep(const std::function<bool(const PublicKey&)>& keep);
   size_t relays() const { return relays_.size(); }

@@ -29,6 +29,7 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
   if (config.relay) {
     relay_ = std::make_unique<RelaySide>(shared);
     exit_ = std::make_unique<ExitSide>(shared);
+    stun_ = std::make_unique<StunSide>(shared);
     tunnels_.accept_ephemeral_peers(true);
   }
 }

@@ -12,6 +12,7 @@
 #include "core/node/exit_side.h"
 #include "core/node/phone_side.h"
 #include "core/node/relay_side.h"
+#include "core/node/stun_side.h"
 
 namespace macrovpn::node {
 
@@ -78,6 +79,7 @@ class Node {
   const ClientSide* client() const { return client_.get(); }
   const RelaySide* relay() const { return relay_.get(); }
   const ExitSide* exit() const { return exit_.get(); }
+  const StunSide* stun() const { return stun_.get(); }
   const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
   const MaskTable& masks() const { return masks_; }
@@ -135,6 +137,7 @@ class Node {
   std::unique_ptr<ClientSide> client_;
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;
+  std::unique_ptr<StunSide> stun_;
   PhoneSide phones_;
   std::vector<Opening> opening_, opened_;
   std::vector<encryption::OpenJob> jobs_;

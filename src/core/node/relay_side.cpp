@@ -29,6 +29,18 @@ size_t relayed_size(MessageType type, size_t payload) {
 
 }  // namespace
 
+bool may_send_to(const NodeConfig& config, const IpAddress& to) {
+  const auto& own = config.relay->own_networks;
+  const auto& lab = config.network.extra_global;
+  const auto holds = [&](const IpPrefix& p) { return p.contains(to); };
+  const bool is_us =
+      std::any_of(own.begin(), own.end(), [&](const IpPrefix& p) { return p.length == to.bits() && holds(p); });
+  // In a lab all nodes may share one TEST-NET, which then is no LAN.
+  const bool is_near =
+      std::any_of(own.begin(), own.end(), holds) && std::none_of(lab.begin(), lab.end(), holds);
+  return !is_us && !is_near && is_global_unicast(to, lab);
+}
+
 // A rekey must not win anything: neither fresh allowances, nor a shorter way, nor another's share.
 void RelaySide::session_accepted(PeerRef peer, const Upstream& from) {
   const auto [it, fresh] = upstreams_.try_emplace(peer, from);
@@ -102,17 +114,7 @@ Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream&
     return Failure{ErrorCode::refused_endpoint};
   }
   const Endpoint& to = relay->endpoints[f.endpoint];
-  const auto& own = s_.config.relay->own_networks;
-  const auto& lab = s_.config.network.extra_global;
-  const auto holds = [&](const IpPrefix& p) { return p.contains(to.address); };
-  const bool is_us = std::any_of(
-      own.begin(), own.end(), [&](const IpPrefix& p) { return p.length == to.address.bits() && holds(p); });
-  // In a lab all nodes may share one TEST-NET, which then is no LAN.
-  const bool is_near =
-      std::any_of(own.begin(), own.end(), holds) && std::none_of(lab.begin(), lab.end(), holds);
-  if (is_us || is_near || !is_global_unicast(to.address, lab)) {
-    return Failure{ErrorCode::refused_endpoint};
-  }
+  if (!may_send_to(s_.config, to.address)) return Failure{ErrorCode::refused_endpoint};
   const auto pair = s_.masks.pair(relay->wireguard);
   if (!pair) return Failure{ErrorCode::refused_endpoint};
   const auto called = s_.masks.called(relay->wireguard);

@@ -36,6 +36,9 @@ struct Upstream {
 };
 inline constexpr unsigned kMostRelaysBefore = 4;
 
+// Whether a relay sends to an address because another says so: global unicast, none of its own, not on its own networks.
+bool may_send_to(const NodeConfig&, const IpAddress&);
+
 // Goodbyes of a relay that drains: so many at once, then the next; all again until everybody has left.
 inline constexpr size_t kGoodbyesAtOnce = 256;
 inline constexpr Duration kGoodbyePause = 10ms, kGoodbyeAgain = 2s;
