@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -70,6 +71,24 @@ TEST_F(App, PrintsTheNoticeOfAnExit) {
   const Answer html = run("relay notice --html --contact 'me <me@example.org>'");
   EXPECT_NE(html.out.find("me &lt;me@example.org&gt;"), std::string::npos) << "nothing that was typed becomes markup";
   EXPECT_NE(html.out.find("<!doctype html>"), std::string::npos);
+}
+
+TEST_F(App, DoctorSaysWhatItDidNotTest) {
+  const json all = json::parse(run("doctor --offline --json").out);
+  std::map<std::string, json> by;
+  for (const json& f : all) {
+    EXPECT_TRUE(f.at("check").is_string() && f.at("text").is_string() && f.at("ok").is_boolean());
+    EXPECT_EQ(f.at("ok").get<bool>(), f.at("verdict") != "PROBLEM");
+    by[f.at("check")] = f;
+  }
+  EXPECT_EQ(by.at("Internet").at("verdict"), "untested");
+  EXPECT_EQ(by.at("clock").at("verdict"), "untested") << "there is no network to compare it with";
+  EXPECT_EQ(by.at("network").at("verdict"), "PROBLEM");
+  EXPECT_FALSE(by.contains("UDP") || by.contains("NAT") || by.contains("DNS"));
+  const Answer people = run("doctor --offline");
+  EXPECT_EQ(people.status, 1) << "no network is a problem";
+  EXPECT_NE(people.out.find("untested  Internet"), std::string::npos) << people.out;
+  EXPECT_EQ(run("doctor --stun nonsense").status, 1);
 }
 
 TEST_F(App, MakesANetworkThatAnotherJoins) {

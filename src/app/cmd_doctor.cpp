@@ -1,89 +1,81 @@
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "app/command.h"
-#include "app/start_daemon.h"
-#include "shell/box/box.h"
-#include "shell/config/key_store.h"
-#include "shell/control/client.h"
-#include "shell/namespace.h"
+#include "app/doctor.h"
 
 namespace macrovpn::app {
+
+const char* name_of(Verdict v) {
+  switch (v) {
+    case Verdict::good:
+      return "ok";
+    case Verdict::note:
+      return "note";
+    case Verdict::problem:
+      return "PROBLEM";
+    case Verdict::untested:
+      return "untested";
+  }
+  return "";
+}
+
 namespace {
 
-struct Check {
-  const char* what;
-  Result<std::string> found;
+struct DoctorFlags {
+  bool json = false, offline = false;
+  std::vector<std::string> stun;
 };
 
-Result<std::string> check_box() {
-  TRY(shell::Box box, shell::Box::create({{"true"}, {}, 1376, {}}));
-  TRY_VOID(box.start());
-  int status = 0;
-  waitpid(box.pid(), &status, 0);
-  if (status != 0)
-    return fail("a program in a box did not run; the system may be out of processes or memory");
-  return std::string(box.device().kind() == shell::PacketDevice::Kind::tun ? "works, with a TUN device"
-                                                                           : "works, with a veth device");
+void print(const Finding& f) {
+  std::printf("%-8s  %-16s  %s\n", name_of(f.verdict), f.what.c_str(), f.text.c_str());
+  if (!f.advice.empty()) std::printf("%-8s  %-16s  -> %s\n", "", "", f.advice.c_str());
 }
 
-Result<std::string> check_tool(const std::string& name, const std::string& package) {
-  if (shell::run_tool({name, "-V"}, "").ok()) return std::string("installed");
-  return fail("the program '" + name + "' is missing: install " + package);
-}
-
-Result<std::string> check_network(const Home& home) {
-  TRY(const Network n, open_network(home));
-  return "\"" + n.name + "\"" + (n.is_lab() ? ", a lab" : "");
-}
-
-Result<std::string> check_keys(const Home& home) {
-  if (access(home.paths.key_file().c_str(), F_OK) != 0)
-    return std::string("none yet; they are made on first use");
-  TRY_VOID(shell::load_keys(home.paths.key_file()));
-  return std::string("good");
-}
-
-Result<std::string> check_daemon(const Home& home) {
-  const auto client = reach_daemon(home.paths.control_socket());
-  if (client) return std::string("running");
-  if (client.error().why == shell::control::NoDaemon::Why::not_running)
-    return std::string("not running; `run` starts one");
-  return Failure{client.error().error};
-}
-
-Result<int> examine(const Program& program, bool json) {
-  TRY(const Home home, open_home(program));
-  const Check checks[] = {{"private network", check_box()},
-                          {"ip", check_tool("ip", "iproute2")},
-                          {"nft (for exits)", check_tool("nft", "nftables")},
-                          {"network", check_network(home)},
-                          {"keys", check_keys(home)},
-                          {"daemon", check_daemon(home)}};
+nlohmann::json to_json(const std::vector<Finding>& findings) {
   nlohmann::json out = nlohmann::json::array();
-  bool good = true;
-  for (const Check& c : checks) {
-    const std::string& text = c.found ? *c.found : c.found.error().message;
-    good = good && c.found.ok();
-    out.push_back({{"check", c.what}, {"ok", c.found.ok()}, {"text", text}});
-    if (!json) std::printf("%-7s  %-16s  %s\n", c.found ? "ok" : "PROBLEM", c.what, text.c_str());
+  for (const Finding& f : findings) {
+    out.push_back({{"check", f.what}, {"ok", f.verdict != Verdict::problem}, {"verdict", name_of(f.verdict)}, {"text", f.text}});
+    if (!f.advice.empty()) out.back()["advice"] = f.advice;
   }
-  if (json) print_json(out);
+  return out;
+}
+
+Result<int> examine(const Program& program, const DoctorFlags& f) {
+  NetworkQuestions questions;
+  for (const std::string& text : f.stun) {
+    const auto e = Endpoint::parse(text);
+    if (!e) return fail("--stun takes addresses like 203.0.113.5:3478");
+    questions.servers.push_back(*e);
+  }
+  TRY(const Home home, open_home(program));
+  std::vector<Finding> all = examine_computer(home);
+  if (f.offline) {
+    all.push_back({"Internet", Verdict::untested, "nothing outside was asked, as you wished", ""});
+  } else {
+    for (Finding& n : examine_network(home, questions)) all.push_back(std::move(n));
+  }
+  if (f.json) {
+    print_json(to_json(all));
+  } else {
+    for (const Finding& finding : all) print(finding);
+  }
+  const bool good = std::none_of(all.begin(), all.end(), [](const Finding& x) { return x.verdict == Verdict::problem; });
   return good ? kDone : kFailed;
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& app, Program& program) {
-  auto* cmd = app.add_subcommand("doctor", "find out what is missing on this computer");
-  auto json = std::make_shared<bool>(false);
-  cmd->add_flag("--json", *json, "for programs");
-  cmd->callback([&program, json] { program.action = [&program, json] { return examine(program, *json); }; });
+  auto* cmd = app.add_subcommand("doctor", "find out what is missing on this computer, and what its way to the Internet lets through");
+  cmd->footer("It asks up to three relays, your own entries first, how they see you: they learn that this address uses Macro VPN.\n"
+              "It asks your name server for the root of names, and your router whether it opens ports.  Nothing else is sent.");
+  auto f = std::make_shared<DoctorFlags>();
+  cmd->add_flag("--json", f->json, "for programs");
+  cmd->add_flag("--offline", f->offline, "ask nobody outside of this computer");
+  cmd->add_option("--stun", f->stun, "ask these ordinary STUN servers (RFC 5780) instead of relays")->type_name("ADDRESS:PORT");
+  cmd->callback([&program, f] { program.action = [&program, f] { return examine(program, *f); }; });
 }
 
 }  // namespace macrovpn::app

@@ -22,7 +22,7 @@ struct RelayOptions {
   std::vector<std::string> listen, endpoints, https;
   std::string https_name, region, bandwidth, family_key, exit_kind;
   uint32_t as_number = 0;
-  bool exit = false, accept_risk = false;
+  bool exit = false, accept_risk = false, open_port = false;
 };
 
 Result<void> read_endpoints(const std::vector<std::string>& texts, const char* flag,
@@ -139,6 +139,7 @@ Result<int> run(const Program& program, const RelayOptions& f) {
   TRY_VOID(read_exit_kind(f.exit_kind, s));
   TRY_VOID(apply(f.limits, s));
   s.exit = s.exit || f.exit;
+  s.open_port = s.open_port || f.open_port;
   TRY(const DaemonOptions options, relay_options(home, f.node));
   if (s.exit) {
     const auto consent = has_consent(home, f.accept_risk);
@@ -167,6 +168,7 @@ void add_relay(CLI::App& app, Program& program) {
   cmd->add_option("--https", f->https, "TCP address for clients whose UDP is blocked, published; strangers see a web page there")
       ->type_name("ADDRESS:443");
   cmd->add_option("--https-name", f->https_name, "host name in its certificate; by itself one that is drawn")->type_name("NAME");
+  cmd->add_flag("--open-port", f->open_port, "ask the router to open the port (PCP, NAT-PMP, UPnP), for a relay at home");
   cmd->add_option("--region", f->region, "its country, published")->type_name("CC");
   cmd->add_option("--bandwidth", f->bandwidth, "what it offers, published")->type_name("RATE");
   cmd->add_option("--as", f->as_number, "its AS number, published");

@@ -50,6 +50,7 @@ NodeDaemon::~NodeDaemon() {
   operator_.reset();
   phones_.reset();
   transports_.reset();
+  port_.reset();
   door_.reset();
   exit_.reset();  // holds packets of the pool, and calls the driver
   if (workers_) workers_->leave();
@@ -64,6 +65,7 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     c.identity = options_.keys.identity;
     c.relay = node::RelayConfig{options_.roles.exit != ExitRole::none, exit_v6_, own_.networks, {}};
     c.relay->cap = options_.settings.rate;
+    c.relay->plain_stun = options_.settings.plain_stun;
     node::limit_tables(c, options_.settings.circuits, options_.settings.memory);
     for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
   }
@@ -182,6 +184,7 @@ Result<void> NodeDaemon::start() {
     operator_ = std::make_unique<RelayOperator>(reactor_, [this](const auto& f) { each(f); }, options_);
     TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
   }
+  keep_port_open();
   scan_descriptors();
   serve_system_again();
   tick();
@@ -222,6 +225,7 @@ void NodeDaemon::tick() {
 void NodeDaemon::run() {
   reactor_.run();
   driver_->say_goodbye();
+  if (port_) port_->stop();
 }
 
 void NodeDaemon::on_event(const node::NodeEvent& e) {
@@ -241,6 +245,21 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }
+}
+
+// ---- the router
+
+// What is published stays what the operator said: the router's word for the outside address is nobody's proof.
+void NodeDaemon::keep_port_open() {
+  if (options_.roles.relay != Roles::Relay::on || !options_.settings.open_port) return;
+  const shell::PortKeeper::Config config{options_.listen.front().port, std::chrono::seconds(options_.settings.open_port_check)};
+  port_ = std::make_unique<shell::PortKeeper>(reactor_, pool_, rng_, config, [this] {
+    using State = discovery::PortMapping::State;
+    const discovery::PortMapping m = port_->mapping();
+    if (m.state == State::open) say(std::string("the router has opened the port, by ") + discovery::name_of(m.by));
+    if (m.state == State::failed) say("the router does not open the port; open it by hand, or see `macrovpn doctor`");
+  });
+  port_->start();
 }
 
 // ---- descriptors

@@ -15,6 +15,7 @@
 #include "shell/driver/driver.h"
 #include "shell/driver/own_addresses.h"
 #include "shell/exit/exit_backend.h"
+#include "shell/nat/port_keeper.h"
 #include "shell/workers/workers.h"
 
 namespace macrovpn::app {
@@ -56,6 +57,7 @@ class NodeDaemon {
   void stop();  // a relay drains first; if it does already, at once
   void on_event(const node::NodeEvent& e);
   void publish(const PublicKey& prekey);
+  void keep_port_open();
   void scan_descriptors();
   void tick();
   RelayInfo own_relay(const PublicKey& prekey) const;
@@ -83,6 +85,7 @@ class NodeDaemon {
   struct Totals;
   Totals totals() const;
   nlohmann::json relay_json(const Totals&) const;
+  nlohmann::json port_json() const;
   nlohmann::json workers_json(const Totals&) const;
   std::string group_of(TunId tun) const;
 
@@ -98,6 +101,7 @@ class NodeDaemon {
   std::unique_ptr<RelayOperator> operator_;  // of a relay
   std::unique_ptr<Transports> transports_;
   std::unique_ptr<PhoneKeeper> phones_;
+  std::unique_ptr<shell::PortKeeper> port_;  // of a relay whose router shall open it
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why

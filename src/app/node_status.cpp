@@ -70,6 +70,7 @@ struct NodeDaemon::Totals {
   size_t sessions = 0, legs = 0, leases = 0;
   node::RelayCounters relay;
   node::NodeCounters node;
+  node::StunCounters stun;
   std::map<encryption::Drop, uint64_t> drops;
   json datagrams_of_workers = json::array();
 
@@ -81,6 +82,9 @@ struct NodeDaemon::Totals {
       using R = node::RelayCounters;
       for (const auto part : {&R::extended, &R::refused, &R::forwarded_down, &R::forwarded_up, &R::forwarded_bytes, &R::dropped})
         relay.*part += n.relay()->counters().*part;
+      using S = node::StunCounters;
+      for (const auto part : {&S::answered, &S::called_back, &S::too_small, &S::too_many, &S::refused})
+        stun.*part += n.stun()->counters().*part;
     }
     using C = node::NodeCounters;
     for (const auto part : {&C::datagrams, &C::unknown, &C::malformed, &C::unknown_relay, &C::bad_trailer, &C::replayed_trailer,
@@ -107,6 +111,20 @@ json NodeDaemon::workers_json(const Totals& t) const {
           {"lost_between", workers_ ? workers_->lost() : 0}};
 }
 
+// No address: who asks knows it, and who reads a status need not.
+json NodeDaemon::port_json() const {
+  using State = discovery::PortMapping::State;
+  const discovery::PortMapping m = port_->mapping();
+  const char* const state = m.state == State::open ? "open" : m.state == State::failed ? "failed" : port_->has_router() ? "asking" : "no router";
+  json out{{"state", state}, {"renewed", m.renewed}, {"router_restarts", m.restarts}};
+  if (m.state == State::failed) out["refused"] = m.refused;
+  if (m.state != State::open) return out;
+  out["by"] = discovery::name_of(m.by);
+  out["outside_port"] = m.outside_port;
+  out["lease_seconds"] = m.lifetime;
+  return out;
+}
+
 json NodeDaemon::relay_json(const Totals& t) const {
   const auto& counters = t.relay;
   json out{{"id", to_hex(discovery::peer_id_of(options_.keys.identity.pub).bytes)},
@@ -117,9 +135,16 @@ json NodeDaemon::relay_json(const Totals& t) const {
            {"circuits_extended", counters.extended},
            {"circuits_refused", counters.refused},
            {"packets_relayed", counters.forwarded_down + counters.forwarded_up},
-           {"bytes_relayed", counters.forwarded_bytes}};
+           {"bytes_relayed", counters.forwarded_bytes},
+           {"stun",
+            {{"answered", t.stun.answered},
+             {"called_back", t.stun.called_back},
+             {"too_small", t.stun.too_small},
+             {"too_many", t.stun.too_many},
+             {"refused", t.stun.refused}}}};
   if (operator_) out.update(operator_->json());
   if (json https = transports_->relay_json(); !https.is_null()) out["https"] = std::move(https);
+  if (port_) out["port"] = port_json();
   if (exit_) {
     shell::ExitCounters exits = exit_->counters();
     if (workers_) workers_->ask_others([&](shell::Worker& w) { exits.add(w.exit()->counters()); });

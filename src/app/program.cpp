@@ -7,6 +7,8 @@
 
 #include "app/command.h"
 #include "app/other_names.h"
+#include "shell/nat/upnp_helper.h"
+#include "shell/nat/upnp_job.h"
 
 namespace macrovpn::app {
 namespace {
@@ -37,7 +39,7 @@ struct OtherName {
   const char* name;
   int (*run)(int argc, char** argv);
 };
-constexpr OtherName kOtherNames[] = {{"macrovpn-wireguard", run_as_wireguard}};
+constexpr OtherName kOtherNames[] = {{"macrovpn-wireguard", run_as_wireguard}, {shell::kUpnpHelperName, shell::run_upnp_helper}};
 
 const OtherName* find_other_name(const char* argv0) {
   const char* slash = std::strrchr(argv0, '/');

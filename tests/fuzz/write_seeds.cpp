@@ -6,6 +6,8 @@
 #include <fstream>
 
 #include "core/discovery/descriptor.h"
+#include "core/discovery/port_control.h"
+#include "core/discovery/stun.h"
 #include "core/encryption/header_mask.h"
 #include "core/encryption/tunnels.h"
 #include "core/peers/guard_set.h"
@@ -63,6 +65,28 @@ void descriptors() {
   r.endpoints.resize(1);
   put("fuzz_descriptor", "plain", discovery::sign_descriptor(r, {}, key, kWall));
   put("fuzz_descriptor", "expired", discovery::sign_descriptor(r, {}, key, kWall - std::chrono::hours(50)));
+}
+
+void stun_and_ports() {
+  namespace stun = discovery::stun;
+  namespace pc = discovery::port_control;
+  const stun::TransactionId id{1};
+  const Endpoint four = *Endpoint::parse("192.0.2.7:51820"), six = *Endpoint::parse("[2001:db8::7]:443");
+  put("fuzz_stun", "request", stun::write_request(id, {stun::From::other_port, PeerId{{9}}}));
+  put("fuzz_stun", "padded", stun::write_padded_request(id, 48));
+  put("fuzz_stun", "answer-4", stun::write_answer(id, four));
+  put("fuzz_stun", "answer-6", stun::write_answer(id, six, stun::Called::yes));
+  put("fuzz_stun", "indication", stun::write_indication(id, four, PeerId{{9}}, 77));
+  // Each message behind its length; 235: until the next deadline.
+  Buffer nat_pmp{8, 0, 0x81, 0, 1, 0, 0, 0, 100, 12, 0, 0x80, 0, 0, 0, 0, 0, 100, 203, 0, 113, 10};
+  Writer(nat_pmp).bytes(Bytes(*from_hex("100081000000000064ca6cca6d00000e10"))).u8(235).u8(235);
+  put("fuzz_port_control", "nat-pmp", nat_pmp);
+  Buffer pcp{60};
+  Writer(pcp).bytes(*from_hex("0281000000000e1000000064000000000000000000000000" "000000000000000000000000"
+                              "11000000ca6cca6d00000000000000000000ffffcb00710a"))
+      .u8(235).u8(24).bytes(*from_hex("028000000000000000000001000000000000000000000000"));
+  put("fuzz_port_control", "pcp", pcp);
+  put("fuzz_port_control", "upnp", Buffer{235, 235, 235, 235, 235, 235, 235, 240, 235});
 }
 
 // The exit's lease inside the middle's EXTEND inside the guard's: real messages, as a client nests them.
@@ -292,6 +316,7 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   folder = argv[1];
   descriptors();
+  stun_and_ports();
   handshakes();
   frames();
   ip_packets();

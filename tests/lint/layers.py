@@ -39,6 +39,7 @@ LIBRARIES = {
     r"toml\+\+/": ("shell/config",),
     r"CLI/": ("app",),
     r"qrencode": ("shell/phone",),
+    r"miniupnpc/": ("shell/nat",),
     r"sqlite3": ("shell",),
     r"curl/": ("shell",),
 }

@@ -10,6 +10,7 @@ enum Attribute : uint16_t {
   kPadding = 0x0026,
   kCallBack = 0xc0f0,
   kVouch = 0xc0f1,
+  kCalled = 0xc0f2,
 };
 constexpr uint16_t kOptional = 0x8000;  // what need not be understood
 constexpr uint32_t kChangeAddress = 4, kChangePort = 2;
@@ -46,8 +47,8 @@ std::optional<Endpoint> read_address(Bytes value, const TransactionId& id) {
 bool read_change(Bytes value, Message& m) {
   if (value.size() != 4) return false;
   const uint32_t flags = load_be32(value.data());
-  if ((flags & kChangeAddress) != 0) return false;  // no relay has two addresses for this
-  if ((flags & kChangePort) != 0) m.answer_from = Port::other;
+  if ((flags & kChangePort) != 0) m.answer_from = From::other_port;
+  if ((flags & kChangeAddress) != 0) m.answer_from = From::other_address;
   return true;
 }
 
@@ -79,6 +80,9 @@ bool read_attribute(uint16_t type, Bytes value, Message& m) {
       return true;
     case kVouch:
       return read_vouch(value, m);
+    case kCalled:
+      m.called = true;
+      return true;
     case kPadding:
       return true;
     default:
@@ -139,7 +143,8 @@ std::vector<uint8_t> write_request(const TransactionId& id, const Question& q) {
   std::vector<uint8_t> out;
   Writer w(out);
   write_header(w, Kind::request, id);
-  if (q.answer_from == Port::other) w.be16(kChangeRequest).be16(4).be32(kChangePort);
+  if (q.answer_from != From::same)
+    w.be16(kChangeRequest).be16(4).be32(q.answer_from == From::other_port ? kChangePort : kChangePort | kChangeAddress);
   if (q.call_back) w.be16(kCallBack).be16(20).bytes(q.call_back->bytes);
   return finished(std::move(out));
 }
@@ -154,11 +159,12 @@ std::vector<uint8_t> write_padded_request(const TransactionId& id, size_t total)
   return finished(std::move(out));
 }
 
-std::vector<uint8_t> write_answer(const TransactionId& id, const Endpoint& seen) {
+std::vector<uint8_t> write_answer(const TransactionId& id, const Endpoint& seen, Called called) {
   std::vector<uint8_t> out;
   Writer w(out);
   write_header(w, Kind::answer, id);
   write_address(w, kMappedAddress, seen, id);
+  if (called == Called::yes) w.be16(kCalled).be16(0);
   return finished(std::move(out));
 }
 

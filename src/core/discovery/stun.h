@@ -8,6 +8,7 @@
 // and two of our own, from the range that strangers ignore:
 //
 //   C0F0 call back  relay id 20                       asks for a call by that other relay
+//   C0F2 called     nothing                           in an answer: that relay was told
 //   C0F1 vouch      relay id 20 | number 8 | MAC 16   in an indication from relay to relay: "somebody at XOR-PEER-ADDRESS asked me";
 //                                                     the last attribute; the MAC covers every byte before itself
 //
@@ -24,7 +25,7 @@ namespace macrovpn::discovery::stun {
 
 inline constexpr uint32_t kCookie = 0x2112a442;
 inline constexpr size_t kHeader = 20;
-inline constexpr size_t kLargestAnswer = 44;       // with an IPv6 address
+inline constexpr size_t kLargestAnswer = 48;       // with an IPv6 address, and "called"
 inline constexpr size_t kLargestIndication = 92;   // ditto
 inline constexpr size_t kLeastRequest = 48;        // shorter ones are not answered: no answer is larger than what asked for it
 inline constexpr size_t kLeastCallBack = 192;      // for those that make two relays send: not less than all that they send together
@@ -33,7 +34,7 @@ inline constexpr size_t kMaxAttributes = 16;
 
 enum class Kind : uint16_t { request = 0x0001, indication = 0x0011, answer = 0x0101, refusal = 0x0111 };  // of Binding
 using TransactionId = ByteArray<12>;
-enum class Port : uint8_t { same, other };  // from which the answer shall come
+enum class From : uint8_t { same, other_port, other_address };  // from where the answer shall come; relays have no other address
 
 struct Vouch {
   PeerId relay;
@@ -44,11 +45,12 @@ struct Vouch {
 struct Message {
   Kind kind = Kind::request;
   TransactionId id{};
-  Port answer_from = Port::same;
+  From answer_from = From::same;
   std::optional<Endpoint> mapped;  // XOR-MAPPED-ADDRESS
   std::optional<Endpoint> peer;    // XOR-PEER-ADDRESS
   std::optional<PeerId> call_back;
   std::optional<Vouch> vouch;
+  bool called = false;  // in an answer: the relay that CALL-BACK named was told
   size_t size = 0;  // of header and attributes; what stands behind is padding
 };
 
@@ -58,13 +60,14 @@ enum class Extent : uint8_t { exact, shorter };
 std::optional<Message> read(Bytes datagram, Extent);
 
 struct Question {
-  Port answer_from = Port::same;
+  From answer_from = From::same;
   std::optional<PeerId> call_back;
 };
 std::vector<uint8_t> write_request(const TransactionId&, const Question& = {});
 // As others want it: with PADDING up to `total`, a multiple of 4.
 std::vector<uint8_t> write_padded_request(const TransactionId&, size_t total);
-std::vector<uint8_t> write_answer(const TransactionId&, const Endpoint& seen);
+enum class Called : uint8_t { no, yes };
+std::vector<uint8_t> write_answer(const TransactionId&, const Endpoint& seen, Called = Called::no);
 // With zeros for the MAC; signed_part() is what it covers.
 std::vector<uint8_t> write_indication(const TransactionId&, const Endpoint& peer, const PeerId& self, uint64_t number);
 Bytes signed_part(Bytes indication, const Message&);  // of a message with a vouch

@@ -41,7 +41,8 @@ TEST(Stun, WritesTheAddressOfThePublishedAnswers) {
 
 TEST(Stun, AnswersAreNoLargerThanTheLeastRequest) {
   EXPECT_EQ(write_answer({}, *Endpoint::parse("192.0.2.1:1")).size(), 32u);
-  EXPECT_EQ(write_answer({}, *Endpoint::parse("[2001:db8::1]:1")).size(), kLargestAnswer);
+  EXPECT_EQ(write_answer({}, *Endpoint::parse("[2001:db8::1]:1")).size(), 44u);
+  EXPECT_EQ(write_answer({}, *Endpoint::parse("[2001:db8::1]:1"), Called::yes).size(), kLargestAnswer);
   EXPECT_EQ(write_indication({}, *Endpoint::parse("[2001:db8::1]:1"), {}, 1).size(), kLargestIndication);
   EXPECT_LE(kLargestAnswer, kLeastRequest);
   EXPECT_LE(2 * kLargestAnswer + kLargestIndication, kLeastCallBack);
@@ -53,12 +54,12 @@ TEST(Stun, QuestionsComeBackAsTheyWereAsked) {
   ASSERT_TRUE(plain);
   EXPECT_EQ(plain->kind, Kind::request);
   EXPECT_EQ(plain->id, id);
-  EXPECT_EQ(plain->answer_from, Port::same);
+  EXPECT_EQ(plain->answer_from, From::same);
   EXPECT_FALSE(plain->call_back || plain->mapped || plain->peer || plain->vouch);
   const PeerId other{*to_array<20>(Buffer(20, 7))};
-  const auto full = read(write_request(id, {Port::other, other}), Extent::exact);
+  const auto full = read(write_request(id, {From::other_port, other}), Extent::exact);
   ASSERT_TRUE(full);
-  EXPECT_EQ(full->answer_from, Port::other);
+  EXPECT_EQ(full->answer_from, From::other_port);
   EXPECT_EQ(full->call_back, other);
   const Buffer wide = write_padded_request(id, 48);
   EXPECT_EQ(wide.size(), 48u);
@@ -114,11 +115,12 @@ TEST(Stun, RefusesWhatItMustUnderstandAndDoesNot) {
   for (size_t n = 0; n < d.size(); n++) EXPECT_FALSE(read(Bytes(d).first(n), Extent::exact));
 }
 
-TEST(Stun, OtherAddressesAreNotOursToAnswerFrom) {
-  Buffer d = write_request({}, {Port::other, {}});
-  ASSERT_TRUE(read(d, Extent::exact));
-  d.back() |= 4;  // change address
-  EXPECT_FALSE(read(d, Extent::exact));
+TEST(Stun, TellsOtherPortsFromOtherAddresses) {
+  for (const From from : {From::same, From::other_port, From::other_address}) {
+    const auto m = read(write_request({}, {from, {}}), Extent::exact);
+    ASSERT_TRUE(m);
+    EXPECT_EQ(m->answer_from, from);
+  }
 }
 
 TEST(Stun, HasABoundOnAttributes) {

@@ -108,7 +108,7 @@ struct Amplifier : HostileNet {
     Buffer d = rng().below(3) == 0 ? discovery::stun::write_padded_request(rng().bytes<12>(), 24 + 4 * rng().below(40))
                                    : discovery::stun::write_request(
                                          rng().bytes<12>(),
-                                         {rng().below(2) == 0 ? discovery::stun::Port::other : discovery::stun::Port::same,
+                                         {rng().below(2) == 0 ? discovery::stun::From::other_port : discovery::stun::From::same,
                                           rng().below(2) == 0 ? std::optional(id_of(*helper)) : std::nullopt});
     const bool plain = rng().below(2) == 0;
     if (!plain) d.resize(std::max(d.size(), static_cast<size_t>(rng().below(300))), 0x5a);

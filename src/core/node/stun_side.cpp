@@ -39,36 +39,41 @@ void StunSide::on_request(Now now, const Datagram& d, const Message& m, MaskId m
     counters_.too_small++;
     return;
   }
+  if (m.answer_from == stun::From::other_address) {  // no relay has two for this
+    counters_.refused++;
+    return;
+  }
   if (!may_answer(now, caller_key(d.remote.address), kPerCaller)) return;
   counters_.answered++;
-  const SocketId from = m.answer_from == stun::Port::other ? kEgressSocket : kListenSocket;
+  const bool told = m.call_back && mask != kPlain && call_back(now, d, m);
+  const SocketId from = m.answer_from == stun::From::other_port ? kEgressSocket : kListenSocket;
   // With a call back, three datagrams share what one request has brought.
   const size_t most = m.call_back ? stun::kLargestAnswer : d.packet.size();
-  send({from, d.remote, mask, d.local}, stun::write_answer(m.id, d.remote), most);
-  if (m.call_back && mask != kPlain) call_back(now, d, m);
+  send({from, d.remote, mask, d.local}, stun::write_answer(m.id, d.remote, told ? stun::Called::yes : stun::Called::no), most);
 }
 
-void StunSide::call_back(Now now, const Datagram& d, const Message& m) {
+bool StunSide::call_back(Now now, const Datagram& d, const Message& m) {
   const RelayInfo* other = s_.directory.find(*m.call_back, now.wall);
   const bool is_us = other != nullptr && (other->id == s_.self || other->wireguard == s_.config.wireguard.pub);
   if (other == nullptr || is_us || !may_send_to(s_.config, d.remote.address)) {
     counters_.refused++;
-    return;
+    return false;
   }
   // One that the asker could be called from: of his family.
   const auto at = std::find_if(other->endpoints.begin(), other->endpoints.end(),
                                [&](const Endpoint& e) { return e.address.family() == d.remote.address.family(); });
   if (at == other->endpoints.end() || !may_send_to(s_.config, at->address)) {
     counters_.refused++;
-    return;
+    return false;
   }
   const auto pair = s_.masks.pair(other->wireguard);
   const auto called = s_.masks.called(other->wireguard);
-  if (!pair || !called) return;
+  if (!pair || !called) return false;
   auto indication = stun::write_indication(m.id, d.remote, s_.self, s_.masks.next_number(*pair, now.wall));
   const auto written = stun::read(indication, stun::Extent::exact);
   stun::set_mac(indication, s_.masks.pair_keys(*pair).trailer_mac(stun::signed_part(indication, *written)));
   send({kEgressSocket, *at, *called}, indication, stun::kLargestIndication);
+  return true;
 }
 
 bool StunSide::is_vouched(Now now, Bytes indication, const Message& m) {

@@ -24,7 +24,7 @@ struct StunCounters {
 
 class StunSide {
  public:
-  static constexpr encryption::Rate kPerCaller{4, 16}, kPerRelay{20, 40}, kInAll{500, 500};
+  static constexpr encryption::Rate kPerCaller{8, 32}, kPerRelay{20, 40}, kInAll{500, 500};
   explicit StunSide(Shared s) : s_(s) {}
 
   // A datagram that is no message of WireGuard under any key.  True: it was STUN, and has been dealt with.
@@ -35,7 +35,7 @@ class StunSide {
   using Message = discovery::stun::Message;
   void on_request(Now now, const Datagram& d, const Message& m, MaskId mask);
   void on_indication(Now now, const Datagram& d, const Message& m);
-  void call_back(Now now, const Datagram& d, const Message& m);
+  bool call_back(Now now, const Datagram& d, const Message& m);  // whether the other relay was told
   bool is_vouched(Now now, Bytes indication, const Message& m);
   bool may_answer(Now now, const CallerKey& caller, const encryption::Rate& rate);
   struct To {

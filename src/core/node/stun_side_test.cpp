@@ -75,7 +75,7 @@ TEST(StunSide, AnswersNothingThatIsSmallerThanTheLeast) {
 
 TEST(StunSide, AnswersFromItsOtherPortIfAsked) {
   StunNet net;
-  net.ask(StunNet::request(60, {stun::Port::other, {}}));
+  net.ask(StunNet::request(60, {stun::From::other_port, {}}));
   ASSERT_EQ(net.heard.size(), 1u);
   EXPECT_EQ(net.heard[0].socket, kEgressSocket);
   EXPECT_EQ(net.answer(0)->mapped, kAsker);
@@ -83,22 +83,23 @@ TEST(StunSide, AnswersFromItsOtherPortIfAsked) {
 
 TEST(StunSide, ARelayThatTheAskerNamesCallsHimToo) {
   StunNet net;
-  net.ask(StunNet::request(stun::kLeastCallBack, {stun::Port::same, net.id_of(net.r1())}));
+  net.ask(StunNet::request(stun::kLeastCallBack, {stun::From::same, net.id_of(net.r1())}));
   ASSERT_EQ(net.heard.size(), 2u);
   EXPECT_EQ(net.heard[1].from, &net.r1());
   EXPECT_EQ(net.heard[1].socket, kListenSocket) << "from where its descriptor says that it is";
+  EXPECT_TRUE(net.answer(0)->called);
   EXPECT_EQ(net.answer(1)->mapped, kAsker);
   EXPECT_EQ(net.answer(1)->id, (stun::TransactionId{1, 2, 3}));
   const size_t sent = net.heard[0].bytes.size() + net.heard[1].bytes.size() + net.between.at(0).size();
   EXPECT_LE(sent, stun::kLeastCallBack);
   // One byte less, and nobody is called.
-  net.ask(StunNet::request(stun::kLeastCallBack - 1, {stun::Port::same, net.id_of(net.r1())}));
+  net.ask(StunNet::request(stun::kLeastCallBack - 1, {stun::From::same, net.id_of(net.r1())}));
   EXPECT_EQ(net.heard.size(), 2u);
 }
 
 TEST(StunSide, AnIndicationIsBelievedOnceAndOnlyFromARelayThatSignedIt) {
   StunNet net;
-  net.ask(StunNet::request(stun::kLeastCallBack, {stun::Port::same, net.id_of(net.r1())}));
+  net.ask(StunNet::request(stun::kLeastCallBack, {stun::From::same, net.id_of(net.r1())}));
   ASSERT_EQ(net.between.size(), 1u);
   ASSERT_EQ(net.heard.size(), 2u);
   const auto give = [&](const Buffer& d) {
@@ -110,7 +111,7 @@ TEST(StunSide, AnIndicationIsBelievedOnceAndOnlyFromARelayThatSignedIt) {
   EXPECT_EQ(net.counters(net.r1()).refused, 1u);
   // Every byte of one that was not seen yet is covered.
   net.drop = [&](const TestWorld::Flight& f) { return f.to == &net.r1(); };
-  net.ask(StunNet::request(stun::kLeastCallBack, {stun::Port::same, net.id_of(net.r1())}));
+  net.ask(StunNet::request(stun::kLeastCallBack, {stun::From::same, net.id_of(net.r1())}));
   net.drop = {};
   ASSERT_EQ(net.between.size(), 2u);
   Buffer bare = net.between[1];
@@ -130,10 +131,14 @@ TEST(StunSide, AnIndicationIsBelievedOnceAndOnlyFromARelayThatSignedIt) {
 TEST(StunSide, NobodyIsCalledOnOurOwnNetworksOrOffTheInternet) {
   StunNet net;
   for (const char* victim : {"10.0.0.9:53", "127.0.0.1:53", "224.0.0.1:53", "169.254.1.1:53", "192.168.1.1:80"}) {
-    net.ask(StunNet::request(stun::kLeastCallBack, {stun::Port::same, net.id_of(net.r1())}), *Endpoint::parse(victim));
+    net.ask(StunNet::request(stun::kLeastCallBack, {stun::From::same, net.id_of(net.r1())}), *Endpoint::parse(victim));
   }
   EXPECT_TRUE(net.between.empty());
-  EXPECT_EQ(net.counters(net.r0()).refused, 5u);
+  // A relay that nobody knows cannot be told, and the answer does not say that it was.
+  net.ask(StunNet::request(stun::kLeastCallBack, {stun::From::same, PeerId{{9}}}));
+  ASSERT_EQ(net.heard.size(), 1u);
+  EXPECT_FALSE(net.answer(0)->called);
+  EXPECT_EQ(net.counters(net.r0()).refused, 6u);
   // Nor by a relay that vouches for anything.
   const auto pair = encryption::PairKeys::derive(net.network.id.bytes, net.r0().config.wireguard, net.r1().config.wireguard.pub);
   auto d = stun::write_indication({}, *Endpoint::parse("10.0.0.9:53"), net.id_of(net.r0()), ~uint64_t{0} >> 2);
@@ -195,7 +200,7 @@ TEST(StunSide, ARelayThatIsClosedIsSilent) {
 TEST(StunSide, ManyBentRequestsAreSurvived) {
   StunNet net;
   SeededRng rng(3);
-  const Buffer good = StunNet::request(200, {stun::Port::other, net.id_of(net.r1())});
+  const Buffer good = StunNet::request(200, {stun::From::other_port, net.id_of(net.r1())});
   for (int i = 0; i < 3000; i++) {
     Buffer d = good;
     for (uint64_t n = rng.below(4); n-- > 0;) d[rng.below(d.size())] = static_cast<uint8_t>(rng.below(256));

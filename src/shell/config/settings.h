@@ -36,6 +36,9 @@ struct Settings {
   std::string family_key_file;  // empty: no family
   bool exit = false;
   bool exit_risk_accepted = false;
+  bool plain_stun = false;
+  bool open_port = false;
+  unsigned open_port_check = 60;  // seconds
   ExitKind exit_kind = ExitKind::automatic;
   Bandwidth rate;             // what a relay carries at most; zero: no cap
   uint64_t month_amount = 0;  // bytes; 0: no limit

@@ -1,0 +1,30 @@
+// Finds out what NAT this computer is behind, with a UDP socket of its own (core/discovery/nat_probe.h).  It blocks for up to six
+// seconds: for commands, not for a daemon.
+//
+// What others learn: each relay that is asked, or calls, that this address uses Macro VPN.
+#pragma once
+#include "base/result.h"
+#include "base/rng.h"
+#include "core/discovery/nat_probe.h"
+#include "model/network.h"
+#include "model/relay.h"
+
+namespace macrovpn::shell {
+
+struct NatQuestion {
+  NetworkId network;
+  // Of one family, at different addresses; at most three count.  The first is asked most.
+  std::vector<RelayInfo> relays;
+  IpFamily family = IpFamily::v4;
+  // Instead of relays: ordinary STUN servers; of one with two addresses (RFC 5780) both.
+  std::vector<Endpoint> servers;
+};
+Result<discovery::NatReport> probe_nat(const NatQuestion&, Rng&);
+
+// Whether masked datagrams of `size` bytes (at most 1232) reach a relay and an answer comes back; the shortest round trip of three.
+Result<std::optional<Duration>> reaches(const NatQuestion&, size_t size, Rng&);
+
+// The endpoint of a relay in a family, if it has one.
+std::optional<Endpoint> endpoint_in(const RelayInfo&, IpFamily);
+
+}  // namespace macrovpn::shell
