@@ -25,6 +25,19 @@ setup_missing() {
   done
 }
 
+# Nothing that is installed for a test may begin to serve: not now (policy-rc.d, unless the machine has its own), nor after a restart.
+setup_install() (
+  policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy && ! -L $policy ]]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" || exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q && apt-get install -q -y --no-install-recommends "$@" || exit 1
+  if [[ " $* " == *" coturn "* && -d /run/systemd/system ]]; then systemctl disable --now coturn || exit 1; fi
+)
+
 setup_packages() {
   local missing
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -41,8 +54,7 @@ setup_packages() {
   setup_say "Installing with apt-get: ${missing[*]}"
   mkdir -p "$setup_root/build"
   local log=$setup_root/build/apt.log
-  if ! { DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-         DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  if ! setup_install "${missing[@]}" >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     setup_say "apt-get failed (all of it: build/apt.log). Is there a network, and are the sources of apt those of Debian 12?"
     return 1
