@@ -227,7 +227,8 @@ Wrong Model::wrong_state(Mono now, size_t client, const Said& said) {
     any_on = true;
     if (devices_[i].asked_at != kNever) asking_since = std::min(asking_since, devices_[i].asked_at);
   }
-  const bool late = !said.connected && now - c.changed > limits_.recovery && now - c.not_connected_since > limits_.rebuilt;
+  const Duration limit = asking_since == kNever ? limits_.unused : limits_.recovery;
+  const bool late = !said.connected && now - c.changed > limit && now - c.not_connected_since > limits_.rebuilt;
   if (any_on && has_way(client) && late)
     return "client " + std::to_string(client) + " does not say that it is protected, " + seconds(now - c.changed) + " after the last thing changed";
   if (asking_since == kNever || c.no_way_since == kNever || !said.connected) return std::nullopt;

@@ -24,6 +24,7 @@ namespace macrovpn::sim {
 
 struct ModelLimits {
   Duration recovery = 30s;     // whoever asks each second has an answer that long after the last thing that went wrong
+  Duration unused = 40s;       // who asks nothing is told by then that there is a way again: silence is noticed after 26 s, then builds to a dead exit
   Duration in_flight = 1s;     // what was sent before a device was turned off may still come out
   Duration steady = 45s;       // a network in which nothing has happened for so long loses nothing
   Duration warm = 60s;         // ... on a tunnel that had an answer within that time
