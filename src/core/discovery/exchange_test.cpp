@@ -237,6 +237,58 @@ TEST_F(ExchangeTest, ComparesWithinABudget) {
   EXPECT_GT(a.counts().over_budget, 0u);
 }
 
+// Anybody may ask for more lists than a reply has room for.
+TEST_F(ExchangeTest, AnswersManyQuestionsInWholeMessagesAndSaysThatThereIsMore) {
+  Exchange a = copy();
+  for (size_t i = 0; i < 600; i++) a.publish(signed_by(i));
+  a.open(now_.mono, kOne, SyncRole::client);
+  Ranges question;
+  while (kRangesHeader + (question.parts.size() + 1) * encoded_size({RangePart::Kind::ask, {}, {}, {}, {}}) <= kMaxSyncMessage) {
+    question.parts.push_back({RangePart::Kind::ask, kLowest, kHighest, {}, {}});
+  }
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::ranges, encode_ranges(question), out);
+  ASSERT_EQ(out.messages.size(), kMaxReplyMessages);
+  for (const SyncMessage& m : out.messages) EXPECT_TRUE(parse_ranges(m.body));
+  EXPECT_EQ(parse_ranges(out.messages.back().body)->parts.back().kind, RangePart::Kind::more);
+}
+
+TEST(Pack, KeepsEveryPartOrSaysMoreOverIt) {
+  SeededRng rng(5);
+  for (int round = 0; round < 500; round++) {
+    std::vector<RangePart> parts;
+    uint64_t low = 0;
+    for (uint64_t n = rng.below(60); n-- > 0;) {
+      const auto kind = static_cast<RangePart::Kind>(rng.below(3));
+      const uint64_t high = low + 1000;
+      RangePart part{kind, {low}, {high}, {}, {}};
+      const uint64_t listed = rng.below(2) == 0 ? kMaxListed : rng.below(kMaxListed + 1);
+      for (uint64_t i = 0; kind == RangePart::Kind::list && i < listed; i++) part.list.push_back({{low + i}, 1, 1});
+      parts.push_back(std::move(part));
+      low = high + 1;
+    }
+    const auto messages = pack({}, parts);
+    ASSERT_LE(messages.size(), kMaxReplyMessages);
+    size_t at = 0;
+    bool more = false;
+    for (const auto& m : messages) {
+      ASSERT_LE(m.size(), kMaxSyncMessage);
+      const auto parsed = parse_ranges(m);
+      for (const RangePart& p : parsed->parts) {
+        ASSERT_FALSE(more) << "nothing comes after it";
+        more = p.kind == RangePart::Kind::more;
+        if (!more) {
+          ASSERT_EQ(p, parts[at++]);
+          continue;
+        }
+        ASSERT_EQ(p.low, parts[at].low);
+        ASSERT_EQ(p.high, parts.back().high);
+      }
+    }
+    EXPECT_TRUE(more || at == parts.size());
+  }
+}
+
 TEST_F(ExchangeTest, HoldsAThousandSessions) {
   Exchange a = copy();
   for (uint32_t i = 0; i < kMaxSyncSessions + 5; i++) a.open(now_.mono, {i}, SyncRole::client);

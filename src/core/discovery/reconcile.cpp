@@ -122,17 +122,21 @@ std::vector<std::vector<uint8_t>> pack(const SyncKey& key, std::vector<RangePart
   size_t size = kRangesHeader;
   const size_t more = encoded_size({Kind::more, {}, {}, {}, {}});
   for (size_t i = 0; i < parts.size(); i++) {
-    const bool is_last = out.size() + 1 == kMaxReplyMessages;
-    const size_t room = is_last && i + 1 < parts.size() ? kMaxSyncMessage - more : kMaxSyncMessage;
-    if (size + encoded_size(parts[i]) > room && is_last) {
-      // Parts that answer several ranges need not ascend.
-      message.parts.push_back({Kind::more, parts[i].low, std::max(parts[i].high, parts.back().high), {}, {}});
-      break;
-    }
-    if (size + encoded_size(parts[i]) > room) {
+    const bool has_others_behind = i + 1 < parts.size();
+    // Of the message that this part would go into: the last one keeps room for the `more` of those behind.
+    const auto is_last = [&] { return out.size() + 1 == kMaxReplyMessages; };
+    const auto fits = [&] {
+      return size + encoded_size(parts[i]) + (is_last() && has_others_behind ? more : 0) <= kMaxSyncMessage;
+    };
+    if (!fits() && !is_last()) {
       out.push_back(encode_ranges(message));
       message.parts.clear();
       size = kRangesHeader;
+    }
+    if (!fits()) {
+      // Parts that answer several ranges need not ascend.
+      message.parts.push_back({Kind::more, parts[i].low, std::max(parts[i].high, parts.back().high), {}, {}});
+      break;
     }
     size += encoded_size(parts[i]);
     message.parts.push_back(std::move(parts[i]));
