@@ -73,7 +73,7 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
       const bool old_enough = now.wall - r->created >= s_.config.network.guard_age;
       if (!known && old_enough && routing::fits(*r, routing::Role::guard)) fresh.push_back(r);
     }
-    const RelayInfo* drawn = routing::weighted_draw(fresh, now.wall, s_.rng);
+    const RelayInfo* drawn = routing::weighted_draw(fresh, s_.config.network, now.wall, s_.rng);
     if (drawn == nullptr) break;
     const auto added = guards_.add(drawn->id, now.wall);
     if (added == peers::GuardSet::Add::too_many_new) {
@@ -96,7 +96,7 @@ void ClientSide::refill_middles(Now now) {
   for (const RelayInfo* r : relays.all()) {
     if (routing::fits(*r, routing::Role::middle)) pool.push_back(r);
   }
-  const routing::WeightedDraw draw(pool, now.wall);
+  const routing::WeightedDraw draw(pool, s_.config.network, now.wall);
   for (size_t tries = 0; middles_.wants_more() && tries < 4 * peers::MiddleSet::kSize; tries++) {
     if (const RelayInfo* r = draw.draw(s_.rng)) middles_.add(r->id, now.wall, s_.rng);
   }
@@ -120,24 +120,27 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   request.middles = middles_.ids();
   std::sort(request.middles.begin(), request.middles.end());  // the order of adding tells nothing
   request.exit_region = config_.exit_region;
-  std::vector<PeerId> avoid;  // those that only were on the way first, then the silent ones, the longest ago first
+  std::vector<PeerId> avoid, silent;  // the longest ago first
   if (group != nullptr) {
     avoid = group->avoid;
     if (group->has_lease) request.exit = group->exit;
   }
   for (const Silent& s : silent_) {
-    if (now.mono - s.since < kSilentRest) avoid.push_back(s.id);
+    if (now.mono - s.since < kSilentRest) silent.push_back(s.id);
   }
-  // A relay that failed is better than no circuit, the longer ago the better: as few as possible of the first are allowed again.
-  // Whoever allows more has no fewer paths, so that halving finds them.
+  // A relay that failed is better than no circuit, the longer ago the better: as few as possible of the first are allowed again, those
+  // that only were on the way before the silent.  Whoever allows more has no fewer paths, so that halving finds them.
+  const size_t all = avoid.size() + silent.size();
   const auto without = [&](size_t allowed) {
-    request.avoid.assign(avoid.begin() + static_cast<std::ptrdiff_t>(allowed), avoid.end());
+    const size_t of_avoid = std::min(allowed, avoid.size());
+    request.avoid.assign(avoid.begin() + static_cast<std::ptrdiff_t>(of_avoid), avoid.end());
+    request.silent.assign(silent.begin() + static_cast<std::ptrdiff_t>(allowed - of_avoid), silent.end());
     return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
   };
   auto path = without(0);
-  if (path.ok() || avoid.empty()) return path;
-  path = without(avoid.size());
-  for (size_t none = 0, some = avoid.size(); path.ok() && some - none > 1;) {
+  if (path.ok() || all == 0) return path;
+  path = without(all);
+  for (size_t none = 0, some = all; path.ok() && some - none > 1;) {
     const size_t middle = (none + some) / 2;
     if (auto better = without(middle); better.ok()) {
       path = std::move(better);

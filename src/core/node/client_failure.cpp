@@ -17,7 +17,11 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   const bool exit_alone = lacks_only_its_exit(*c) && now.mono >= c->gives_up && c->gives_up != kLongAgo;
   Group* g = find_group(group);
   if (g != nullptr) {
-    for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(*g, c->hops[i].relay.id);
+    for (size_t i = 1; i + 1 < c->hops.size(); i++) {
+      // A second time, though the network is there: it may be one that answers and carries nothing.
+      if (is_avoided(*g, c->hops[i].relay.id) && has_answer(*c)) note_silent(now, c->hops[i].relay.id);
+      avoid(*g, c->hops[i].relay.id);
+    }
     if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
     if (was_building) {
       g->failed_builds++;
@@ -62,8 +66,12 @@ void ClientSide::on_moved(Now now, Circuit& c, const routing::LeaseId& lease, Ef
   circuit_failed(now, c.id, fx);
 }
 
+bool ClientSide::is_avoided(const Group& g, const PeerId& id) {
+  return std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end();
+}
+
 void ClientSide::avoid(Group& g, const PeerId& id) {
-  if (std::find(g.avoid.begin(), g.avoid.end(), id) != g.avoid.end()) return;
+  if (is_avoided(g, id)) return;
   if (g.avoid.size() >= kMaxAvoided) g.avoid.erase(g.avoid.begin());
   g.avoid.push_back(id);
 }
@@ -193,11 +201,11 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
       return std::any_of(all.begin(), all.end(),
                          [&](const auto& k) { return k.id == guard && now.mono - k.failed_at < peers::GuardSet::kRetryAfter; });
     };
-    const auto is_avoided = [&](const Hop& h) { return std::find(g.avoid.begin(), g.avoid.end(), h.relay.id) != g.avoid.end(); };
+    const auto avoided = [&](const Hop& h) { return is_avoided(g, h.relay.id); };
     for (auto& [id, c] : circuits_) {
       if (!c.group.is_nobody() || c.state != Circuit::State::ready || c.gives_up <= now.mono) continue;
       if (failed_lately(c.hops.front().relay.id)) continue;
-      if (std::none_of(c.hops.begin(), c.hops.end(), is_avoided)) return give_to_group(now, c, g);
+      if (std::none_of(c.hops.begin(), c.hops.end(), avoided)) return give_to_group(now, c, g);
     }
   }
   if (const auto started = start_circuit(now, &g, fx); !started.ok()) {

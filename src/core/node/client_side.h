@@ -141,6 +141,7 @@ class ClientSide {
   void note_silent_of(Now now, const Circuit& c);
   void note_answered(const PeerId& id);
   void drop_link(const PeerId& guard, CircuitId but);
+  static bool is_avoided(const Group& g, const PeerId& id);
   static void avoid(Group& g, const PeerId& id);
   void relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx);
   bool is_leaving(Now now, const RelayInfo& relay) const;

@@ -2,25 +2,10 @@
 
 #include <algorithm>
 
+#include "core/routing/weights.h"
+
 namespace macrovpn::routing {
 namespace {
-
-constexpr int64_t kFullAgeDays = 14;
-
-uint64_t median_bandwidth(std::span<const RelayInfo* const> relays) {
-  std::vector<uint64_t> all;
-  all.reserve(relays.size());
-  for (const RelayInfo* r : relays) all.push_back(r->bandwidth.bytes_per_second);
-  const auto mid = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
-  std::nth_element(all.begin(), mid, all.end());
-  return *mid;
-}
-
-uint64_t weight_of(const RelayInfo& r, uint64_t cap, Wall now) {
-  const int64_t days = std::clamp<int64_t>((now - r.created) / std::chrono::hours(24), 1, kFullAgeDays);
-  const uint64_t kib = std::min(r.bandwidth.bytes_per_second, cap) / 1024;
-  return std::max<uint64_t>(kib, 1) * static_cast<uint64_t>(days);
-}
 
 bool contains(const std::vector<PeerId>& list, const PeerId& id) {
   return std::find(list.begin(), list.end(), id) != list.end();
@@ -38,6 +23,7 @@ struct Draw {
     return std::all_of(chosen.begin(), chosen.end(),
                        [&](const RelayInfo* c) { return diverse(*c, r, network); });
   }
+  bool is_avoided(const RelayInfo& r) const { return contains(request.avoid, r.id) || contains(request.silent, r.id); }
   bool suits_exit(const RelayInfo& r) const {
     return fits(r, Role::exit) && (!request.exit_region || r.region == *request.exit_region);
   }
@@ -58,10 +44,10 @@ struct Draw {
       const RelayInfo* own = relays.find(g);
       if (own != nullptr && suits_exit(*own) && compatible(*own)) return own;
     }
-    const auto usable = [&](const RelayInfo& r) { return suits_exit(r) && !contains(request.avoid, r.id); };
+    const auto usable = [&](const RelayInfo& r) { return suits_exit(r) && !is_avoided(r); };
     const auto strangers =
         where([&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); });
-    return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
+    return weighted_draw(strangers.empty() ? where(usable) : strangers, network, now, rng);
   }
   // Exit and middles behind what is chosen already.
   Result<std::vector<const RelayInfo*>> complete() {
@@ -81,19 +67,19 @@ struct Draw {
     return path;
   }
   const RelayInfo* middle() {
-    const auto usable = [&](const RelayInfo& r) {
-      return fits(r, Role::middle) && !contains(request.avoid, r.id);
-    };
-    const auto stranger = [&](const RelayInfo& r) { return usable(r) && !contains(request.guards, r.id); };
+    const auto stranger = [&](const RelayInfo& r) { return fits(r, Role::middle) && !contains(request.guards, r.id); };
     // Out of the middle set; else any but our guards; in a small network, those too.
-    std::vector<const RelayInfo*> preferred;
+    std::vector<const RelayInfo*> own, avoided;
     for (const PeerId& id : request.middles) {
       const RelayInfo* r = relays.find(id);
-      if (r != nullptr && stranger(*r) && compatible(*r)) preferred.push_back(r);
+      if (r == nullptr || !stranger(*r) || !compatible(*r) || contains(request.silent, id)) continue;
+      (contains(request.avoid, id) ? avoided : own).push_back(r);
     }
-    if (!preferred.empty()) return weighted_draw(preferred, now, rng);
-    const auto strangers = where(stranger);
-    return weighted_draw(strangers.empty() ? where(usable) : strangers, now, rng);
+    if (own.empty()) own = std::move(avoided);
+    if (!own.empty()) return weighted_draw(own, network, now, rng);
+    const auto strangers = where([&](const RelayInfo& r) { return stranger(r) && !is_avoided(r); });
+    if (!strangers.empty()) return weighted_draw(strangers, network, now, rng);
+    return weighted_draw(where([&](const RelayInfo& r) { return fits(r, Role::middle) && !is_avoided(r); }), network, now, rng);
   }
 };
 
@@ -125,13 +111,10 @@ bool diverse(const RelayInfo& a, const RelayInfo& b, const Network& network) {
   return true;
 }
 
-WeightedDraw::WeightedDraw(std::span<const RelayInfo* const> candidates, Wall now) : candidates_(candidates) {
-  if (candidates.empty()) return;
-  constexpr uint64_t kMost = uint64_t{1} << 40;  // no sum of claims comes near an overflow
-  const uint64_t cap = std::min(median_bandwidth(candidates), kMost) * 4;
+WeightedDraw::WeightedDraw(std::span<const RelayInfo* const> candidates, const Network& network, Wall now)
+    : candidates_(candidates), up_to_(weights_of(candidates, network, now)) {
   uint64_t total = 0;
-  up_to_.reserve(candidates.size());
-  for (const RelayInfo* r : candidates) up_to_.push_back(total += weight_of(*r, cap, now));
+  for (uint64_t& w : up_to_) w = total += w;
 }
 
 const RelayInfo* WeightedDraw::draw(Rng& rng) const {
@@ -140,8 +123,8 @@ const RelayInfo* WeightedDraw::draw(Rng& rng) const {
   return candidates_[static_cast<size_t>(drawn - up_to_.begin())];
 }
 
-const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng& rng) {
-  return WeightedDraw(candidates, now).draw(rng);
+const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, const Network& network, Wall now, Rng& rng) {
+  return WeightedDraw(candidates, network, now).draw(rng);
 }
 
 Result<std::vector<const RelayInfo*>> choose_path(const PathRequest& request, const Candidates& relays, const Network& network,

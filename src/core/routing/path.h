@@ -6,8 +6,7 @@
 // relays, so that a circuit more does not cost a walk through a directory of thousands.
 //
 // Rules: no two hops share an IPv4 /16 or IPv6 /32 (lengths from the network file), AS, family or identity.
-// Weight: claimed bandwidth capped at 4 x the median, times age in days saturating at 14 (young relays count
-// 1).
+// Weight: claimed bandwidth, bounded for each relay, prefix, AS and family, times age (weights.h).
 #pragma once
 #include <optional>
 #include <span>
@@ -29,7 +28,10 @@ struct PathRequest {
   std::vector<PeerId> guards;   // in order of use; the first that fits is taken
   std::vector<PeerId> middles;  // the middle set; empty: any
   std::optional<PeerId> exit;   // keep this exit (its lease lives there)
-  std::vector<PeerId> avoid;    // never as middle or (unless kept) exit: e.g. the relay that just died
+  // On the way of a circuit that failed, or is left: not as exit (unless kept), and as middle only if the set has no other.  Such a one
+  // comes before strangers: most are innocent, and in an outage all of them would be on the list at once.
+  std::vector<PeerId> avoid;
+  std::vector<PeerId> silent;   // known not to answer: never as middle or (unless kept) exit
   std::optional<Region> exit_region;
 };
 
@@ -51,13 +53,13 @@ bool fits(const RelayInfo&, Role);
 // Draws by weight out of `candidates`, which outlive it.
 class WeightedDraw {
  public:
-  WeightedDraw(std::span<const RelayInfo* const> candidates, Wall now);
+  WeightedDraw(std::span<const RelayInfo* const> candidates, const Network&, Wall now);
   const RelayInfo* draw(Rng&) const;  // nullptr if there is none
 
  private:
   std::span<const RelayInfo* const> candidates_;
   std::vector<uint64_t> up_to_;  // the sums of the weights
 };
-const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, Wall now, Rng&);  // one
+const RelayInfo* weighted_draw(std::span<const RelayInfo* const> candidates, const Network&, Wall now, Rng&);  // one
 
 }  // namespace macrovpn::routing

@@ -99,6 +99,22 @@ TEST_F(PathTest, KeepsTheExitOfALeaseAndAvoidsTheDeadMiddle) {
   }
 }
 
+TEST_F(PathTest, MiddlesThatWereOnlyOnTheWayComeBeforeStrangersAndSilentOnesAfter) {
+  many();
+  PathRequest request{.guards = {relays[0].id}, .middles = {relays[3].id, relays[4].id}, .exit = relays[9].id};
+  request.avoid = {relays[3].id, relays[4].id, relays[11].id};
+  request.silent = {relays[3].id};
+  std::set<PeerId> drawn;
+  for (int i = 0; i < 100; i++) drawn.insert((*choose(request))[1]->id);
+  EXPECT_EQ(drawn, std::set{relays[4].id});
+  request.silent.push_back(relays[4].id);
+  request.silent.push_back(relays[12].id);
+  drawn.clear();
+  for (int i = 0; i < 2000; i++) drawn.insert((*choose(request))[1]->id);
+  EXPECT_EQ(drawn.size(), relays.size() - 6);  // guard, exit, two silent of the set, one silent and one avoided stranger
+  EXPECT_FALSE(drawn.contains(relays[3].id) || drawn.contains(relays[4].id) || drawn.contains(relays[11].id) || drawn.contains(relays[12].id));
+}
+
 TEST_F(PathTest, AnotherCircuitToTheSameExitIsNoWalkThroughAllRelays) {
   many();
   PathRequest request{.guards = {relays[0].id}, .middles = {relays[3].id, relays[4].id}};
@@ -130,7 +146,7 @@ TEST_F(PathTest, CapsTheWeightOfALoudClaim) {
   for (const RelayInfo& r : relays) view.push_back(&r);
   int loud = 0;
   constexpr int kDraws = 20'000;
-  for (int i = 0; i < kDraws; i++) loud += weighted_draw(view, kNow, rng) == &relays[5];
+  for (int i = 0; i < kDraws; i++) loud += weighted_draw(view, network, kNow, rng) == &relays[5];
   // Four times the median: 4 of 33 parts.
   EXPECT_NEAR(loud, kDraws * 4 / 33, kDraws / 100);
 }
@@ -140,7 +156,7 @@ TEST_F(PathTest, AYoungRelayCountsLess) {
   add("20.2.0.1", {RelayFlag::exit});
   const RelayInfo* view[] = {&relays[0], &relays[1]};
   int young = 0;
-  for (int i = 0; i < 15'000; i++) young += weighted_draw(view, kNow, rng) == &relays[0];
+  for (int i = 0; i < 15'000; i++) young += weighted_draw(view, network, kNow, rng) == &relays[0];
   EXPECT_NEAR(young, 1'000, 150);
 }
 
