@@ -44,8 +44,15 @@ void Gossip::on_session(const Now& now, SyncSession s, const PeerId& peer, SyncR
     return;
   }
   n->session = s;
-  if (newcomer_ || n->replaces) exchange_.begin_round(now, s, out);
+  if (newcomer_ || n->replaces || is_small()) exchange_.begin_round(now, s, out);
   look(now, out);
+}
+
+bool Gossip::expect(const PeerId& id) {
+  const bool known = std::any_of(neighbours_.begin(), neighbours_.end(), [&](const Neighbour& n) { return n.id == id; });
+  if (known || id == self_ || neighbours_.size() >= kNeighbours) return false;
+  neighbours_.push_back({id, std::nullopt, true});
+  return true;
 }
 
 void Gossip::on_call_failed(const Now&, const PeerId& peer, SyncOut& out) {
@@ -159,7 +166,9 @@ void Gossip::end_round(const Now& now, const RoundEnd& round, SyncOut& out) {
   if (newcomer_) {
     newcomer_ = round.learned > kNextToNothing;
     if (newcomer_) exchange_.begin_round(now, round.with, out);
-    if (!newcomer_) redraw(out);  // from all, not from those whom it knew first
+    if (newcomer_) return;
+    redraw(out);  // from all, not from those whom it knew first
+    for (size_t i = 0; is_small() && i < set().size(); i++) tell(now, {set().all()[i]->short_id, set().all()[i]->seq});
   } else if (rng_.below(kRedrawOneIn) == 0) {
     redraw(out);
   }
@@ -169,6 +178,7 @@ void Gossip::look(const Now& now, SyncOut& out) {
   for (const Item& item : exchange_.news()) {
     if (!newcomer_) tell(now, item);
   }
+  if (!exchange_.news().empty() && is_small()) fill_up(out);
   exchange_.news().clear();
   while (!exchange_.rounds().empty()) {
     const auto ended = std::exchange(exchange_.rounds(), {});

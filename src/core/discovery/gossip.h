@@ -13,6 +13,9 @@
 //
 // A newcomer (publish() its own descriptor, add() what it knows: seeds) tells no news until one comparison taught it next to nothing: else it
 // would announce a whole directory.
+//
+// While the set is small (kSmallSet) all that costs little, and few relays may start together: whoever hears of a relay calls it at once,
+// every new neighbour is compared with, and who is no newcomer any more tells all that it knows, once.
 #pragma once
 #include "core/discovery/exchange.h"
 
@@ -22,7 +25,7 @@ inline constexpr size_t kNeighbours = 8, kPushTo = 6;
 inline constexpr Duration kFirstPush = 100ms, kLastPush = 200ms;
 inline constexpr Duration kCompareSoonest = 30s, kCompareLatest = 90s;
 inline constexpr uint64_t kRedrawOneIn = 5;
-inline constexpr size_t kNextToNothing = 16;
+inline constexpr size_t kNextToNothing = 16, kSmallSet = 48;
 inline constexpr size_t kMaxNews = 4096;  // waiting to be told; what is beyond is left to comparing
 
 enum class Opened : uint8_t { by_us, by_them };
@@ -39,6 +42,8 @@ class Gossip {
   // The answers to SyncOut::calls, and sessions that others opened.
   void on_session(const Now&, SyncSession, const PeerId&, SyncRole, Opened, SyncOut&);
   void on_call_failed(const Now&, const PeerId&, SyncOut&);
+  // Somebody who is not in the set yet will be called: a seed.  False: not wanted, there are neighbours enough.
+  bool expect(const PeerId&);
   void on_closed(const Now&, SyncSession, SyncOut&);
   void on_message(const Now&, SyncSession, SyncKind, Bytes, SyncOut&);
   void on_checked(const Now&, uint64_t check, const Result<EntryPtr, CheckFailure>&, SyncOut&);
@@ -64,6 +69,7 @@ class Gossip {
   void redraw(SyncOut&);
   void fill_up(SyncOut&, bool replaces = false);
   bool suits(const RelayEntry&, bool other_prefixes) const;
+  bool is_small() const { return set().size() <= kSmallSet; }
   void replace(const PeerId&, SyncOut&);
   void tell(const Now&, const Item&);
 

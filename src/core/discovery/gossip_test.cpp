@@ -185,5 +185,31 @@ TEST_F(GossipTest, ForgetsWhatExpires) {
   EXPECT_EQ(g.set().size(), 0u);
 }
 
+// Relays that start together are all newcomers: somebody has to begin.
+TEST_F(GossipTest, InASmallNetworkWhoIsNoNewcomerAnyMoreTellsAllItKnows) {
+  RelaySet seeds(network_);
+  SetChanges changes;
+  seeds.insert(signed_by(1), changes);
+  Gossip g(seeds, rng_, relay(0).id);
+  Exchange old(RelaySet(network_), rng_, Answers::with_lists);
+  for (size_t i = 1; i < 6; i++) old.publish(signed_by(i));
+  SyncOut out, out_old;
+  g.start(now_, out);
+  old.open(now_.mono, kOne, SyncRole::relay);
+  g.on_session(now_, kOne, relay(1).id, SyncRole::relay, Opened::by_us, out);
+  for (int i = 0; i < 4 && g.is_newcomer(); i++) {
+    talk(g, out, old, out_old);
+    pass(kAnswerTime);
+    g.on_deadline(now_, out);
+  }
+  EXPECT_FALSE(g.is_newcomer());
+  SyncSession next = kOne;
+  for (const PeerId& id : std::exchange(out.calls, {})) g.on_session(now_, next = {next.value + 1}, id, SyncRole::relay, Opened::by_us, out);
+  out.messages.clear();
+  pass(kLastPush);
+  g.on_deadline(now_, out);
+  EXPECT_GE(told(out), 5u);
+}
+
 }  // namespace
 }  // namespace macrovpn::discovery

@@ -33,6 +33,30 @@ bool ClientSide::protects() const {
   });
 }
 
+std::optional<Way> ClientSide::way_to_relays() const {
+  const Circuit* best = nullptr;
+  for (const auto& [id, c] : circuits_) {
+    if (c.state != Circuit::State::ready || !(c.granted || c.resumes)) continue;
+    const auto lives = [&](const Hop& h) {  // an idle one lapses, and is made again when it is needed
+      const auto info = s_.tunnels.info(h.peer);
+      return info && info->established;
+    };
+    if (!std::all_of(c.hops.begin(), c.hops.end(), lives)) continue;
+    if (best == nullptr || c.gives_up > best->gives_up) best = &c;
+  }
+  if (best == nullptr) return std::nullopt;
+  const size_t n = best->hops.size();
+  Way way{best->hops[n > 1 ? n - 2 : 0].peer, {}};
+  for (const Hop& h : best->hops) way.hops.push_back(h.relay.id);
+  return way;
+}
+
+std::vector<PeerId> ClientSide::guard_ids() const {
+  std::vector<PeerId> out;
+  for (const auto& g : guards_.all()) out.push_back(g.id);
+  return out;
+}
+
 // ---- coming up
 
 void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {

@@ -16,6 +16,12 @@
 
 namespace macrovpn::node {
 
+// A way through one of our circuits to a further relay.
+struct Way {
+  PeerRef carrier;           // the session with the relay that is asked to call
+  std::vector<PeerId> hops;  // of the circuit: not to be called over it
+};
+
 inline constexpr size_t kMaxGroups = 256;
 inline constexpr size_t kMaxSlotGroups = 192;  // so that a proxy leaves room for programs
 inline constexpr Duration kSlotForgotten = 10min;  // without packets and open connections
@@ -68,6 +74,9 @@ class ClientSide {
   // Every program has a circuit that carries its packets; without programs: one is ready.
   bool protects() const;
   void cookie_came(Now now, const Route& from);
+  // A way to ask relays something without telling them who asks: from the relay before the exit of a ready circuit, or from its only one.
+  std::optional<Way> way_to_relays() const;
+  std::vector<PeerId> guard_ids() const;
   // A datagram was too long for our own link.
   void refused_as_too_long(Now now);
   // Peers of destroyed circuits go only after their last frames were sealed.

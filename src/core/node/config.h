@@ -9,6 +9,7 @@
 #include "core/routing/leg_table.h"
 #include "core/routing/path_mtu.h"
 #include "crypto/ed25519.h"
+#include "model/contact.h"
 #include "model/network.h"
 #include "model/relay.h"
 
@@ -34,12 +35,19 @@ struct RelayConfig {
   bool plain_stun = false;  // also answers STUN that is not masked: then every scanner can find this relay (stun_side.h)
 };
 
+// A directory that is fetched and kept equal with others (directory_side.h).
+struct DirectoryConfig {
+  // Who may know the network: seeds, an invite's relays, those of an old copy.
+  std::vector<Contact> contacts;
+};
+
 struct NodeConfig {
   KeyPair wireguard;
   std::optional<crypto::SigningKey> identity;  // relays
   Network network;
   std::optional<ClientConfig> client;
   std::optional<RelayConfig> relay;
+  std::optional<DirectoryConfig> directory;  // nothing: whoever drives the node fills it; of several shards the first has it
   encryption::TunnelLimits tunnels;
   routing::LegLimits legs;
   routing::LeaseLimits leases;

@@ -7,6 +7,7 @@
 #include "base/packet.h"
 #include "base/time.h"
 #include "core/controller/state.h"
+#include "core/discovery/client_copy.h"
 #include "core/node/group_id.h"
 #include "core/node/shard_message.h"
 #include "core/routing/lease_table.h"
@@ -61,8 +62,13 @@ struct MtuChanged {
 struct Warning {
   std::string text;  // a sentence for a person; no address in it
 };
+// A client compared its copy of the directory, or tried to.
+struct DirectorySynced {
+  discovery::SyncVerdict verdict;
+  size_t known = 0;
+};
 using NodeEvent =
-    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, Warning>;
+    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced, Warning>;
 
 // For the exit's network: a lease took effect with this MTU, has it from now on, or (no MTU) was forgotten.
 struct ExitLease {
@@ -76,6 +82,8 @@ struct Effects {
   std::vector<Packet> exit_packets;  // IP packets whose source is the lease's private address
   std::vector<ExitLease> exit_leases;
   std::vector<ShardMessage> to_shards;  // in order
+  std::vector<discovery::SyncCheck> checks;  // discovery::run_check() each, on any thread, and say what came of it: Node::on_checked()
+  discovery::SetChanges directory;           // for the store, and for the Directory of other shards; in order, `gone` before `come`
   std::vector<NodeEvent> events;
 };
 

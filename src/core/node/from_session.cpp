@@ -66,6 +66,8 @@ void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet&& packet,
       if (from_below && relay_) return relay_->on_relayed_down(now, peer, std::move(packet));
       break;
     case PayloadKind::control:
+      if (from_above && links_.use_of(peer)) return on_link_payload(now, peer, packet.bytes(), fx);
+      if (from_above && is_about_links(peer, packet.bytes())) return;
       if (from_above && client_) return client_->on_control(now, peer, packet.bytes(), fx);
       if (from_below && relay_) {
         routing::FrameReader reader(packet.bytes());
@@ -96,8 +98,8 @@ void Node::on_relayed_up(Now now, PeerRef carrier, Packet&& packet, Effects& fx)
   if (type == MessageType::response && packet.size() >= encryption::kResponseSize) {
     static_cast<void>(tunnels_.on_response(now, from, packet.bytes().first(encryption::kResponseSize), out));
   } else if (type == MessageType::cookie_reply && packet.size() >= encryption::kCookieReplySize) {
-    static_cast<void>(
-        tunnels_.on_cookie_reply(now, from, packet.bytes().first(encryption::kCookieReplySize)));
+    const auto drop = tunnels_.on_cookie_reply(now, from, packet.bytes().first(encryption::kCookieReplySize));
+    if (drop == encryption::Drop::none) links_.cookie_came(now, from);
   } else {
     counters_.bad_payload++;
   }
@@ -111,7 +113,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
     case FrameType::extend:
       return relay_->on_extend(now, peer, f.body);
     case FrameType::close:
-      if (const auto leg = routing::read_close(f.body)) relay_->on_close(peer, *leg);
+      if (const auto leg = routing::read_close(f.body)) on_close(now, peer, *leg, fx);
       return;
     case FrameType::ping:
       if (const auto p = routing::read_ping(f.body)) answer_ping(now, peer, *p);
@@ -126,9 +128,18 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::bind:
       return answer_bind(now, peer, f.body);
+    case FrameType::directory:
+      return on_question(now, peer, f.body, fx);
     default:
       counters_.bad_payload++;
   }
+}
+
+// Leg 0: the session itself has served (relay_links.h).
+void Node::on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx) {
+  if (leg.value != 0) return relay_->on_close(peer, leg);
+  if (live_) return live_->caller_gone(now, peer, fx);
+  on_question(now, peer, {}, fx);
 }
 
 // Small ones tell whether a circuit lives and are only counted; one that measures an MTU is a packet like others.
@@ -158,12 +169,14 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
   for (const encryption::Event& e : events) {
     if (const auto* up = std::get_if<encryption::SessionUp>(&e)) {
       if (exit_) exit_->session_confirmed(now, up->peer, fx);
+      if (links_.session_up(now, up->peer)) continue;
       if (client_) client_->session_up(now, up->peer, fx);
     } else if (const auto* failed = std::get_if<encryption::HandshakeFailed>(&e)) {
-      if (client_) client_->handshake_failed(now, failed->peer, fx);
+      if (!links_.handshake_failed(failed->peer) && client_) client_->handshake_failed(now, failed->peer, fx);
     } else if (const auto* gone = std::get_if<encryption::PeerGone>(&e)) {
       if (relay_) relay_->session_gone(gone->peer);
       if (exit_) exit_->session_gone(now, gone->peer, fx);
+      if (relay_) on_close(now, gone->peer, {0}, fx);
     }
   }
 }

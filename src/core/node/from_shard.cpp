@@ -72,8 +72,17 @@ void Node::on_shard_messages(Now now, std::span<ShardMessage> batch, Effects& fx
 }
 
 void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
-  if (!exit_) return;
   const ShardNote& n = m.note;
+  if (n.kind == Kind::question) {
+    if (!live_) return;
+    if (m.packet && m.packet.size() > 0) {
+      live_->on_frame(now, n.session, m.packet.bytes(), false, fx);
+    } else {
+      live_->caller_gone(now, n.session, fx);
+    }
+    return;
+  }
+  if (!exit_) return;
   switch (n.kind) {
     case Kind::ask:
       return exit_->asked_from_elsewhere(n, m.packet.bytes(), fx);
@@ -93,6 +102,7 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
       return egress_.frame(n.session, m.packet.bytes());
     case Kind::datagram:
     case Kind::initiation:
+    case Kind::question:
       return;
   }
 }

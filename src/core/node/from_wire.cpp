@@ -65,6 +65,7 @@ void Node::on_handshake(Now now, Datagram& d, MaskId mask, Effects& fx) {
     static_cast<void>(tunnels_.on_response(now, from, h->message, out));
   } else {
     const auto drop = tunnels_.on_cookie_reply(now, from, h->message);
+    if (drop == encryption::Drop::none) links_.cookie_came(now, from);
     if (drop == encryption::Drop::none && client_) client_->cookie_came(now, from);
   }
   take(out);

@@ -23,20 +23,26 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
       masks_(config.network.id, config.wireguard, kMaxMaskedRelays, config.commons.numbers),
       egress_(tunnels_, masks_, pool, rng),
       resources_(config.relay ? config.relay->cap : Bandwidth{}, config.place.shard, config.commons.bank),
+      links_(shared()),
       phones_(tunnels_) {
-  const Shared shared{config_, own_id(config), pool_, rng_, directory_, tunnels_, masks_, egress_, resources_, service_};
-  if (config.client) client_ = std::make_unique<ClientSide>(shared);
+  if (config.directory && config.place.shard == ShardId{0}) live_ = std::make_unique<DirectorySide>(shared(), links_);
+  if (config.client) client_ = std::make_unique<ClientSide>(shared());
   if (config.relay) {
-    relay_ = std::make_unique<RelaySide>(shared);
-    exit_ = std::make_unique<ExitSide>(shared);
-    stun_ = std::make_unique<StunSide>(shared);
+    relay_ = std::make_unique<RelaySide>(shared());
+    exit_ = std::make_unique<ExitSide>(shared());
+    stun_ = std::make_unique<StunSide>(shared());
     tunnels_.accept_ephemeral_peers(true);
   }
+}
+
+Shared Node::shared() {
+  return {config_, own_id(config_), pool_, rng_, directory_, tunnels_, masks_, egress_, resources_, service_};
 }
 
 void Node::start(Now now, Effects& fx) {
   if (looks_after_prekeys()) renew_prekey(now, fx);
   next_sweep_ = now.mono + kSweep;
+  if (live_) live_->start(now, fx);
   finish(now, fx);
 }
 
@@ -99,7 +105,8 @@ void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
 }
 
 Mono Node::next_deadline() const {
-  Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_});
+  Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_, links_.next_deadline()});
+  if (live_) d = std::min(d, live_->next_deadline());
   if (client_) d = std::min(d, client_->next_deadline());
   if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline()});
   return d;
@@ -120,6 +127,8 @@ void Node::on_deadline(Now now, Effects& fx) {
     exit_->on_deadline(now, fx);
   }
   if (client_ && now.mono >= client_->next_deadline()) client_->on_deadline(now, fx);
+  links_.on_deadline(now);
+  watch_directory(now, fx);
   finish(now, fx);
 }
 
@@ -140,15 +149,22 @@ void Node::take(encryption::Out& out) {
 
 void Node::finish(Now now, Effects& fx) {
   give_to_phones(fx);
+  on_link_events(now, fx);
   egress_.flush(now, fx, events_);
-  if (client_) client_->after_flush();
+  after_flush();
   if (!events_.empty()) {
     on_tunnel_events(now, fx);
+    on_link_events(now, fx);
     egress_.flush(now, fx, events_);
-    if (client_) client_->after_flush();
+    after_flush();
   }
   report_state(fx);
   if (is_idle()) rest();
+}
+
+void Node::after_flush() {
+  links_.after_flush();
+  if (client_) client_->after_flush();
 }
 
 bool Node::is_idle() const {
@@ -196,6 +212,8 @@ void Node::check_invariants() const {
   directory_.check_invariants();
   masks_.check_invariants();
   phones_.check_invariants();
+  links_.check_invariants();
+  if (live_) live_->check_invariants();
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/node/client_side.h"
+#include "core/node/directory_side.h"
 #include "core/node/exit_side.h"
 #include "core/node/phone_side.h"
 #include "core/node/relay_side.h"
@@ -52,7 +53,17 @@ class Node {
   Result<TunId> add_phone(Now now, const Phone& phone, Effects& fx);
   void remove_phone(Now now, TunId tun, Effects& fx);
 
-  // ---- the directory: filled by whoever reads descriptors
+  // ---- the live directory (directory_side.h); nullptr: there is none.  The calls below take what it did to others.
+  DirectorySide* live_directory() { return live_.get(); }
+  const DirectorySide* live_directory() const { return live_.get(); }
+  discovery::Inserted publish(Now now, const discovery::EntryPtr& entry, Effects& fx);
+  void on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr, discovery::CheckFailure>& result, Effects& fx);
+  void accept_directory(Now now, Effects& fx);
+  void add_contacts(Now now, std::vector<Contact> contacts, Effects& fx);
+  // Another shard of this node has a live one, and this is what became of it (Effects::directory).
+  void follow_directory(Now now, const discovery::SetChanges& changes, Effects& fx);
+
+  // ---- the directory: filled by the live one, else by whoever reads descriptors
   discovery::Directory& directory() { return directory_; }
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
@@ -83,6 +94,7 @@ class Node {
   const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
   const MaskTable& masks() const { return masks_; }
+  RelayLinks& links() { return links_; }
   const NodeCounters& counters() const { return counters_; }
   void check_invariants() const;
 
@@ -110,12 +122,21 @@ class Node {
   void on_relayed_up(Now now, PeerRef carrier, Packet&& packet, Effects& fx);
   void on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
   void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
+  void on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx);
   void answer_bind(Now now, PeerRef peer, Bytes body);
   void on_tunnel_events(Now now, Effects& fx);
+  // from_link.cpp: sessions of our own with relays
+  void on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx);
+  bool is_about_links(PeerRef carrier, Bytes payload);
+  void on_link_events(Now now, Effects& fx);
+  void on_question(Now now, PeerRef caller, Bytes body, Effects& fx);
+  void watch_directory(Now now, Effects& fx);
   // from_phone.cpp
   void on_phone_packet(Now now, PeerRef peer, Packet&& packet, Effects& fx);
   void give_to_phones(Effects& fx);  // packets for them, out of tun_packets
   // node.cpp
+  Shared shared();
+  void after_flush();
   void finish(Now now, Effects& fx);
   void take(encryption::Out& out);
   void report_state(Effects& fx);
@@ -134,6 +155,8 @@ class Node {
   Egress egress_;
   peers::Resources resources_;
   peers::Service service_ = peers::Service::open;
+  RelayLinks links_;
+  std::unique_ptr<DirectorySide> live_;
   std::unique_ptr<ClientSide> client_;
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;

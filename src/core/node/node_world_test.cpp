@@ -59,6 +59,7 @@ TestWorld::Host& TestWorld::add_relay(const std::string& name, const std::string
   h.config.identity = crypto::ed25519_generate(rng_);
   h.config.network = network;
   h.config.relay = RelayConfig{exit, false, {}};
+  h.config.directory = live;
   h.shards = shards;
   by_address_[h.address] = &h;
   start(h);
@@ -73,6 +74,7 @@ TestWorld::Host& TestWorld::add_client(const std::string& name, const std::strin
   h.config.wireguard = crypto::x25519_generate(rng_);
   h.config.network = network;
   h.config.client = client;
+  h.config.directory = live;
   by_address_[h.address] = &h;
   start(h);
   return h;
@@ -91,21 +93,37 @@ void TestWorld::move(Host& h, const std::string& address) {
   by_address_[h.address] = &h;
 }
 
+RelayInfo TestWorld::describe(const Host& relay) const {
+  RelayInfo info;
+  info.identity = relay.config.identity->pub;
+  info.id = discovery::peer_id_of(info.identity);
+  info.wireguard = relay.config.wireguard.pub;
+  info.endpoints = {{relay.address, kListenPort}};
+  info.flags.set(RelayFlag::middle);
+  info.flags.set(relay.config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
+  info.bandwidth = {1'000'000};
+  info.prekey = relay.prekey;
+  info.created = now.wall - std::chrono::hours(24 * 30);
+  info.signed_at = now.wall;
+  info.expiry = now.wall + std::chrono::hours(36);
+  return info;
+}
+
+Contact TestWorld::contact(const Host& relay) const { return contact_of(describe(relay)); }
+
+void TestWorld::announce(Host& relay) {
+  const auto bytes = discovery::sign_descriptor(describe(relay), network.id, *relay.config.identity, now.wall);
+  const auto entry = discovery::make_entry(*discovery::open_descriptor(bytes, network.id), network);
+  MV_ASSERT(entry != nullptr);
+  Effects fx;
+  relay.node->publish(now, entry, fx);
+  apply(relay, fx);
+}
+
 void TestWorld::publish() {
   for (auto& [name, r] : hosts) {
     if (!r->config.relay) continue;
-    RelayInfo info;
-    info.identity = r->config.identity->pub;
-    info.id = discovery::peer_id_of(info.identity);
-    info.wireguard = r->config.wireguard.pub;
-    info.endpoints = {{r->address, kListenPort}};
-    info.flags.set(RelayFlag::middle);
-    info.flags.set(r->config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
-    info.bandwidth = {1'000'000};
-    info.prekey = r->prekey;
-    info.created = now.wall - std::chrono::hours(24 * 30);
-    info.signed_at = now.wall;
-    info.expiry = now.wall + std::chrono::hours(36);
+    const RelayInfo info = describe(*r);
     for (auto& [other, h] : hosts) {
       for (size_t i = 0; i < h->shards && !h->dead; i++) static_cast<void>(h->shard(i).directory().insert(info));
     }
@@ -140,6 +158,17 @@ void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
   for (NodeEvent& e : fx.events) {
     if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
     h.events.push_back(std::move(e));
+  }
+  for (size_t i = 1; i < h.shards && !(fx.directory.come.empty() && fx.directory.gone.empty()); i++) {
+    Effects there;
+    h.shard(i).follow_directory(now, fx.directory, there);
+    apply(h, there, i);
+  }
+  for (const auto& check : fx.checks) {
+    h.checks++;
+    Effects after;
+    h.node->on_checked(now, check.id, discovery::run_check(check, network, discovery::CheckDepth::signatures, now.wall), after);
+    apply(h, after);
   }
   std::vector<ShardMessage> crossing = std::move(fx.to_shards);
   for (ShardMessage& m : crossing) {

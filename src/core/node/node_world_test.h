@@ -23,6 +23,7 @@ class TestWorld {
     IpAddress address;
     std::vector<std::vector<uint8_t>> tun, exit;  // what came out there
     std::vector<NodeEvent> events;
+    size_t checks = 0;
     std::vector<ExitLease> leases;
     uint64_t datagrams_in = 0, bytes_in = 0, bytes_out = 0;
     bool dead = false;
@@ -45,6 +46,10 @@ class TestWorld {
   void restart(Host& h);     // the process dies and comes again with the same keys, and a new prekey
   void move(Host& h, const std::string& address);  // to another network
   void publish();            // every node learns every relay
+  void announce(Host& relay);  // signs its descriptor and gives it to its live directory
+  Contact contact(const Host& relay) const;
+  // Nodes that are added from now on have a live directory and know these relays.
+  std::optional<DirectoryConfig> live;
   void run_for(Duration d);  // until then, in order of time
   bool run_until(const std::function<bool()>& done, Duration at_most);
   void send_from_program(Host& client, TunId tun, Bytes packet);
@@ -81,6 +86,7 @@ class TestWorld {
   void start(Host& h);
   SeededRng rng_;
   PacketPool pool_;
+  RelayInfo describe(const Host& relay) const;
   std::multimap<Mono, Flight> wire_;
   std::map<IpAddress, Host*> by_address_;
 };

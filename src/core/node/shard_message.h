@@ -10,6 +10,7 @@
 //   outward      an IP packet out of such a session, for the exit; its source is still the client's
 //   inward       an IP packet for such a session
 //   frame        a control frame for such a session
+//   question     a frame about the directory, out of a session of the sender's; answered by `frame`.  Empty: it ended
 //
 // Order between two shards is kept.  Packets and strays may be lost, as on any link; the others must not be.
 #pragma once
@@ -21,7 +22,7 @@
 namespace macrovpn::node {
 
 struct ShardNote {
-  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame };
+  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question };
   Kind kind = Kind::datagram;
   ShardId from;
   PeerRef session;
@@ -38,7 +39,7 @@ struct ShardNote {
   crypto::Hash32 h1{};
 
   bool is_stray() const { return kind == Kind::datagram || kind == Kind::initiation; }
-  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward; }
+  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || kind == Kind::question; }
 };
 
 struct ShardMessage {

@@ -215,6 +215,12 @@ std::vector<uint8_t> write_bind(const ByteArray<32>& challenge) {
   return out;
 }
 
+std::vector<uint8_t> write_frame(FrameType type, Bytes body) {
+  auto out = frame(type, body.size());
+  Writer(out).bytes(body);
+  return out;
+}
+
 std::vector<uint8_t> write_bound(const BoundFrame& f) {
   auto out = frame(FrameType::bound, 96);
   Writer(out).bytes(f.identity.bytes).bytes(f.signature);

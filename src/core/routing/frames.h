@@ -31,6 +31,7 @@ enum class FrameType : uint8_t {
   release = 0x1b,
   bind = 0x1c,
   bound = 0x1d,
+  directory = 0x20,  // core/discovery/sync_message.h
 };
 
 enum class ErrorCode : uint8_t {
@@ -128,6 +129,7 @@ std::vector<uint8_t> write_granted(const GrantedFrame&);
 std::vector<uint8_t> write_lease_id(FrameType moved_or_release, const LeaseId&);
 std::vector<uint8_t> write_bind(const ByteArray<32>& challenge);
 std::vector<uint8_t> write_bound(const BoundFrame&);
+std::vector<uint8_t> write_frame(FrameType, Bytes body);  // whose layout is another component's
 
 inline constexpr size_t kFrameHeader = 3;
 

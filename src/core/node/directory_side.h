@@ -1,0 +1,132 @@
+// DirectorySide: the live directory of one node.  A relay's is gossip with its neighbours, and it serves whoever asks; a client's is a
+// copy that it fetches now and then.  Both speak in control frames inside sessions (relay_links.h, callers'), so nobody who has
+// not proved its address is ever answered.
+//
+//   relay    neighbours are called directly; a newcomer begins with its contacts
+//   client   three relays, drawn from its copy, called through a circuit and asked one after the other; at the very first start, when it
+//            has no circuit, and when none comes for kWayPatience, its contacts, directly: they learn its address, and that it joins
+//
+// What was verified and belongs to the network goes into the node's Directory, from which paths are drawn: of a client only what several
+// sources know (client_copy.h).  Checking signatures is the driver's (Effects::checks, on_checked()), and so is keeping (Effects::directory).
+//
+// Of several shards only the first has one; frames of callers at other shards are handed over.
+#pragma once
+#include <map>
+#include <set>
+
+#include "core/discovery/client_copy.h"
+#include "core/discovery/gossip.h"
+#include "core/node/client_side.h"
+#include "core/node/relay_links.h"
+
+namespace macrovpn::node {
+
+struct DirectoryStatus {
+  enum class Phase : uint8_t { waiting, calling, syncing } phase = Phase::waiting;
+  size_t sources = 0;       // of the sync that runs: that are asked
+  size_t up = 0;            // whose session is up
+  size_t known = 0;         // relays in the copy
+  size_t checking = 0;      // being verified
+  bool ever_synced = false; // in this run
+  std::optional<discovery::SyncVerdict> last;
+};
+
+class DirectorySide {
+ public:
+  static constexpr Duration kCallerIdle = std::chrono::minutes(4);
+  static constexpr size_t kMaxCallers = 768;
+  static constexpr Duration kSyncEvery = std::chrono::hours(1), kSyncIdle = std::chrono::hours(6);  // each ± half
+  static constexpr size_t kThin = 12;  // fewer relays than that: more may just be coming, so it asks again soon, then ever later
+  static constexpr Duration kSoonest = 2s, kLatest = std::chrono::minutes(10);  // again, when nobody answered
+  static constexpr Duration kWayPatience = 20s;  // a client that has relays waits so long for a circuit before it asks directly
+
+  DirectorySide(Shared s, RelayLinks& links);
+
+  // ---- before start(), from the store: verified entries, and whether they could be chosen
+  void restore(const discovery::EntryPtr&, bool could_be_chosen);
+  void restore_count(size_t chosen);
+  void start(Now now, Effects& fx);
+  // A relay's own descriptor, or one that somebody brought in a file.
+  discovery::Inserted publish(Now now, const discovery::EntryPtr&, Effects& fx);
+  void add_contacts(Now now, std::vector<Contact>);
+  // A client: the user's word after a refusal; and a sync at once.
+  void accept_anyway(Now now, Effects& fx);
+  void sync_now(Now now) { sync_at_ = std::min(sync_at_, now.mono); }
+
+  void on_frame(Now now, PeerRef session, Bytes body, bool is_link, Effects& fx);
+  void on_link(Now now, const LinkEvent&, Effects& fx);
+  void caller_gone(Now now, PeerRef, Effects& fx);
+  void on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr, discovery::CheckFailure>&, Effects& fx);
+  Mono next_deadline() const;
+  struct Client {  // as it is just now
+    std::optional<Way> way;      // one of its circuits, if one is ready
+    std::vector<PeerId> guards;  // which know its address anyway
+    bool is_used = false;        // by programs
+  };
+  void on_deadline(Now now, const Client&, Effects& fx);
+  // The Directory has changed since this was last asked.
+  bool take_changed() { return std::exchange(changed_, false); }
+
+  bool is_relay() const { return gossip_ != nullptr; }
+  const discovery::RelaySet& set() const { return gossip_ ? gossip_->set() : copy_->set(); }
+  bool may_choose(discovery::ShortId id) const { return gossip_ || copy_->may_choose(id); }
+  DirectoryStatus status() const;
+  const discovery::SyncCounts& counts() const;
+  void check_invariants() const;
+
+ private:
+  struct Talk {
+    PeerRef peer;
+    bool is_link;
+    discovery::SyncRole role;  // the other side's
+    Mono heard;
+  };
+  discovery::Exchange& exchange() { return gossip_ ? gossip_->exchange() : copy_->exchange(); }
+  discovery::SyncSession begin_talk(Now now, PeerRef, bool is_link, discovery::SyncRole);
+  void end_talk(discovery::SyncSession);
+  void closed(Now now, PeerRef, Effects& fx);
+  void perform(Now now, discovery::SyncOut&, Effects& fx);
+  void send(Now now, const discovery::SyncMessage&, Effects& fx);
+  void follow(Now now, Effects& fx);  // what the set did
+  void drop_idle_callers(Now now, Effects& fx);
+  // ---- relays
+  void call_neighbour(Now now, const PeerId&);
+  void call_contacts(Now now);
+  bool has_neighbours() const;
+  // ---- clients (directory_client.cpp)
+  void begin_sync(Now now, const Client&);
+  std::vector<Contact> draw_sources(Now now, const Client&) const;
+  void maybe_compare(Now now, Effects& fx);
+  void take_verdict(Now now, Effects& fx);
+  void choose(Now now);
+
+  Shared s_;
+  RelayLinks& links_;
+  std::vector<Contact> contacts_;
+  std::unique_ptr<discovery::Gossip> gossip_;     // one of both
+  std::unique_ptr<discovery::ClientCopy> copy_;
+  std::map<discovery::SyncSession, Talk> talks_;
+  std::map<PeerRef, discovery::SyncSession> talk_of_;
+  uint32_t next_talk_ = 1;
+  bool changed_ = false;
+  Mono idle_check_ = kNever;
+
+  std::vector<PeerId> failed_calls_;  // told at the next deadline, since who is told calls another
+  Mono failed_at_ = kNever;
+  Mono contacts_at_ = kNever;
+  unsigned contact_tries_ = 0;
+
+  struct Sync {
+    std::vector<PeerRef> called;  // links that are not up yet
+    std::vector<PeerRef> up;
+    size_t asked = 0;
+    bool comparing = false;
+  };
+  std::optional<Sync> sync_;
+  Mono sync_at_ = kNever, no_way_since_ = kNever;
+  unsigned sync_failures_ = 0, thin_syncs_ = 0;
+  bool is_used_ = false, ever_synced_ = false;
+  std::optional<discovery::SyncVerdict> last_;
+};
+
+}  // namespace macrovpn::node

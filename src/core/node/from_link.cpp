@@ -1,0 +1,100 @@
+// Sessions of our own with relays (relay_links.h), and the live directory that they are for.
+#include "core/node/node.h"
+
+namespace macrovpn::node {
+
+using routing::FrameType;
+
+void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
+  routing::FrameReader reader(payload);
+  while (const auto f = reader.next()) {
+    switch (f->type) {
+      case FrameType::directory:
+        if (live_ && links_.use_of(link) == LinkUse::directory) live_->on_frame(now, link, f->body, true, fx);
+        break;
+      default:
+        break;  // PONG and goodbyes: that something was heard is all there is to know
+    }
+  }
+}
+
+// Whether the payload of a circuit's session is an error about a link that goes over it.
+bool Node::is_about_links(PeerRef carrier, Bytes payload) {
+  routing::FrameReader reader(payload);
+  const auto f = reader.next();
+  if (!f || f->type != FrameType::error) return false;
+  const auto e = routing::read_error(f->body);
+  return e && links_.on_carrier_error(carrier, *e);
+}
+
+void Node::on_link_events(Now now, Effects& fx) {
+  for (auto events = links_.take_events(); !events.empty(); events = links_.take_events()) {
+    for (const LinkEvent& e : events) {
+      switch (e.use) {
+        case LinkUse::directory:
+          if (live_) live_->on_link(now, e, fx);
+          break;
+        case LinkUse::introduction:
+        case LinkUse::records:
+        case LinkUse::verification:
+          break;
+      }
+    }
+  }
+  if (!live_ || !live_->take_changed()) return;
+  if (client_) client_->directory_changed(now, fx);
+}
+
+// A caller's frame about the directory, or nothing: it is gone.  The directory lives at the first shard.
+void Node::on_question(Now now, PeerRef caller, Bytes body, Effects& fx) {
+  if (service_ == peers::Service::closed) return;
+  if (live_) return live_->on_frame(now, caller, body, false, fx);
+  if (config_.place.shard == ShardId{0}) {
+    counters_.bad_payload += !body.empty();
+    return;
+  }
+  ShardNote note;
+  note.kind = ShardNote::Kind::question;
+  note.from = config_.place.shard;
+  note.session = caller;
+  fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(body)});
+}
+
+void Node::watch_directory(Now now, Effects& fx) {
+  if (!live_ || now.mono < live_->next_deadline()) return;
+  DirectorySide::Client client;
+  if (client_) client = {client_->way_to_relays(), client_->guard_ids(), !client_->groups().empty()};
+  live_->on_deadline(now, client, fx);
+}
+
+discovery::Inserted Node::publish(Now now, const discovery::EntryPtr& entry, Effects& fx) {
+  MV_ASSERT(live_ != nullptr);
+  const auto done = live_->publish(now, entry, fx);
+  finish(now, fx);
+  return done;
+}
+
+void Node::on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr, discovery::CheckFailure>& result, Effects& fx) {
+  if (live_) live_->on_checked(now, check, result, fx);
+  finish(now, fx);
+}
+
+void Node::accept_directory(Now now, Effects& fx) {
+  if (live_) live_->accept_anyway(now, fx);
+  finish(now, fx);
+}
+
+void Node::add_contacts(Now now, std::vector<Contact> contacts, Effects& fx) {
+  if (live_) live_->add_contacts(now, std::move(contacts));
+  finish(now, fx);
+}
+
+void Node::follow_directory(Now now, const discovery::SetChanges& changes, Effects& fx) {
+  for (const auto& e : changes.gone) directory_.remove(e->id);
+  for (const auto& e : changes.come) {
+    if (!e->convicted()) static_cast<void>(directory_.insert(e->descriptor.relay));
+  }
+  finish(now, fx);
+}
+
+}  // namespace macrovpn::node

@@ -1,0 +1,168 @@
+// The directory as nodes keep it: relays among themselves, clients through circuits.
+#include <gtest/gtest.h>
+
+#include "core/node/node_world_test.h"
+
+namespace macrovpn::node {
+namespace {
+
+using discovery::SyncVerdict;
+
+struct LiveNet : TestWorld {
+  explicit LiveNet(int relays, uint64_t seed = 1) : TestWorld(seed) {
+    network.max_per_v4_24 = network.max_per_v4_16 = 100;
+    live = DirectoryConfig{};
+    for (int i = 0; i < relays; i++) relay(i);
+  }
+  Host& relay(int i, size_t shards = 1) {
+    Host& h = add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(16 * i + 1), i % 2 == 1, shards);
+    if (live->contacts.empty()) live->contacts.push_back(contact(h));
+    run_for(10ms);
+    announce(h);
+    return h;
+  }
+  Host& client() {
+    Host& c = add_client("client", "203.0.113.7", {});
+    return c;
+  }
+  size_t known_to(const Host& h) const { return h.node->live_directory()->set().size(); }
+  bool all_know(size_t n) const {
+    return std::all_of(hosts.begin(), hosts.end(), [&](const auto& h) { return !h.second->config.relay || h.second->dead || known_to(*h.second) == n; });
+  }
+  std::optional<SyncVerdict> verdict(const Host& h) const { return h.node->live_directory()->status().last; }
+  size_t links(Host& h) { return h.node->links().size(); }
+};
+
+TEST(LiveDirectory, RelaysThatKnowOneSeedLearnOfAllWithinSeconds) {
+  LiveNet net(10);
+  EXPECT_TRUE(net.run_until([&] { return net.all_know(10); }, 10s));
+  for (auto& [name, h] : net.hosts) EXPECT_EQ(h->node->directory().relays().size(), 10u);
+}
+
+TEST(LiveDirectory, ALaterRelayIsKnownToAllSoon) {
+  LiveNet net(8);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(8); }, 10s));
+  net.run_for(5min);
+  net.relay(9);
+  EXPECT_TRUE(net.run_until([&] { return net.all_know(9); }, 10s));
+}
+
+TEST(LiveDirectory, TheSeedMayDie) {
+  LiveNet net(8);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(8); }, 10s));
+  net.hosts["r0"]->dead = true;
+  net.run_for(3min);
+  net.live->contacts.push_back(net.contact(*net.hosts["r3"]));
+  net.relay(9);
+  EXPECT_TRUE(net.run_until([&] { return net.all_know(9); }, 60s));
+}
+
+TEST(LiveDirectory, ARelayThatRestartsFetchesAllAgain) {
+  LiveNet net(8);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(8); }, 10s));
+  auto& r5 = *net.hosts["r5"];
+  net.run_for(2s);
+  net.restart(r5);
+  net.announce(r5);
+  EXPECT_TRUE(net.run_until([&] { return net.all_know(8); }, 60s));
+  // And the others have its new prekey.
+  const PeerId id = discovery::peer_id_of(r5.config.identity->pub);
+  EXPECT_TRUE(net.run_until(
+      [&] {
+        return std::all_of(net.hosts.begin(), net.hosts.end(), [&](const auto& h) {
+          const RelayInfo* r = h.second->node->directory().find(id, net.now.wall);
+          return r != nullptr && r->prekey == r5.prekey;
+        });
+      },
+      60s));
+}
+
+TEST(LiveDirectory, ANewcomerAsksItsContactsAndThenHasACircuit) {
+  LiveNet net(10);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(10); }, 10s));
+  for (const char* name : {"r3", "r6"}) net.live->contacts.push_back(net.contact(*net.hosts[name]));
+  auto& c = net.client();
+  net.attach(c, TunId{1});
+  EXPECT_TRUE(net.run_until([&] { return net.active(c, TunId{1}) != nullptr; }, 30s));
+  ASSERT_TRUE(net.verdict(c));
+  EXPECT_EQ(net.verdict(c)->kind, SyncVerdict::Kind::accepted);
+  EXPECT_EQ(net.verdict(c)->answered, 3u);
+  EXPECT_EQ(net.verdict(c)->found, 10u);
+  EXPECT_EQ(c.node->directory().relays().size(), 10u);
+}
+
+TEST(LiveDirectory, LaterSyncsGoThroughCircuits) {
+  LiveNet net(8);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(8); }, 10s));
+  auto& c = net.client();
+  net.attach(c, TunId{1});
+  ASSERT_TRUE(net.run_until([&] { return net.active(c, TunId{1}) != nullptr; }, 30s));
+  const size_t before = net.count<DirectorySynced>(c);
+  // From now on whom the client itself speaks to, beside its guards, is told.
+  std::set<IpAddress> spoken;
+  net.sends = [&](const TestWorld::Host& h, const Datagram& d) {
+    if (&h == &c) spoken.insert(d.remote.address);
+  };
+  net.relay(9);
+  ASSERT_TRUE(net.run_until([&] { return net.count<DirectorySynced>(c) > before; }, 5min));
+  EXPECT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 9; }, 10min));
+  for (const IpAddress& a : spoken) {
+    const bool is_guard = std::any_of(c.node->client()->guards().all().begin(), c.node->client()->guards().all().end(), [&](const auto& g) {
+      const RelayInfo* r = c.node->directory().find(g.id, net.now.wall);
+      return r != nullptr && r->endpoints[0].address == a;
+    });
+    EXPECT_TRUE(is_guard) << "a relay that is no guard of the client's was told its address";
+  }
+  EXPECT_EQ(net.verdict(c)->answered, 3u);
+}
+
+TEST(LiveDirectory, NobodyAnswersIsSaidAndTriedAgain) {
+  LiveNet net(4);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(4); }, 10s));
+  net.hosts["r0"]->dead = true;
+  auto& c = net.client();
+  ASSERT_TRUE(net.run_until([&] { return net.verdict(c).has_value(); }, 30s));
+  EXPECT_EQ(net.verdict(c)->kind, SyncVerdict::Kind::nobody_answered);
+  net.restart(*net.hosts["r0"]);
+  net.announce(*net.hosts["r0"]);
+  EXPECT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 4; }, 10min));
+}
+
+TEST(LiveDirectory, CallersOfAnyShardAreServed) {
+  LiveNet net(0);
+  net.relay(0, 3);
+  for (int i = 1; i < 6; i++) net.relay(i);
+  EXPECT_TRUE(net.run_until([&] { return net.all_know(6); }, 20s));
+  auto& r0 = *net.hosts["r0"];
+  for (size_t i = 0; i < 3; i++) EXPECT_EQ(r0.shard(i).directory().relays().size(), 6u);
+  EXPECT_GT(net.crossed[ShardNote::Kind::question], 0u);
+}
+
+TEST(LiveDirectory, WhoIsNoRelayIsToldNothingUnasked) {
+  LiveNet net(6);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(6); }, 10s));
+  auto& c = net.client();
+  ASSERT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 6; }, 30s));
+  // A client that says HAVE is not listened to.
+  EXPECT_EQ(net.known_to(*net.hosts["r0"]), 6u);
+  net.run_for(2min);
+  for (auto& [name, h] : net.hosts) h->node->check_invariants();
+}
+
+TEST(LiveDirectory, IdleRelaysKeepFewLinksAndLittleTraffic) {
+  LiveNet net(10);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(10); }, 10s));
+  net.run_for(2min);
+  uint64_t before = 0, after = 0;
+  for (auto& [name, h] : net.hosts) before += h->bytes_out;
+  net.run_for(30min);
+  for (auto& [name, h] : net.hosts) after += h->bytes_out;
+  EXPECT_LT((after - before) / 10 / 1800, 150u) << "bytes a second of one relay";
+  for (auto& [name, h] : net.hosts) {
+    EXPECT_LE(net.links(*h), discovery::kNeighbours);
+    EXPECT_GE(net.links(*h), 4u);
+  }
+}
+
+}  // namespace
+}  // namespace macrovpn::node
