@@ -16,7 +16,15 @@ Driver::Driver(Reactor& reactor, const node::NodeConfig& config, PacketPool& poo
     : reactor_(reactor),
       pool_(pool),
       node_(config, pool, rng),
-      shield_(reactor, [this](UdpSocket& s) { read_socket(kListenSocket, s); }) {}
+      shield_(reactor, [this](UdpSocket& s) { read_socket(kListenSocket, s); }) {
+  if (node_.live_directory() == nullptr) return;
+  // A client looks at the work of those that it uses, when it first does.
+  const auto depth = config.relay ? discovery::CheckDepth::signatures_and_work : discovery::CheckDepth::signatures;
+  verifier_ = std::make_unique<Verifier>(reactor, config.network, depth, [this](uint64_t check, const Verifier::Verdict& verdict) {
+    node_.on_checked(reactor_.now(), check, verdict, effects_);
+    carry_out();
+  });
+}
 
 Driver::~Driver() {
   if (listening_rests_) reactor_.cancel(*listening_rests_);
@@ -150,6 +158,27 @@ void Driver::remove_phone(TunId tun) {
   node_.remove_phone(reactor_.now(), tun, effects_);
 }
 
+discovery::Inserted Driver::publish(const discovery::EntryPtr& entry) {
+  const auto done = node_.publish(reactor_.now(), entry, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+  return done;
+}
+
+void Driver::accept_directory() {
+  node_.accept_directory(reactor_.now(), effects_);
+  reactor_.wake_at(reactor_.now().mono);
+}
+
+void Driver::add_contacts(std::vector<Contact> contacts) {
+  node_.add_contacts(reactor_.now(), std::move(contacts), effects_);
+  reactor_.wake_at(reactor_.now().mono);
+}
+
+void Driver::follow_directory(const discovery::SetChanges& changes) {
+  node_.follow_directory(reactor_.now(), changes, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+}
+
 void Driver::directory_changed() {
   node_.directory_changed(reactor_.now(), effects_);
 }
@@ -189,6 +218,11 @@ void Driver::carry_out() {
   if (!effects_.datagrams.empty()) send_datagrams();
   if (!effects_.to_shards.empty() && to_shards_) to_shards_(effects_.to_shards);
   effects_.to_shards.clear();
+  if (!effects_.checks.empty() && verifier_) verifier_->ask(std::exchange(effects_.checks, {}));
+  if (!effects_.directory.come.empty() || !effects_.directory.gone.empty()) {
+    const auto changes = std::exchange(effects_.directory, {});
+    if (on_directory_) on_directory_(changes);
+  }
 }
 
 void Driver::write_devices() {

@@ -5,10 +5,12 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "core/node/node.h"
 #include "shell/driver/shield.h"
+#include "shell/driver/verifier.h"
 #include "shell/packet_device.h"
 #include "shell/reactor.h"
 
@@ -54,6 +56,13 @@ class Driver {
   Result<TunId> add_phone(const node::Phone& phone);
   void remove_phone(TunId tun);
   void directory_changed();
+  // ---- the live directory (core/node/directory_side.h), where the node has one
+  discovery::Inserted publish(const discovery::EntryPtr& entry);
+  void accept_directory();
+  void add_contacts(std::vector<Contact> contacts);
+  // What became of it, after each batch: for the store and for other shards, which are told by follow_directory().
+  void on_directory(std::function<void(const discovery::SetChanges&)> f) { on_directory_ = std::move(f); }
+  void follow_directory(const discovery::SetChanges& changes);
   void set_service(peers::Service service);
   // The last thing that a client sends; at once.
   void say_goodbye();
@@ -96,6 +105,8 @@ class Driver {
   std::function<void(std::span<node::ShardMessage>)> to_shards_;
   std::function<void(std::span<node::Datagram>)> to_others_;
   Look look_at_outgoing_, look_at_incoming_;
+  std::unique_ptr<Verifier> verifier_;
+  std::function<void(const discovery::SetChanges&)> on_directory_;
   std::function<void(const node::NodeEvent&)> on_event_;
   std::function<void(TunId)> on_gone_;
   uint32_t next_tun_ = 1;

@@ -12,7 +12,7 @@
 #include <deque>
 
 #include "core/node/effects.h"
-#include "shell/workers/bell.h"
+#include "shell/bell.h"
 #include "shell/workers/ring.h"
 
 namespace macrovpn::shell {

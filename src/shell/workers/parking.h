@@ -6,7 +6,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "shell/workers/bell.h"
+#include "shell/bell.h"
 
 namespace macrovpn::shell {
 

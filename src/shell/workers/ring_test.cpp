@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "base/rng.h"
-#include "shell/workers/bell.h"
+#include "shell/bell.h"
 
 namespace macrovpn::shell {
 namespace {
