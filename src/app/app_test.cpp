@@ -44,7 +44,7 @@ TEST_F(App, HelpTeaches) {
   EXPECT_EQ(help.status, 0);
   for (const char* part : {"macrovpn run -- curl", "Exit status", "relay", "no public network yet"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
-  for (const char* command : {"run", "proxy", "relay", "daemon", "status", "hop", "key", "network", "descriptor",
+  for (const char* command : {"run", "proxy", "relay", "daemon", "status", "peers", "hop", "key", "network", "descriptor",
                               "device", "device add", "config", "doctor", "version"})
     EXPECT_EQ(run(std::string(command) + " --help").status, 0) << command;
   EXPECT_EQ(run("").status, 2);
@@ -55,7 +55,7 @@ TEST_F(App, HelpTeaches) {
 TEST_F(App, AFreshInstallSaysThatThereIsNoNetwork) {
   for (const char* command :
        {"status", "daemon", "relay", "run -- true", "proxy", "network show", "descriptor list", "device add phone", "device list",
-        "device remove phone"}) {
+        "device remove phone", "peers"}) {
     const Answer a = run(command);
     EXPECT_EQ(a.status, 4) << command;
     EXPECT_NE((a.out + a.err).find("No network yet: paste an invite or make one"), std::string::npos)
@@ -159,6 +159,21 @@ TEST_F(App, ARelayPublishesADescriptorThatOthersAdd) {
   ASSERT_EQ(list.at("relays").size(), 1u);
   EXPECT_EQ(list["relays"][0].at("region"), "NO");
   EXPECT_EQ(list["relays"][0].at("id"), json::parse(run("key show --json").out).at("id"));
+  const json peers = json::parse(run("peers --json", "two").out);
+  EXPECT_EQ(peers.at("matched"), 1);
+  const json peer = peers.at("peers").at(0);
+  EXPECT_EQ(peer.at("region"), (json{{"code", "NO"}, {"is", "claimed"}})) << "nobody looked";
+  EXPECT_EQ(peer.at("price"), (json{{"free", true}}));
+  EXPECT_FALSE(peer.contains("seen"));
+  const std::string line = run("peers", "two").out;
+  EXPECT_TRUE(line.starts_with(peer.at("id").get<std::string>().substr(0, 8) + "\tNO claimed\t-\t-\tfree\tguard,middle\t0 d\tnot used yet\n")) << line;
+  EXPECT_EQ(run("peers --exit", "two").out, "");
+  EXPECT_EQ(run("peers --region SE", "two").out, "");
+  EXPECT_EQ(run("peers --region NO --verified", "two").out, "");
+  EXPECT_EQ(run("peers --max-latency 50", "two").out, "");
+  EXPECT_EQ(run("peers --max-latency 50 --unseen", "two").out, line);
+  EXPECT_EQ(run("peers --region Norway", "two").status, 1);
+  EXPECT_EQ(run("peers --sort beauty", "two").status, 2);
   std::ofstream(dir_ + "/d", std::ios::app) << "x";
   EXPECT_EQ(run("descriptor add " + dir_ + "/d", "two").status, 1);
 }

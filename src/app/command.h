@@ -34,6 +34,7 @@ void add_down(CLI::App&, Program&);
 void add_hop(CLI::App&, Program&);
 void add_key(CLI::App&, Program&);
 void add_network(CLI::App&, Program&);
+void add_peers(CLI::App&, Program&);
 void add_proxy(CLI::App&, Program&);
 void add_relay(CLI::App&, Program&);
 void add_run(CLI::App&, Program&);

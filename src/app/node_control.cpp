@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/node_daemon.h"
+#include "app/peer_list.h"
 
 namespace macrovpn::app {
 
@@ -29,6 +30,14 @@ Result<void> NodeDaemon::serve() {
     json refused = json::array();
     for (const auto& [file, why] : refused_) refused.push_back({{"file", file}, {"why", why}});
     return json{{"known", driver_->node().directory().relays().size()}, {"refused", refused}};
+  });
+  server_->on("peers", [this](Request& r) -> Result<json> {
+    const Wall now = reactor_.now().wall;
+    const node::ClientSide* client = driver_->node().client();
+    const PeerSources sources{driver_->node().directory(),
+                              [&](const PeerId& id) { return client != nullptr ? client->observations().seen(id, now) : std::nullopt; },
+                              [&](const PeerId& id) { return details_in(folder_, id); }};
+    return peers_json(sources, query_of(r.params), r.params.value("from", size_t{0}), kPeersAtOnce, now);
   });
   phones_->serve(*server_);
   server_->on("stop", [this](Request&) -> Result<json> {

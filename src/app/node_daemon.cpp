@@ -23,6 +23,7 @@ namespace {
 constexpr Duration kRepublishEvery = std::chrono::hours(12);
 constexpr const char* kGuardsFile = "/guards";
 constexpr size_t kMaxGuardsFile = 4096;
+constexpr Duration kSaveSeenEvery = std::chrono::minutes(10);
 
 // What a person at the terminal reads.  Never an address, a name or a key (DESIGN: no logs, by construction).
 void say(const std::string& line) {
@@ -74,6 +75,9 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
     c.client->build = options_.hop_by_hop ? node::Build::hop_by_hop : node::Build::one_round_trip;
     TRY(c.client->saved_guards, saved_guards(options_.paths.state + kGuardsFile));
+    // Worth something, and nothing depends on it: what cannot be read is begun anew.
+    if (auto seen = shell::read_own_file(options_.paths.observations_file(), peers::Observations::kMaxSaved))
+      c.client->saved_observations = std::move(seen).value();
   }
   return c;
 }
@@ -218,6 +222,7 @@ void NodeDaemon::tick() {
     if (prekey_ && reactor_.now().mono >= republish_at_) publish(*prekey_);
     look_after_system();
     phones_->try_again();
+    if (reactor_.now().mono >= save_seen_at_) save_seen();
     tick();
   });
 }
@@ -225,6 +230,7 @@ void NodeDaemon::tick() {
 void NodeDaemon::run() {
   reactor_.run();
   driver_->say_goodbye();
+  save_seen();
   if (port_) port_->stop();
 }
 
@@ -245,6 +251,14 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }
+}
+
+void NodeDaemon::save_seen() {
+  save_seen_at_ = reactor_.now().mono + kSaveSeenEvery;
+  const node::ClientSide* client = driver_->node().client();
+  if (client == nullptr || client->observations().size() == 0) return;
+  if (const auto stored = shell::write_file(options_.paths.observations_file(), client->observations().save()); !stored.ok())
+    say("what was seen of relays could not be saved: " + stored.error().message);
 }
 
 // ---- the router

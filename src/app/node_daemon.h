@@ -60,6 +60,7 @@ class NodeDaemon {
   void keep_port_open();
   void scan_descriptors();
   void tick();
+  void save_seen();
   RelayInfo own_relay(const PublicKey& prekey) const;
 
   // node_control.cpp
@@ -106,7 +107,7 @@ class NodeDaemon {
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why
   std::optional<PublicKey> prekey_;
-  Mono republish_at_ = kNever;
+  Mono republish_at_ = kNever, save_seen_at_ = kLongAgo;
   Mono started_;
   shell::Fd signals_;
   Moves moves_;

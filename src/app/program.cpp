@@ -26,6 +26,7 @@ constexpr const char* kExamples =
     "  macrovpn proxy                            SOCKS5 and HTTP on 127.0.0.1:1080, for programs of yours\n"
     "  macrovpn up                               the whole computer, as root; `macrovpn down` ends it\n"
     "  macrovpn status                           are you protected, and through which relays\n"
+    "  macrovpn peers                            the relays that you know: where, how fast, how well they worked\n"
     "  macrovpn hop                              move to other relays; open connections live on\n"
     "  macrovpn relay --endpoint 203.0.113.5:51820   carry other people's traffic\n"
     "  macrovpn device add phone                 a QR code for a phone's WireGuard app; it goes through your node\n"
@@ -59,7 +60,7 @@ int run_command(int argc, char** argv) {
   app.add_option("--state", program.state_folder,
                  "keep everything in this folder instead of the usual places")
       ->type_name("DIR");
-  for (const auto add : {add_run, add_proxy, add_up, add_down, add_status, add_hop, add_relay, add_daemon, add_network, add_descriptor,
+  for (const auto add : {add_run, add_proxy, add_up, add_down, add_status, add_hop, add_relay, add_daemon, add_network, add_descriptor, add_peers,
                          add_key, add_device, add_config, add_doctor, add_wireguard, add_version}) {
     add(app, program);
   }

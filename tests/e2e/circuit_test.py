@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Circuits over links with delay: how long they take, what their packets look like, who sees what."""
 
+import json
 import time
 
 from e2e import netlab, running_world
@@ -83,6 +84,30 @@ def transport_lengths_are_multiples_of_16_on_every_link():
         return f"{seen} datagrams"
 
 
+def peers_tell_what_worked_and_how_long_it_took():
+    with running_world(delay_ms=LINK_MS, exits=2) as world:
+        world.run("curl", "-sS", "-o", "/dev/null", "--max-time", "10", f"http://{WEB_NAME}/")
+        used = {hop["id"] for circuit in world.client.status()["circuits"] for hop in circuit["path"]}
+
+        def peers(*flags):
+            return json.loads(world.client.command("peers", "--json", *flags).stdout)["peers"]
+
+        running = peers()
+        check({p["id"] for p in running} == {relay.relay_id for relay in world.relays}, "not all relays are listed")
+        worked = {p["id"]: p for p in running if p.get("seen", {}).get("worked", 0) > 0}
+        check(used <= set(worked), f"{used} carried circuits, {set(worked)} are said to have")
+        fastest = min(p["seen"]["latency_ms"] for p in worked.values())
+        check(2 * LINK_MS <= fastest <= 3 * LINK_MS, f"an entry is {LINK_MS} ms away, and answers after {fastest} ms")
+        check({p["id"] for p in peers("--max-latency", str(3 * LINK_MS))} < set(worked), "latency does not filter")
+        check({p["id"] for p in peers("--exit")} == {relay.relay_id for relay in world.exits}, "roles do not filter")
+        world.client.command("daemon", "--stop")
+        stored = {p["id"]: p for p in peers()}
+        check(set(stored) == {p["id"] for p in running}, "without a daemon others are listed")
+        # More may have been counted before the end.
+        check(all(stored[i]["seen"]["worked"] >= p["seen"]["worked"] - 0.1 for i, p in worked.items()), f"{worked} was stored as {stored}")
+        return f"entry {fastest:.0f} ms"
+
+
 def one_two_and_five_hops_carry_traffic():
     for hops in (1, 2, 5):
         with running_world("--hops", str(hops)) as world:
@@ -98,5 +123,6 @@ raise SystemExit(netlab.run_tests([
     hop_by_hop_needs_240_ms,
     no_relay_sees_both_ends_and_nothing_leaves_outside_the_tunnel,
     transport_lengths_are_multiples_of_16_on_every_link,
+    peers_tell_what_worked_and_how_long_it_took,
     one_two_and_five_hops_carry_traffic,
 ]))

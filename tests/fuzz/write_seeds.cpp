@@ -11,6 +11,7 @@
 #include "core/encryption/header_mask.h"
 #include "core/encryption/tunnels.h"
 #include "core/peers/guard_set.h"
+#include "core/peers/observations.h"
 #include "core/routing/address_rewrite.h"
 #include "core/routing/dns_message.h"
 #include "core/routing/frames.h"
@@ -198,6 +199,10 @@ void files() {
   peers::GuardSet guards;
   for (uint8_t i = 0; i < 5; i++) static_cast<void>(guards.add(PeerId{{i, 1}}, kWall));
   put("fuzz_saved_guards", "five", guards.save());
+  peers::Observations seen;
+  for (uint8_t i = 0; i < 5; i++) seen.worked(PeerId{{1, i}}, kWall);
+  seen.round_trip(PeerId{{1, 0}}, 30ms, peers::Observations::Way::direct);
+  put("fuzz_observations", "five", seen.save());
   const auto with = [](char kind, const std::string& text) { return std::string(1, kind) + text; };
   const auto key = crypto::ed25519_generate(rng);
   Network n;

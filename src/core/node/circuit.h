@@ -62,6 +62,8 @@ struct Circuit {
   };
   std::map<uint64_t, Ping> pings;  // at most kMaxPings, oldest dropped
   uint64_t tx_bytes = 0, rx_bytes = 0;
+  Mono rate_since = kLongAgo;  // throughput is measured from here on,
+  uint64_t rate_from = 0;      // where rx_bytes was this
 
   Hop& exit() { return hops.back(); }
   const Hop& exit() const { return hops.back(); }

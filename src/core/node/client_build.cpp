@@ -16,9 +16,12 @@ namespace macrovpn::node {
 using routing::ErrorCode;
 
 ClientSide::ClientSide(Shared s) : s_(s), config_(*s.config.client) {
-  if (config_.saved_guards.empty()) return;
-  if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok())
-    guards_ = std::move(loaded).value();
+  if (!config_.saved_guards.empty()) {
+    if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok()) guards_ = std::move(loaded).value();
+  }
+  if (!config_.saved_observations.empty()) {
+    if (auto loaded = peers::Observations::load(config_.saved_observations); loaded.ok()) seen_ = std::move(loaded).value();
+  }
 }
 
 void ClientSide::save_guards(Effects& fx) {

@@ -134,6 +134,7 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   const bool failed_since = std::any_of(guards.begin(), guards.end(), [&](const auto& g) { return g.id == guard && g.failed_at > c.build_started; });
   if (!failed_since) guards_.succeeded(guard);  // else luck with one that carries little
   if (const auto link = links_.find(guard); link != links_.end()) link->second.lost_builds = 0;
+  note_worked(now, c);
   // A spare lapses before its sessions do; a circuit in use rekeys.
   c.gives_up = c.group.is_nobody() ? now.mono + s_.rng.between(120s, 150s) : kNever;
   c.asked_lease = now.mono;
@@ -145,6 +146,16 @@ void ClientSide::ready(Now now, Circuit& c, Effects& fx) {
   ask_binding(now, c);
   fx.events.push_back(CircuitReady{c.id, c.group});
   if (Group* g = find_group(c.group)) give_to_group(now, c, *g);
+}
+
+// In a build of one round trip each hop's answer took the way to it and back; one that was tried again, or went hop by hop, took longer.
+void ClientSide::note_worked(Now now, const Circuit& c) {
+  for (size_t i = 0; i < c.hops.size(); i++) {
+    const Hop& h = c.hops[i];
+    seen_.worked(h.relay.id, now.wall);
+    const bool is_round_trip = !c.hop_by_hop && !c.tried_again && h.up_after != Duration::zero();
+    if (is_round_trip) seen_.round_trip(h.relay.id, h.up_after, i == 0 ? peers::Observations::Way::direct : peers::Observations::Way::through_others);
+  }
 }
 
 void ClientSide::give_to_group(Now now, Circuit& c, Group& g) {
@@ -308,6 +319,7 @@ void ClientSide::on_pong(Now now, Circuit& c, uint64_t id) {
   c.pings.erase(it);
   const Duration took = now.mono - p.sent;
   c.hops[p.hop].round_trip = took;
+  seen_.round_trip(c.hops[p.hop].relay.id, took, p.hop == 0 ? peers::Observations::Way::direct : peers::Observations::Way::through_others);
   if (p.hop + 1 != c.hops.size()) return;
   c.live.pong(now.mono, took);
   c.path_mtu.pong(now.mono, p.size, p.sent);

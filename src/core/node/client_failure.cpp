@@ -117,6 +117,7 @@ void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   const bool drops = link->second.up && !silent && !heard_behind && drops_what_it_carries(now, link->second, c.hops[1].relay.id);
   if (link->second.up && !drops && (!silent || ++link->second.lost_builds < 2)) return;
   guards_.failed(c.hops[0].relay.id, now.mono);
+  seen_.failed(c.hops[0].relay.id, now.wall);
   save_guards(fx);
   if (!drops) drop_link(c.hops[0].relay.id, c.id);
 }
@@ -142,6 +143,7 @@ bool ClientSide::drops_what_it_carries(Now now, GuardLink& link, const PeerId& u
 // The first that was not heard, behind one that was: dead, or not let through.  Circuits of nobody do without it for a while, too.
 void ClientSide::note_silent(Now now, const PeerId& id) {
   note_answered(id);
+  seen_.failed(id, now.wall);
   if (silent_.size() >= kMaxAvoided) silent_.erase(silent_.begin());
   silent_.push_back({id, now.mono});
 }

@@ -177,6 +177,18 @@ void ClientSide::too_big(const Group& g, const Circuit& c, Bytes packet, Effects
   }
 }
 
+// How much came in this second.  Little says nothing of the relays, and after a pause the window is no second.
+void ClientSide::note_rate(Now now, Circuit& c) {
+  const Duration took = now.mono - c.rate_since;
+  if (took < kRateWindow) return;
+  const uint64_t bytes = c.rx_bytes - c.rate_from;
+  c.rate_since = now.mono;
+  c.rate_from = c.rx_bytes;
+  if (took > 2 * kRateWindow || bytes < kRateWorthNoting) return;
+  const Bandwidth rate{bytes * 1'000 / static_cast<uint64_t>(took / 1ms)};
+  for (const Hop& h : c.hops) seen_.throughput(h.relay.id, rate);
+}
+
 void ClientSide::on_ip(Now now, PeerRef peer, Packet&& packet, Effects& fx) {
   const auto it = hop_of_.find(peer);
   if (it == hop_of_.end()) return;
@@ -186,6 +198,7 @@ void ClientSide::on_ip(Now now, PeerRef peer, Packet&& packet, Effects& fx) {
   c->live.received(now.mono);
   c->path_mtu.carried(packet.size());
   c->rx_bytes += packet.size();
+  note_rate(now, *c);
   if (!is_for_a_program(packet.bytes())) return;
   const GroupId id = c->group;
   if (Group* g = find_group(id)) {

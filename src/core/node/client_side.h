@@ -11,6 +11,7 @@
 #include "core/node/shared.h"
 #include "core/peers/guard_set.h"
 #include "core/peers/middle_set.h"
+#include "core/peers/observations.h"
 #include "core/routing/build_timeout.h"
 #include "core/routing/path.h"
 
@@ -38,6 +39,8 @@ inline constexpr Duration kSilentRest = 60s;  // a relay that was silent behind 
 inline constexpr uint64_t kPingPadding = 320;
 inline constexpr Duration kBrokenRest = 30s;  // circuits that carry small packets alone are given up no more often
 inline constexpr int kMtuTellings = 5;
+inline constexpr Duration kRateWindow = 1s;            // over which a circuit's throughput is taken
+inline constexpr uint64_t kRateWorthNoting = 64 * 1024;  // bytes in that time; less says nothing of the relays
 inline constexpr Duration kLeaving = 10min;  // a relay that said goodbye is not used for so long, or until it renews
 
 class ClientSide {
@@ -69,6 +72,8 @@ class ClientSide {
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
   const std::map<GroupId, Group>& groups() const { return groups_; }
   const peers::GuardSet& guards() const { return guards_; }
+  // What was seen of relays; for the user and for find_peers alone.
+  const peers::Observations& observations() const { return seen_; }
   // Why there is no circuit, as far as is known: words for a person; empty: nothing went wrong lately.
   const std::string& trouble() const { return trouble_; }
   // Every program has a circuit that carries its packets; without programs: one is ready.
@@ -147,6 +152,7 @@ class ClientSide {
   void find_the_silent(Now now, Circuit& c, Effects& fx);
   static bool drops_what_it_carries(Now now, GuardLink& link, const PeerId& unheard);
   void note_silent(Now now, const PeerId& id);
+  void note_worked(Now now, const Circuit& c);
   void note_silent_of(Now now, const Circuit& c);
   void note_answered(const PeerId& id);
   void drop_link(const PeerId& guard, CircuitId but);
@@ -173,6 +179,7 @@ class ClientSide {
   void forget_group(const GroupId& id);
   void send_packet(Now now, Circuit& c, Packet&& packet);
   void flush_waiting(Now now, Group& g, Circuit& c);
+  void note_rate(Now now, Circuit& c);
   static bool no_way_for(const Circuit& c, Bytes packet);
   bool refuse(const Group& g, const Circuit& c, Bytes packet, size_t size, Effects& fx);
   void unreachable(const Group& g, Bytes packet, Effects& fx);
@@ -185,6 +192,7 @@ class ClientSide {
   const ClientConfig& config_;
   peers::GuardSet guards_;
   peers::MiddleSet middles_;
+  peers::Observations seen_;
   routing::BuildTimeout build_timeout_;
   std::map<CircuitId, Circuit> circuits_;
   std::map<TunId, Slots> devices_;

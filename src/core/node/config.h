@@ -24,6 +24,7 @@ struct ClientConfig {
   Build build = Build::one_round_trip;
   size_t spare_circuits = 1;
   std::vector<uint8_t> saved_guards;
+  std::vector<uint8_t> saved_observations;
 };
 
 struct RelayConfig {

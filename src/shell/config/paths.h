@@ -36,6 +36,7 @@ struct Paths {
   std::string network_key_file() const { return state + "/network.key"; }  // only where a network was made
   std::string network_file() const { return data + "/network.toml"; }
   std::string descriptor_folder() const { return data + "/descriptors"; }
+  std::string observations_file() const { return state + "/observations"; }  // of relays (core/peers/observations.h)
   std::string control_socket() const { return runtime + "/control.sock"; }
 };
 
