@@ -40,6 +40,7 @@ LIBRARIES = {
     r"CLI/": ("app",),
     r"qrencode": ("shell/phone",),
     r"miniupnpc/": ("shell/nat",),
+    r"maxminddb": ("shell/region",),
     r"sqlite3": ("shell",),
     r"curl/": ("shell",),
 }
