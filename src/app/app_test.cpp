@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "shell/region/mmdb_writer_test.h"
+
 namespace macrovpn::app {
 namespace {
 
@@ -167,6 +169,12 @@ TEST_F(App, ARelayPublishesADescriptorThatOthersAdd) {
   EXPECT_FALSE(peer.contains("seen"));
   const std::string line = run("peers", "two").out;
   EXPECT_TRUE(line.starts_with(peer.at("id").get<std::string>().substr(0, 8) + "\tNO claimed\t-\t-\tfree\tguard,middle\t0 d\tnot used yet\n")) << line;
+  shell::MmdbWriter countries;
+  countries.add(*IpPrefix::parse("192.0.2.0/24"), "SE");
+  countries.write(dir_ + "/two/country.mmdb");
+  EXPECT_EQ(json::parse(run("peers --json", "two").out).at("peers").at(0).at("region"), (json{{"code", "NO"}, {"is", "claimed"}, {"database", "SE"}}));
+  EXPECT_NE(run("peers", "two").out.find("\tNO claimed, by address SE\t"), std::string::npos);
+  std::filesystem::remove(dir_ + "/two/country.mmdb");
   EXPECT_EQ(run("peers --exit", "two").out, "");
   EXPECT_EQ(run("peers --region SE", "two").out, "");
   EXPECT_EQ(run("peers --region NO --verified", "two").out, "");

@@ -77,7 +77,9 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
   if (const auto saved = shell::read_own_file(home.paths.observations_file(), peers::Observations::kMaxSaved)) {
     if (auto loaded = peers::Observations::load(*saved); loaded.ok()) seen = std::move(loaded).value();
   }
+  RegionWatch regions(home.settings, home.paths);
   const PeerSources sources{directory, [&](const PeerId& id) { return seen.seen(id, now); },
+                            [&](const RelayInfo& r, discovery::PeerFacts& f) { judge_region(regions, r, f); },
                             [&](const PeerId& id) { return details_in(folder, id); }};
   return peers_json(sources, q, 0, limit, now);
 }
@@ -96,7 +98,9 @@ std::string rate_text(uint64_t bytes_per_second) {
 
 std::string region_text(const json& r) {
   if (!r.contains("code")) return "-";
-  return r["code"].get<std::string>() + " " + r.at("is").get<std::string>();
+  const std::string code = r["code"], database = r.value("database", "");
+  const std::string doubt = database.empty() || database == code ? "" : ", by address " + database;
+  return code + " " + r.at("is").get<std::string>() + doubt;
 }
 
 std::string bandwidth_text(const json& b) {

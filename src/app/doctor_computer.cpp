@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "app/doctor.h"
+#include "app/region_watch.h"
 #include "app/start_daemon.h"
 #include "shell/box/box.h"
 #include "shell/clock.h"
@@ -13,6 +14,8 @@
 
 namespace macrovpn::app {
 namespace {
+
+constexpr int64_t kOldDatabaseDays = 400;
 
 Finding of(const char* what, const Result<std::string>& found) {
   if (found) return {what, Verdict::good, *found, ""};
@@ -80,6 +83,19 @@ Finding check_clock(const Home& home) {
   return {"clock", Verdict::good, "within the time of the relays known here (36 hours); " + who, ""};
 }
 
+// Without it everything works, and regions are relays' own words.
+Finding check_regions(const Home& home) {
+  const RegionWatch regions(home.settings, home.paths);
+  const std::string advice = "put a country database there: geo-whois-asn-country.mmdb of the npm package @ip-location-db/geo-whois-asn-country-mmdb (CC0) fits";
+  if (!regions.trouble().empty()) return {"regions", Verdict::problem, regions.trouble(), advice};
+  if (!regions.has_database())
+    return {"regions", Verdict::note, "there is no " + regions.file() + ", so what relays say of their country is compared with nothing", advice};
+  const auto days = std::chrono::floor<std::chrono::hours>(shell::read_clocks().wall - regions.made()).count() / 24;
+  if (days > kOldDatabaseDays)
+    return {"regions", Verdict::note, "the country database is " + std::to_string(days) + " days old, and addresses move", advice};
+  return {"regions", Verdict::good, "a country database is here", ""};
+}
+
 }  // namespace
 
 std::vector<Finding> examine_computer(const Home& home) {
@@ -89,7 +105,8 @@ std::vector<Finding> examine_computer(const Home& home) {
           of("network", check_network(home)),
           of("keys", check_keys(home)),
           of("daemon", check_daemon(home)),
-          check_clock(home)};
+          check_clock(home),
+          check_regions(home)};
 }
 
 }  // namespace macrovpn::app

@@ -36,6 +36,7 @@ Result<void> NodeDaemon::serve() {
     const node::ClientSide* client = driver_->node().client();
     const PeerSources sources{driver_->node().directory(),
                               [&](const PeerId& id) { return client != nullptr ? client->observations().seen(id, now) : std::nullopt; },
+                              [&](const RelayInfo& relay, discovery::PeerFacts& f) { judge_region(*regions_, relay, f); },
                               [&](const PeerId& id) { return details_in(folder_, id); }};
     return peers_json(sources, query_of(r.params), r.params.value("from", size_t{0}), kPeersAtOnce, now);
   });

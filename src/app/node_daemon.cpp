@@ -179,6 +179,7 @@ Result<void> NodeDaemon::start() {
   }
   driver_->on_event([this](const node::NodeEvent& e) { on_event(e); });
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
+  regions_ = std::make_unique<RegionWatch>(options_.settings, options_.paths);
   phones_ = std::make_unique<PhoneKeeper>(reactor_, *driver_, options_);
   TRY_VOID(serve());
   driver_->start();
@@ -251,6 +252,14 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }
+}
+
+// Which exits' claims do not count, where the user wants his circuits to end in one country.
+void NodeDaemon::judge_regions() {
+  node::Node& node = driver_->node();
+  if (node.client() == nullptr || !options_.settings.exit_region.known()) return;
+  const Wall now = reactor_.now().wall;
+  node.doubt_regions(regions_->doubted(node.directory(), [&](const PeerId& id) { return node.client()->observations().seen(id, now); }));
 }
 
 void NodeDaemon::save_seen() {
@@ -333,6 +342,7 @@ void NodeDaemon::scan_descriptors() {
     }
     for (const PeerId& id : changes->removed) directory.remove(id);
   });
+  judge_regions();
   // In a round of its own: verifying took a while, and the node is to be told the time as it is.
   if (changed || !changes->removed.empty()) {
     reactor_.after(Duration::zero(), [this] { each([](shell::Driver& d) { d.directory_changed(); }); });

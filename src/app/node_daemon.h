@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "app/phone_keeper.h"
+#include "app/region_watch.h"
 #include "app/relay_operator.h"
 #include "app/transports.h"
 #include "shell/clock.h"
@@ -61,6 +62,7 @@ class NodeDaemon {
   void scan_descriptors();
   void tick();
   void save_seen();
+  void judge_regions();
   RelayInfo own_relay(const PublicKey& prekey) const;
 
   // node_control.cpp
@@ -102,6 +104,7 @@ class NodeDaemon {
   std::unique_ptr<RelayOperator> operator_;  // of a relay
   std::unique_ptr<Transports> transports_;
   std::unique_ptr<PhoneKeeper> phones_;
+  std::unique_ptr<RegionWatch> regions_;
   std::unique_ptr<shell::PortKeeper> port_;  // of a relay whose router shall open it
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;

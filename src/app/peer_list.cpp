@@ -49,6 +49,7 @@ json peer_json(const PeerFacts& f, const std::optional<RelayDetails>& details, W
            {"bandwidth", {{"is", name_of(f.bandwidth_is)}}},
            {"age_days", std::max<int64_t>(0, (now - f.created) / std::chrono::hours(24))}};
   if (f.region.known()) out["region"]["code"] = text_of(f.region);
+  if (f.database.known()) out["region"]["database"] = text_of(f.database);
   if (f.bandwidth_is != Proof::unknown) out["bandwidth"]["bytes_per_second"] = f.bandwidth.bytes_per_second;
   if (f.seen && f.seen->was_used()) out["seen"] = seen_json(*f.seen);
   if (details) out["price"] = details->price ? json{{"bytes_per_token", details->price->bytes_per_token()}} : json{{"free", true}};
@@ -101,9 +102,16 @@ std::vector<PeerFacts> all_facts(const PeerSources& from, Wall now) {
   std::vector<PeerFacts> out;
   out.reserve(from.directory.relays().size());
   for (const auto& [id, relay] : from.directory.relays()) {
-    if (relay->expiry > now) out.push_back(discovery::facts_of(*relay, from.seen(id)));
+    if (relay->expiry <= now) continue;
+    out.push_back(discovery::facts_of(*relay, from.seen(id)));
+    from.judge(*relay, out.back());
   }
   return out;
+}
+
+void judge_region(RegionWatch& regions, const RelayInfo& relay, PeerFacts& facts) {
+  facts.database = regions.database_says(relay);
+  facts.region_is = regions.judge(relay, facts.seen);
 }
 
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder& folder, const PeerId& id) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 
+#include "app/region_watch.h"
 #include "core/discovery/directory.h"
 #include "core/discovery/find_peers.h"
 #include "model/relay_details.h"
@@ -20,12 +21,15 @@ discovery::PeerQuery query_of(const nlohmann::json&);
 struct PeerSources {
   const discovery::Directory& directory;
   std::function<std::optional<RelaySeen>(const PeerId&)> seen;
+  std::function<void(const RelayInfo&, discovery::PeerFacts&)> judge;  // of its region
   std::function<std::optional<RelayDetails>(const PeerId&)> details;  // of those that are shown
 };
 std::vector<discovery::PeerFacts> all_facts(const PeerSources&, Wall now);
 // {"peers": [...], "matched": n, "known": n}: at most `most` results, from the from-th on.
 nlohmann::json peers_json(const PeerSources&, discovery::PeerQuery, size_t from, size_t most, Wall now);
 
+// For PeerSources::judge.
+void judge_region(RegionWatch&, const RelayInfo&, discovery::PeerFacts&);
 // What a descriptor in the folder says beside; it was verified when it came there.
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder&, const PeerId&);
 

@@ -2,10 +2,11 @@
 """Circuits over links with delay: how long they take, what their packets look like, who sees what."""
 
 import json
+import pathlib
 import time
 
 from e2e import netlab, running_world
-from macronet import Parties
+from macronet import Parties, World, write_countries
 from macronet.world import WEB_ADDRESSES, WEB_NAME
 from netlab import check
 
@@ -108,6 +109,34 @@ def peers_tell_what_worked_and_how_long_it_took():
         return f"entry {fastest:.0f} ms"
 
 
+def an_exit_that_the_country_database_puts_elsewhere_is_not_taken():
+    with netlab.Lab() as lab, World(lab, relays=4, exits=2) as world:
+        world.make_network()
+        for relay in world.exits:
+            relay.command("config", "set", "relay.region", "NO")
+        world.start_relays()
+        client, (liar, honest) = world.client, world.exits
+        client.command("config", "set", "client.exit_region", "NO")
+        client.command("config", "set", "client.exit_region_claims", "false")
+
+        def doctor():
+            said = client.command("doctor", "--offline", "--json", check=False).stdout
+            return next(finding for finding in json.loads(said) if finding["check"] == "regions")
+
+        check(doctor()["verdict"] == "note" and "country.mmdb" in doctor()["text"], doctor())
+        write_countries(pathlib.Path(client.state) / "country.mmdb", {f"{liar.host.ip4}/32": "SE", f"{honest.host.ip4}/32": "NO"})
+        check(doctor()["verdict"] in ("ok", "note") and "database" in doctor()["text"], doctor())
+        ends = set()
+        for _ in range(3):
+            world.start_client()
+            ends |= {c["path"][-1]["id"] for c in client.status()["circuits"]}
+            peers = {p["id"]: p["region"] for p in json.loads(client.command("peers", "--exit", "--json").stdout)["peers"]}
+            client.process.stop()
+        check(ends == {honest.relay_id}, "a circuit ends where the database says that it is Sweden")
+        check(peers[liar.relay_id] == {"code": "NO", "is": "claimed", "database": "SE"}, peers)
+        check(peers[honest.relay_id] == {"code": "NO", "is": "claimed", "database": "NO"}, peers)
+
+
 def one_two_and_five_hops_carry_traffic():
     for hops in (1, 2, 5):
         with running_world("--hops", str(hops)) as world:
@@ -124,5 +153,6 @@ raise SystemExit(netlab.run_tests([
     no_relay_sees_both_ends_and_nothing_leaves_outside_the_tunnel,
     transport_lengths_are_multiples_of_16_on_every_link,
     peers_tell_what_worked_and_how_long_it_took,
+    an_exit_that_the_country_database_puts_elsewhere_is_not_taken,
     one_two_and_five_hops_carry_traffic,
 ]))

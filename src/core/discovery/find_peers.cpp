@@ -93,7 +93,7 @@ const char* name_of(Proof p) {
 }
 
 PeerFacts facts_of(const RelayInfo& r, const std::optional<RelaySeen>& seen) {
-  PeerFacts f{r.id, r.flags, r.region, Proof::unknown, Proof::unknown, r.bandwidth, r.created, seen};
+  PeerFacts f{r.id, r.flags, r.region, {}, Proof::unknown, Proof::unknown, r.bandwidth, r.created, seen};
   if (r.region.known()) f.region_is = Proof::claimed;
   if (r.bandwidth.bytes_per_second != 0) f.bandwidth_is = Proof::claimed;
   if (seen && seen->throughput.bytes_per_second != 0 && seen->throughput >= r.bandwidth) {

@@ -24,6 +24,7 @@ struct PeerFacts {
   PeerId id;
   RelayFlags flags;
   Region region;
+  Region database;  // what a country database says; not known: nothing
   Proof region_is = Proof::unknown;
   Proof bandwidth_is = Proof::unknown;
   Bandwidth bandwidth;  // claimed, or what others measured and we saw of it

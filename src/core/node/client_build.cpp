@@ -44,6 +44,7 @@ class ClientSide::Usable final : public routing::Candidates {
     }
     return all_;
   }
+  Region region_of(const RelayInfo& r) const override { return client_.doubted_.contains(r.id) ? Region{} : r.region; }
 
  private:
   bool suits(const RelayInfo& r) const {

@@ -69,6 +69,8 @@ class ClientSide {
   // The directory changed: what waited for relays may go on.
   void directory_changed(Now now, Effects& fx);
 
+  void doubt_regions(std::set<PeerId> relays) { doubted_ = std::move(relays); }
+
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
   const std::map<GroupId, Group>& groups() const { return groups_; }
   const peers::GuardSet& guards() const { return guards_; }
@@ -201,6 +203,7 @@ class ClientSide {
   std::map<PeerId, GuardLink> links_;
   std::map<PeerRef, std::pair<CircuitId, size_t>> hop_of_;  // not of shared guards
   std::set<std::pair<PeerId, PublicKey>> bound_;            // bindings proved in this run
+  std::set<PeerId> doubted_;                                // their region is not believed
   std::set<PeerId> banned_;                                 // failed to prove theirs
   struct Leaving {
     Wall signed_at;  // of the descriptor that we had: a newer one says that it is back

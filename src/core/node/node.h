@@ -7,6 +7,7 @@
 // Effects.
 #pragma once
 #include <memory>
+#include <set>
 
 #include "core/node/client_side.h"
 #include "core/node/directory_side.h"
@@ -67,6 +68,10 @@ class Node {
   discovery::Directory& directory() { return directory_; }
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
+  // Relays whose claim of a region is not believed: no exits where one is wanted.  A client's.
+  void doubt_regions(std::set<PeerId> relays) {
+    if (client_) client_->doubt_regions(std::move(relays));
+  }
 
   // ---- a relay's operator.  Draining: nothing new is taken, and every caller is told to leave; closed: nothing is left.
   void set_service(Now now, peers::Service service, Effects& fx);

@@ -25,7 +25,7 @@ struct Draw {
   }
   bool is_avoided(const RelayInfo& r) const { return contains(request.avoid, r.id) || contains(request.silent, r.id); }
   bool suits_exit(const RelayInfo& r) const {
-    return fits(r, Role::exit) && (!request.exit_region || r.region == *request.exit_region);
+    return fits(r, Role::exit) && (!request.exit_region || relays.region_of(r) == *request.exit_region);
   }
   std::vector<const RelayInfo*> where(auto&& accept) const {
     std::vector<const RelayInfo*> out;

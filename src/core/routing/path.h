@@ -41,6 +41,7 @@ class Candidates {
   virtual ~Candidates() = default;
   virtual const RelayInfo* find(const PeerId&) const = 0;            // nullptr: unknown, or not to be used
   virtual std::span<const RelayInfo* const> all() const = 0;        // in order of their ids
+  virtual Region region_of(const RelayInfo& r) const { return r.region; }  // as far as it is believed
 };
 
 // Relays in order, first hop first.  The error says what the directory lacks.

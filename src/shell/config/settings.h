@@ -28,6 +28,8 @@ struct Settings {
   controller::Mode mode = controller::Mode::private_;
   unsigned hops = 0;  // 0: as the mode says
   Region exit_region;
+  bool exit_region_claims = true;  // a relay's own word for its region is enough
+  Region own_region;               // where this computer is, for checks of claims
   std::vector<Endpoint> listen;     // the UDP ports that a relay listens on
   std::vector<Endpoint> endpoints;  // where others reach the relay; empty: the listening ones
   Region region;
@@ -51,7 +53,7 @@ struct Settings {
   std::vector<Endpoint> https_listen;   // TCP; empty: a relay takes no clients by HTTPS
   std::string https_name, https_page;   // of the certificate; a file
   uint16_t device_port = 0;  // where devices of the user's own call this node
-  std::string network_file, descriptor_folder;  // empty: the usual place
+  std::string network_file, descriptor_folder, country_database;  // empty: the usual place
 
   std::map<std::string, SettingValue> values;  // every key, as `config get` shows it
 

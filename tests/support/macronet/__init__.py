@@ -2,7 +2,8 @@
 
 from .build import program
 from .computer import Computer, computer, summary
+from .countries import write_countries
 from .watch import Parties
 from .world import Node, World
 
-__all__ = ["Computer", "computer", "summary", "Node", "Parties", "World", "program"]
+__all__ = ["Computer", "computer", "summary", "Node", "Parties", "World", "program", "write_countries"]
