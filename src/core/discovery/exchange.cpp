@@ -290,7 +290,9 @@ void Exchange::on_checked(const Now& now, uint64_t id, const Result<EntryPtr, Ch
 // A verified entry.  Halves of a conviction wait for each other.
 void Exchange::take(const Now& now, const Checking& what, const EntryPtr& e) {
   Inserted done = Inserted::older;
-  if (what.kind != Datum::half) {
+  if (what.kind != Datum::half && gate_ != nullptr && !gate_->may_enter(now, e, what.from)) {
+    done = Inserted::crowded_out;  // for now
+  } else if (what.kind != Datum::half) {
     done = insert(e);
   } else {
     const EntryPtr known = set_.find(e->short_id);

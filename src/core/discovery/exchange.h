@@ -65,6 +65,14 @@ struct RoundEnd {
   std::vector<ShortId> lacking;     // what it does not have; of clients' rounds only, ascending
 };
 
+// Who may come into the set, beside what the set itself demands; asked once for each new version that verified.  What it refuses now may
+// come by publish() later, or be offered again.
+class Gatekeeper {
+ public:
+  virtual ~Gatekeeper() = default;
+  virtual bool may_enter(const Now&, const EntryPtr&, SyncSession from) = 0;
+};
+
 struct SyncCounts {
   uint64_t malformed = 0, unsolicited = 0, forged = 0, stale = 0, muted = 0, over_budget = 0, unanswered = 0, full = 0;
 };
@@ -84,6 +92,8 @@ class Exchange {
   void begin_round(const Now&, SyncSession, SyncOut&, std::vector<ShortId> known_to_lack = {});
   Inserted publish(const EntryPtr&);  // a descriptor of our own, or from our store: already verified
   void expire(Wall now) { set_.expire(now, changes_); }
+  void drop(ShortId id) { set_.drop(id, changes_); }
+  void set_gate(Gatekeeper* gate) { gate_ = gate; }  // outlives this; nullptr: all may enter
 
   const RelaySet& set() const { return set_; }
   bool is_muted(SyncSession) const;
@@ -151,6 +161,7 @@ class Exchange {
   bool is_refused(Mono now, ShortId, uint32_t seq);
 
   RelaySet set_;
+  Gatekeeper* gate_ = nullptr;
   Rng& rng_;
   Answers answers_;
   std::map<SyncSession, Session> sessions_;

@@ -126,6 +126,22 @@ void RelaySet::erase(Place place, SetChanges& changes) {
   entries_.erase(place);
 }
 
+void RelaySet::drop(ShortId id, SetChanges& changes) {
+  const Place place = place_of(id);
+  if (place != entries_.end() && (*place)->short_id == id && !(*place)->convicted()) erase(place, changes);
+}
+
+std::vector<EntryPtr> RelaySet::rivals_of(const EntryPtr& e) const {
+  const EntryPtr old = find(e->short_id);
+  uint64_t scope = kEverywhere;
+  std::vector<EntryPtr> out;
+  if (has_room(e->home, old.get(), scope) || scope == kEverywhere) return out;
+  for (const EntryPtr& other : entries_) {
+    if (other != old && !other->convicted() && is_in(*other, scope)) out.push_back(other);
+  }
+  return out;
+}
+
 void RelaySet::expire(Wall now, SetChanges& changes) {
   if (now < first_expiry_) return;
   first_expiry_ = Wall::max();

@@ -47,6 +47,10 @@ class RelaySet {
   explicit RelaySet(const Network& network) : network_(network) {}
   Inserted insert(EntryPtr, SetChanges&);  // not nullptr
   void expire(Wall now, SetChanges&);
+  // Takes one out whose address turned out not to be its own.
+  void drop(ShortId, SetChanges&);
+  // Who lives in the prefix that is full for it; none: there is room.
+  std::vector<EntryPtr> rivals_of(const EntryPtr&) const;
   EntryPtr find(ShortId) const;  // nullptr: not in it
   std::span<const EntryPtr> all() const { return entries_; }  // by short id
   std::span<const EntryPtr> between(ShortId low, ShortId high) const;  // both belong to it

@@ -215,5 +215,113 @@ TEST(Amplification, AnswersOfAHelperStayWithinWhatTheCallerSent) {
   EXPECT_GT(a.out.begin()->second, 600u);
 }
 
+// ---- every kind of request that needs no session
+
+// Each kind of datagram has its case; a new one does not compile until somebody has thought of it here.
+const char* tried_by(encryption::MessageType t) {
+  using T = encryption::MessageType;
+  switch (t) {
+    case T::initiation:
+      return "a handshake of a stranger, with every frame as early data";
+    case T::response:
+    case T::cookie_reply:
+    case T::transport:
+      return "noise of that type, plain and masked";
+  }
+  return nullptr;
+}
+const char* tried_by(discovery::stun::Kind k) {
+  using K = discovery::stun::Kind;
+  switch (k) {
+    case K::request:
+    case K::indication:
+    case K::answer:
+    case K::refusal:
+      return "all message types of STUN, with every attribute that is known";
+  }
+  return nullptr;
+}
+
+// Frames that come as early data: all types that there can be, whether they mean something or not yet.
+TEST(Amplification, EveryFrameOfEarlyDataIsAnsweredByNoMoreThanCame) {
+  Amplifier a(70);
+  EXPECT_NE(tried_by(encryption::MessageType::initiation), nullptr);
+  for (unsigned type = 0x10; type <= 0x3f; type++) {
+    std::vector<Buffer> bodies = {{}, Buffer(1), Buffer(20), Buffer(600)};
+    for (Buffer& b : bodies) a.rng().fill(b);
+    const auto next = a.stranger.call(a.now, *a.helper);
+    const Buffer known[] = {routing::write_extend(a.id_of(*a.helper), 0, routing::write_element(next.initiation.message, {7}, {})),
+                            routing::write_lease({.mtu = 1280}), routing::write_bind(a.rng().bytes<32>()),
+                            routing::write_ping(routing::FrameType::ping, {1, 500})};
+    for (const Buffer& k : known) bodies.emplace_back(k.begin() + routing::kFrameHeader, k.end());
+    for (const Buffer& body : bodies) {
+      Buffer frame{static_cast<uint8_t>(type), static_cast<uint8_t>(body.size()), static_cast<uint8_t>(body.size() >> 8)};
+      frame.insert(frame.end(), body.begin(), body.end());
+      const auto c = a.stranger.call(a.now, *a.relay);
+      a.send(a.masked(*a.relay, a.stranger.datagram(c, a.stranger.early(a.now, c, a.relay->prekey, frame))));
+      a.run_for(50ms);
+      a.check();
+      a.stranger.forget(c);
+      if (HasFatalFailure()) FAIL() << "frame type " << type << " of " << body.size() << " bytes";
+    }
+  }
+  a.run_for(30s);
+  a.check();
+  EXPECT_GT(a.out.size(), 5u) << "else nothing was answered";
+}
+
+TEST(Amplification, EveryFirstByteAndSizeIsAnsweredByNoMoreThanCame) {
+  Amplifier a(71);
+  for (const auto t : {encryption::MessageType::response, encryption::MessageType::cookie_reply, encryption::MessageType::transport})
+    EXPECT_NE(tried_by(t), nullptr);
+  for (unsigned first = 0; first < 256; first++) {
+    for (const size_t size : {1, 4, 16, 20, 28, 32, 48, 64, 92, 148, 150, 192, 1232}) {
+      Buffer d(size);
+      a.rng().fill(d);
+      d[0] = static_cast<uint8_t>(first);
+      if (first <= 4 && size >= 4) d[1] = d[2] = d[3] = 0;
+      a.send(d);
+      a.send(size >= 32 && size <= 1232 ? a.masked(*a.relay, d) : d);
+    }
+    a.run_for(20ms);
+    a.check();
+    if (testing::Test::HasFatalFailure()) FAIL() << "first byte " << first;
+  }
+}
+
+TEST(Amplification, EveryTypeOfStunIsAnsweredByNoMoreThanCame) {
+  Amplifier a(72);
+  EXPECT_NE(tried_by(discovery::stun::Kind::request), nullptr);
+  const uint64_t before = a.relay->node->stun()->counters().answered;
+  // Attributes of ours and of RFC 5389, 5766 and 5780.
+  const uint16_t attributes[] = {0, 0x0001, 0x0003, 0x0006, 0x0008, 0x0009, 0x0012, 0x0014, 0x0015, 0x0020, 0x0025, 0x0026, 0x0027, 0x8022, 0x8028, 0xc0f0, 0xc0f1, 0xc0f2};
+  for (unsigned method = 0; method < 16; method++) {
+    for (unsigned kind = 0; kind < 4; kind++) {
+      for (const uint16_t attribute : attributes) {
+        const size_t body = attribute == 0 ? 0 : attribute == 0xc0f0 ? 24 : 4 + 20 + 4 * a.rng().below(60);
+        Buffer d(20 + body);
+        a.rng().fill(d);
+        store_be16(&d[0], static_cast<uint16_t>((method & 0xf) | (kind & 1) << 4 | (kind & 2) << 7));
+        store_be16(&d[2], static_cast<uint16_t>(body));
+        store_be32(&d[4], 0x2112a442);
+        if (attribute != 0) {
+          store_be16(&d[20], attribute);
+          store_be16(&d[22], static_cast<uint16_t>(body - 4));
+          if (attribute == 0x0003) store_be32(&d[24], static_cast<uint32_t>(a.rng().below(8)));
+          if (attribute == 0xc0f0) std::copy_n(a.id_of(*a.helper).bytes.begin(), 20, &d[24]);
+        }
+        a.send(d);
+        d.resize(std::max<size_t>(d.size(), (attribute == 0xc0f0 ? 192 : 32) + a.rng().below(200)));
+        a.send(a.masked(*a.relay, d));
+        a.run_for(150ms);
+        a.check();
+        if (testing::Test::HasFatalFailure()) FAIL() << "method " << method << " class " << kind << " attribute " << attribute;
+      }
+    }
+  }
+  EXPECT_GT(a.relay->node->stun()->counters().answered, before + 5) << "else nothing was tried";
+  EXPECT_FALSE(a.called.empty()) << "nobody was called back";
+}
+
 }  // namespace
 }  // namespace macrovpn::node
