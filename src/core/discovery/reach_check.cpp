@@ -18,6 +18,7 @@ bool share_prefix(const IpAddress& a, const IpAddress& b, const Network& n) {
 }  // namespace
 
 std::optional<bool> ReachCheck::known(Mono now, const RelayEntry& e) const {
+  if (e.id == self_) return true;
   const auto it = known_.find(e.short_id);
   if (it == known_.end() || it->second.until <= now || it->second.home != e.home) return std::nullopt;
   return it->second.reached;
@@ -30,7 +31,7 @@ void ReachCheck::remember(Mono now, const RelayEntry& e, bool reached) {
 }
 
 ReachCheck::Gate ReachCheck::on_entry(const Now& now, const EntryPtr& e, Heard heard, const RelaySet& set, ReachOut& out) {
-  if (e->convicted() || e->id == self_) return Gate::open;
+  if (e->convicted()) return Gate::open;
   const EntryPtr old = set.find(e->short_id);
   if (old && old->id == e->id && (old->convicted() || old->home == e->home)) return Gate::open;  // a renewal: its place is its own
   if (const auto h = held_.find(e->short_id); h != held_.end()) {

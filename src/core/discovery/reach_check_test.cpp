@@ -221,6 +221,20 @@ TEST_F(ReachCheckTest, AShortOutageCostsNobodyHisPlace) {
   EXPECT_FALSE(c.has(wants));
 }
 
+TEST_F(ReachCheckTest, OurOwnPlaceIsContestedWithoutACallOfOurselves) {
+  Caller c(network, 1);
+  for (uint32_t i = 0; i < 2; i++) c.hear(entry(1 + i, in_24(1, i), i), Heard::from_others);
+  auto own = std::make_shared<RelayEntry>(*entry(9, in_24(1, 9), 900));
+  own->id = Caller::self();
+  own->short_id = short_id_of(own->id);
+  c.hear(own, Heard::from_others);
+  EXPECT_FALSE(c.has(own)) << "those who live there have their time";
+  c.run(1h);
+  EXPECT_TRUE(c.has(own));
+  EXPECT_EQ(c.set.size(), 1u);
+  EXPECT_EQ(c.calls, 6u);
+}
+
 // Two squatters with the best ranks for every /24 in which an honest relay lives, known to all before it; several relays hear of all in
 // orders of their own.
 struct Outcome {

@@ -1,0 +1,127 @@
+#include "core/discovery/liveness_map.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace macrovpn::discovery {
+namespace {
+
+constexpr size_t kAnswerHeader = 8 + 8 + 4 + 8;
+constexpr unsigned kMostQuestions = 1u << kMaxSplits;  // of one client, beyond the first of each source
+
+uint64_t digest_of(std::span<const EntryPtr> entries) {
+  std::vector<uint8_t> ids(entries.size() * 8);
+  for (size_t i = 0; i < entries.size(); i++) store_be64(&ids[i * 8], entries[i]->short_id.value);
+  return load_be64(crypto::blake2b_256({as_bytes("macrovpn map 1"), ids}).data());
+}
+
+std::span<const EntryPtr> in_range(std::span<const EntryPtr> all, const IdRange& r) {
+  const auto low = std::lower_bound(all.begin(), all.end(), r.low, [](const EntryPtr& e, ShortId i) { return e->short_id < i; });
+  const auto high = std::upper_bound(low, all.end(), r.high, [](ShortId i, const EntryPtr& e) { return i < e->short_id; });
+  return {low, high};
+}
+
+}  // namespace
+
+// Each hour a twentieth of all, drawn alike; who was silent once is asked a second time before the others.
+EntryPtr LivenessProber::next(Mono now, const RelaySet& set) {
+  const auto all = set.all();
+  if (busy_ || now < next_at_ || all.empty()) return nullptr;
+  const auto every = Duration(std::chrono::hours(1)) * kProbedAnHour / static_cast<int64_t>(all.size());
+  next_at_ = now + std::max<Duration>(every, kSoonestProbe);
+  std::erase_if(silent_, [&](const auto& s) { return now - s.second.last > kDeadFor || !set.find(s.first); });
+  for (const auto& [id, s] : silent_) {
+    if (s.times >= kDeadAfter || now - s.last < kSecondProbe) continue;
+    busy_ = true;
+    return set.find(id);
+  }
+  const EntryPtr drawn = all[rng_.below(all.size())];
+  if (drawn->convicted()) return nullptr;
+  busy_ = true;
+  return drawn;
+}
+
+void LivenessProber::on_probed(Mono now, ShortId id, Found found) {
+  busy_ = false;
+  if (found == Found::alive) {
+    silent_.erase(id);
+  } else {
+    Silent& s = silent_[id];
+    s.times = std::min(s.times + 1, kDeadAfter);
+    s.last = now;
+  }
+}
+
+bool LivenessProber::is_dead(Mono now, ShortId id) const {
+  const auto it = silent_.find(id);
+  return it != silent_.end() && it->second.times >= kDeadAfter && now - it->second.last <= kDeadFor;
+}
+
+std::vector<uint8_t> LivenessProber::answer(Mono now, const IdRange& asked, const RelaySet& set) const {
+  IdRange range = asked;
+  auto part = in_range(set.all(), range);
+  if (part.size() > kMaxMapped) {
+    part = part.first(kMaxMapped);
+    range.high = part.back()->short_id;
+  }
+  std::vector<uint8_t> out;
+  Writer w(out);
+  w.be64(range.low.value).be64(range.high.value).le32(static_cast<uint32_t>(part.size())).be64(digest_of(part));
+  out.resize(kAnswerHeader + (part.size() + 7) / 8);
+  for (size_t i = 0; i < part.size(); i++) {
+    if (is_dead(now, part[i]->short_id)) out[kAnswerHeader + i / 8] |= static_cast<uint8_t>(1 << i % 8);
+  }
+  return out;
+}
+
+std::vector<uint8_t> write_map_ask(const IdRange& r) {
+  std::vector<uint8_t> out;
+  Writer(out).be64(r.low.value).be64(r.high.value);
+  return out;
+}
+
+std::optional<IdRange> read_map_ask(Bytes b) {
+  if (b.size() != 16) return std::nullopt;
+  const IdRange r{{load_be64(b.data())}, {load_be64(b.data() + 8)}};
+  return r.low <= r.high ? std::optional(r) : std::nullopt;
+}
+
+std::optional<MapAnswer> read_map_answer(Bytes b) {
+  if (b.size() < kAnswerHeader) return std::nullopt;
+  const auto range = read_map_ask(b.first(16));
+  const uint32_t count = load_le32(b.data() + 16);
+  if (!range || count > kMaxMapped || b.size() != kAnswerHeader + (count + 7) / 8) return std::nullopt;
+  return MapAnswer{*range, count, load_be64(b.data() + 20), b.subspan(kAnswerHeader)};
+}
+
+std::vector<IdRange> LivenessMap::on_answer(size_t source, const IdRange& asked, const MapAnswer& a, std::span<const EntryPtr> all) {
+  MV_ASSERT(source < kMapSources);
+  std::vector<IdRange> again;
+  if (a.range.low != asked.low || a.range.high > asked.high) return again;
+  if (a.range.high < asked.high) again.push_back({{a.range.high.value + 1}, asked.high});  // it had no room for more
+  const auto part = in_range(all, a.range);
+  if (part.size() != a.count || digest_of(part) != a.digest) {
+    // Halves of our own ids there: ranges of ids may be filled unevenly by whoever draws many.
+    if (part.size() < 2 || splits_ + 2 > kMostQuestions) return again;
+    splits_ += 2;
+    const ShortId middle = part[part.size() / 2]->short_id;
+    again.push_back({a.range.low, {middle.value - 1}});
+    again.push_back({middle, a.range.high});
+    return again;
+  }
+  for (size_t i = 0; i < part.size() && votes_.size() < kMaxRelays; i++) {
+    Votes& v = votes_[part[i]->short_id];
+    v.said = static_cast<uint8_t>(v.said | 1 << source);
+    if (a.bits[i / 8] >> i % 8 & 1) v.dead = static_cast<uint8_t>(v.dead | 1 << source);
+  }
+  return again;
+}
+
+bool LivenessMap::is_dead(ShortId id) const {
+  const auto it = votes_.find(id);
+  if (it == votes_.end()) return false;
+  const int said = std::popcount(it->second.said), dead = std::popcount(it->second.dead);
+  return said >= 2 && 2 * dead > said;
+}
+
+}  // namespace macrovpn::discovery

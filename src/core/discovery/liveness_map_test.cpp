@@ -1,0 +1,170 @@
+#include "core/discovery/liveness_map.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace macrovpn::discovery {
+namespace {
+
+EntryPtr entry(uint64_t n) {
+  auto e = std::make_shared<RelayEntry>();
+  store_be64(e->id.bytes.data(), n * 0x9e3779b97f4a7c15u);
+  e->short_id = short_id_of(e->id);
+  e->rank = n;
+  e->expiry = Wall::max();
+  e->home = IpAddress::v4(static_cast<uint32_t>(0x14000000u + (n << 8)));
+  return e;
+}
+Network wide() {
+  Network n;
+  n.max_per_v4_16 = 1'000'000;
+  return n;
+}
+RelaySet set_of(uint64_t from, uint64_t to) {
+  RelaySet set(wide());
+  SetChanges changes;
+  for (uint64_t i = from; i < to; i++) set.insert(entry(i), changes);
+  return set;
+}
+// A prober that has found these silent.
+LivenessProber after_probing(Rng& rng, Mono now, const std::set<uint64_t>& dead) {
+  LivenessProber p(rng);
+  for (const uint64_t n : dead) {
+    for (unsigned i = 0; i < kDeadAfter; i++) p.on_probed(now, entry(n)->short_id, LivenessProber::Found::silent);
+  }
+  return p;
+}
+// All questions of one client to one source.
+size_t ask_all(LivenessMap& map, size_t source, const LivenessProber& p, Mono now, const RelaySet& theirs, const RelaySet& ours) {
+  std::vector<IdRange> todo{kAllIds};
+  size_t questions = 0;
+  while (!todo.empty()) {
+    const IdRange asked = todo.back();
+    todo.pop_back();
+    questions++;
+    const auto bytes = p.answer(now, *read_map_ask(write_map_ask(asked)), theirs);
+    const auto a = read_map_answer(bytes);
+    EXPECT_TRUE(a);
+    EXPECT_LE(bytes.size(), 1'100u) << "one datagram";
+    for (const IdRange& r : map.on_answer(source, asked, *a, ours.all())) todo.push_back(r);
+  }
+  return questions;
+}
+
+struct LivenessMapTest : ::testing::Test {
+  SeededRng rng{3};
+  Mono now{1h};
+};
+
+TEST_F(LivenessMapTest, ARelayProbesATwentiethAnHour) {
+  const RelaySet set = set_of(0, 1'000);
+  LivenessProber p(rng);
+  size_t probes = 0;
+  std::set<ShortId> drawn;
+  for (const Mono end = now + 1h; now < end; now = std::max(now + 1ms, p.next_deadline())) {
+    const EntryPtr e = p.next(now, set);
+    if (!e) continue;
+    EXPECT_EQ(p.next(now, set), nullptr) << "one at a time";
+    probes++;
+    drawn.insert(e->short_id);
+    p.on_probed(now, e->short_id, LivenessProber::Found::alive);
+  }
+  EXPECT_NEAR(static_cast<double>(probes), 50, 2);
+  EXPECT_GT(drawn.size(), 40u);
+}
+
+TEST_F(LivenessMapTest, SilenceIsAskedASecondTimeAndAnAnswerEndsIt) {
+  const RelaySet set = set_of(0, 10);
+  LivenessProber p(rng);
+  const EntryPtr e = p.next(now, set);
+  p.on_probed(now, e->short_id, LivenessProber::Found::silent);
+  EXPECT_FALSE(p.is_dead(now, e->short_id)) << "a datagram may be lost";
+  now += std::chrono::hours(2);
+  EXPECT_EQ(p.next(now, set), e) << "before any other";
+  p.on_probed(now, e->short_id, LivenessProber::Found::silent);
+  EXPECT_TRUE(p.is_dead(now, e->short_id));
+  EXPECT_FALSE(p.is_dead(now + kDeadFor + 1s, e->short_id)) << "what is not known counts as alive";
+  p.on_probed(now, e->short_id, LivenessProber::Found::alive);
+  EXPECT_FALSE(p.is_dead(now, e->short_id));
+}
+
+TEST_F(LivenessMapTest, AMapOfEqualCopiesIsOneQuestion) {
+  const RelaySet set = set_of(0, 3'000);
+  std::set<uint64_t> dead;
+  for (uint64_t n = 0; n < 3'000; n += 7) dead.insert(n);
+  const LivenessProber p = after_probing(rng, now, dead);
+  LivenessMap map;
+  for (size_t s = 0; s < kMapSources; s++) EXPECT_EQ(ask_all(map, s, p, now, set, set), 1u);
+  for (uint64_t n = 0; n < 3'000; n++) ASSERT_EQ(map.is_dead(entry(n)->short_id), dead.contains(n)) << n;
+}
+
+TEST_F(LivenessMapTest, MoreThanFitIntoOneAnswerAreAskedOn) {
+  const RelaySet set = set_of(0, 20'000);
+  const LivenessProber p = after_probing(rng, now, {5, 19'999});
+  LivenessMap map;
+  for (size_t s = 0; s < 2; s++) EXPECT_EQ(ask_all(map, s, p, now, set, set), 3u);
+  EXPECT_TRUE(map.is_dead(entry(5)->short_id) && map.is_dead(entry(19'999)->short_id));
+  EXPECT_EQ(map.size(), 20'000u);
+}
+
+TEST_F(LivenessMapTest, CopiesThatDifferAgreeOnAllButThePartsThatDiffer) {
+  const RelaySet theirs = set_of(0, 2'000), ours = set_of(3, 2'003);
+  const LivenessProber p = after_probing(rng, now, {100, 500, 1'500});
+  LivenessMap map;
+  size_t questions = 0;
+  for (size_t s = 0; s < kMapSources; s++) questions += ask_all(map, s, p, now, theirs, ours);
+  EXPECT_LT(questions, 3u * 120u);
+  EXPECT_GT(map.size(), 1'900u);
+}
+
+TEST_F(LivenessMapTest, OneLiarOfThreeChangesNothing) {
+  const RelaySet set = set_of(0, 100);
+  std::set<uint64_t> all;
+  for (uint64_t n = 0; n < 100; n++) all.insert(n);
+  const LivenessProber honest = after_probing(rng, now, {1, 2}), denies = after_probing(rng, now, all), hides = after_probing(rng, now, {});
+  for (const LivenessProber* liar : {&denies, &hides}) {
+    LivenessMap map;
+    ask_all(map, 0, honest, now, set, set);
+    ask_all(map, 1, *liar, now, set, set);
+    ask_all(map, 2, honest, now, set, set);
+    for (uint64_t n = 0; n < 100; n++) EXPECT_EQ(map.is_dead(entry(n)->short_id), n == 1 || n == 2);
+  }
+  LivenessMap alone;
+  ask_all(alone, 0, denies, now, set, set);
+  EXPECT_FALSE(alone.is_dead(entry(1)->short_id)) << "one source alone kills nobody";
+  ask_all(alone, 1, honest, now, set, set);
+  EXPECT_FALSE(alone.is_dead(entry(50)->short_id)) << "nor does one of two";
+}
+
+TEST_F(LivenessMapTest, AnswersOfAnyBytesAreReadOrRefusedAndSplitsEnd) {
+  const RelaySet set = set_of(0, 500);
+  LivenessMap map;
+  size_t questions = 0;
+  std::vector<IdRange> todo{kAllIds};
+  while (!todo.empty()) {
+    const IdRange asked = todo.back();
+    todo.pop_back();
+    ASSERT_LT(++questions, 1'000u);
+    std::vector<uint8_t> lie(28 + 10);
+    rng.fill(lie);
+    store_be64(lie.data(), asked.low.value);
+    store_be64(&lie[8], asked.high.value);
+    store_le32(&lie[16], 80);
+    const auto a = read_map_answer(lie);
+    ASSERT_TRUE(a);
+    for (const IdRange& r : map.on_answer(0, asked, *a, set.all())) todo.push_back(r);
+  }
+  for (int i = 0; i < 2'000; i++) {
+    std::vector<uint8_t> bytes(rng.below(64));
+    rng.fill(bytes);
+    if (const auto a = read_map_answer(bytes); a.has_value()) {
+      EXPECT_LE(a->count, a->bits.size() * 8);
+    }
+  }
+  EXPECT_FALSE(read_map_answer({}));
+  EXPECT_FALSE(read_map_ask({}));
+}
+
+}  // namespace
+}  // namespace macrovpn::discovery
