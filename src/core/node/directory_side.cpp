@@ -69,6 +69,18 @@ void DirectorySide::add_contacts(Now now, std::vector<Contact> more) {
   if (copy_ && set().size() == 0) sync_now(now);
 }
 
+void DirectorySide::drop(Now now, discovery::ShortId id, Effects& fx) {
+  exchange().drop(id);
+  follow(now, fx);
+}
+
+IpAddress DirectorySide::caller_address(SyncSession id) const {
+  const auto it = talks_.find(id);
+  if (it == talks_.end() || it->second.is_link) return {};
+  const auto info = s_.tunnels.info(it->second.peer);
+  return info ? info->route.endpoint.address : IpAddress{};
+}
+
 // ---- sessions
 
 SyncSession DirectorySide::begin_talk(Now now, PeerRef peer, bool is_link, SyncRole role) {

@@ -53,6 +53,12 @@ class DirectorySide {
   void accept_anyway(Now now, Effects& fx);
   void sync_now(Now now) { sync_at_ = std::min(sync_at_, now.mono); }
 
+  // Who may come in (verify_side.h); a relay's.  Outlives this.
+  void set_gate(discovery::Gatekeeper* gate) { exchange().set_gate(gate); }
+  void drop(Now now, discovery::ShortId, Effects& fx);
+  // From which address a caller speaks; unspecified: we called, or it is not at this shard.
+  IpAddress caller_address(discovery::SyncSession) const;
+
   void on_frame(Now now, PeerRef session, Bytes body, bool is_link, Effects& fx);
   void on_link(Now now, const LinkEvent&, Effects& fx);
   void caller_gone(Now now, PeerRef, Effects& fx);

@@ -12,6 +12,10 @@ void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
       case FrameType::directory:
         if (live_ && links_.use_of(link) == LinkUse::directory) live_->on_frame(now, link, f->body, true, fx);
         break;
+      case FrameType::bound:
+      case FrameType::dialed:
+        if (verify_ && links_.use_of(link) == LinkUse::verification) verify_->on_link_frame(now, link, *f);
+        break;
       default:
         break;  // PONG and goodbyes: that something was heard is all there is to know
     }
@@ -31,16 +35,19 @@ void Node::on_link_events(Now now, Effects& fx) {
   for (auto events = links_.take_events(); !events.empty(); events = links_.take_events()) {
     for (const LinkEvent& e : events) {
       switch (e.use) {
+        case LinkUse::verification:
+          if (verify_) verify_->on_link(now, e);
+          break;
         case LinkUse::directory:
           if (live_) live_->on_link(now, e, fx);
           break;
         case LinkUse::introduction:
         case LinkUse::records:
-        case LinkUse::verification:
           break;
       }
     }
   }
+  if (verify_) verify_->carry_out(now, fx);
   if (!live_ || !live_->take_changed()) return;
   if (client_) client_->directory_changed(now, fx);
 }
@@ -70,6 +77,7 @@ void Node::watch_directory(Now now, Effects& fx) {
 discovery::Inserted Node::publish(Now now, const discovery::EntryPtr& entry, Effects& fx) {
   MV_ASSERT(live_ != nullptr);
   const auto done = live_->publish(now, entry, fx);
+  if (verify_ && done == discovery::Inserted::crowded_out && entry->id == discovery::peer_id_of(config_.identity->pub)) verify_->contest(now, entry);
   finish(now, fx);
   return done;
 }

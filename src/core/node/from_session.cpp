@@ -128,6 +128,9 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::bind:
       return answer_bind(now, peer, f.body);
+    case FrameType::dial:
+      if (verify_) verify_->on_dial(now, peer, relay_->caller_of(peer), f.body);
+      return;
     case FrameType::directory:
       return on_question(now, peer, f.body, fx);
     default:
@@ -174,6 +177,7 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
     } else if (const auto* failed = std::get_if<encryption::HandshakeFailed>(&e)) {
       if (!links_.handshake_failed(failed->peer) && client_) client_->handshake_failed(now, failed->peer, fx);
     } else if (const auto* gone = std::get_if<encryption::PeerGone>(&e)) {
+      if (verify_) verify_->caller_gone(gone->peer);
       if (relay_) relay_->session_gone(gone->peer);
       if (exit_) exit_->session_gone(now, gone->peer, fx);
       if (relay_) on_close(now, gone->peer, {0}, fx);

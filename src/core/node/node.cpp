@@ -31,6 +31,10 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
     relay_ = std::make_unique<RelaySide>(shared());
     exit_ = std::make_unique<ExitSide>(shared());
     stun_ = std::make_unique<StunSide>(shared());
+    if (live_) {
+      verify_ = std::make_unique<VerifySide>(shared(), links_, *live_);
+      live_->set_gate(verify_.get());
+    }
     tunnels_.accept_ephemeral_peers(true);
   }
 }
@@ -107,6 +111,7 @@ void Node::on_exit_packets(Now now, std::span<Packet> batch, Effects& fx) {
 Mono Node::next_deadline() const {
   Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_, links_.next_deadline()});
   if (live_) d = std::min(d, live_->next_deadline());
+  if (verify_) d = std::min(d, verify_->next_deadline());
   if (client_) d = std::min(d, client_->next_deadline());
   if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline()});
   return d;
@@ -129,6 +134,7 @@ void Node::on_deadline(Now now, Effects& fx) {
   if (client_ && now.mono >= client_->next_deadline()) client_->on_deadline(now, fx);
   links_.on_deadline(now);
   watch_directory(now, fx);
+  if (verify_ && now.mono >= verify_->next_deadline()) verify_->on_deadline(now);
   finish(now, fx);
 }
 
@@ -214,6 +220,7 @@ void Node::check_invariants() const {
   phones_.check_invariants();
   links_.check_invariants();
   if (live_) live_->check_invariants();
+  if (verify_) verify_->check_invariants();
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();

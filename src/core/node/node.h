@@ -15,6 +15,7 @@
 #include "core/node/phone_side.h"
 #include "core/node/relay_side.h"
 #include "core/node/stun_side.h"
+#include "core/node/verify_side.h"
 
 namespace macrovpn::node {
 
@@ -96,6 +97,7 @@ class Node {
   const RelaySide* relay() const { return relay_.get(); }
   const ExitSide* exit() const { return exit_.get(); }
   const StunSide* stun() const { return stun_.get(); }
+  const VerifySide* verify() const { return verify_.get(); }
   const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
   const MaskTable& masks() const { return masks_; }
@@ -166,6 +168,7 @@ class Node {
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;
   std::unique_ptr<StunSide> stun_;
+  std::unique_ptr<VerifySide> verify_;  // of a relay with a live directory
   PhoneSide phones_;
   std::vector<Opening> opening_, opened_;
   std::vector<encryption::OpenJob> jobs_;

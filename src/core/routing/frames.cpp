@@ -231,4 +231,28 @@ crypto::Mac16 resume_mac(const Secret<32>& secret, const NetworkId& network, con
   return crypto::keyed_blake2s_128(secret.reveal(), {as_bytes("macrovpn resume 1"), network.bytes, h1});
 }
 
+std::optional<DialFrame> read_dial(Bytes body) {
+  if (body.size() <= 8) return std::nullopt;
+  return DialFrame{load_le64(body.data()), body.subspan(8)};
+}
+
+std::optional<DialedFrame> read_dialed(Bytes body) {
+  if (body.size() != 9 || body[8] > static_cast<uint8_t>(DialAnswer::busy)) return std::nullopt;
+  return DialedFrame{load_le64(body.data()), static_cast<DialAnswer>(body[8])};
+}
+
+std::vector<uint8_t> write_dial(const DialFrame& f) {
+  std::vector<uint8_t> body(8);
+  store_le64(body.data(), f.number);
+  body.insert(body.end(), f.descriptor.begin(), f.descriptor.end());
+  return write_frame(FrameType::dial, body);
+}
+
+std::vector<uint8_t> write_dialed(const DialedFrame& f) {
+  std::vector<uint8_t> body(9);
+  store_le64(body.data(), f.number);
+  body[8] = static_cast<uint8_t>(f.answer);
+  return write_frame(FrameType::dialed, body);
+}
+
 }  // namespace macrovpn::routing

@@ -32,6 +32,8 @@ enum class FrameType : uint8_t {
   bind = 0x1c,
   bound = 0x1d,
   directory = 0x20,  // core/discovery/sync_message.h
+  dial = 0x34,    // call this relay
+  dialed = 0x35,
 };
 
 enum class ErrorCode : uint8_t {
@@ -104,6 +106,16 @@ struct GrantedFrame {
   uint8_t flags = 0;
   uint16_t mtu = 0;
 };
+// A relay asks another to call a third one; its signed descriptor says where and who.
+struct DialFrame {
+  uint64_t number = 0;
+  Bytes descriptor;
+};
+enum class DialAnswer : uint8_t { no = 0, yes = 1, busy = 2 };  // busy: not tried
+struct DialedFrame {
+  uint64_t number = 0;
+  DialAnswer answer = DialAnswer::no;
+};
 struct BoundFrame {
   IdentityKey identity;
   crypto::Signature signature{};
@@ -118,6 +130,8 @@ std::optional<GrantedFrame> read_granted(Bytes body);
 std::optional<LeaseId> read_lease_id(Bytes body);  // MOVED, RELEASE
 std::optional<ByteArray<32>> read_bind(Bytes body);
 std::optional<BoundFrame> read_bound(Bytes body);
+std::optional<DialFrame> read_dial(Bytes body);
+std::optional<DialedFrame> read_dialed(Bytes body);
 
 // Each returns one whole frame: type 1 | length 2 | body.
 std::vector<uint8_t> write_extend(const PeerId&, uint8_t endpoint, Bytes element);
@@ -129,6 +143,8 @@ std::vector<uint8_t> write_granted(const GrantedFrame&);
 std::vector<uint8_t> write_lease_id(FrameType moved_or_release, const LeaseId&);
 std::vector<uint8_t> write_bind(const ByteArray<32>& challenge);
 std::vector<uint8_t> write_bound(const BoundFrame&);
+std::vector<uint8_t> write_dial(const DialFrame&);
+std::vector<uint8_t> write_dialed(const DialedFrame&);
 std::vector<uint8_t> write_frame(FrameType, Bytes body);  // whose layout is another component's
 
 inline constexpr size_t kFrameHeader = 3;

@@ -36,6 +36,22 @@ TEST(Frames, ReadSeveralFramesUpToThePadding) {
   EXPECT_FALSE(r.malformed());
 }
 
+TEST(Frames, ACallAndItsAnswerComeBackAsTheyWere) {
+  const std::vector<uint8_t> descriptor(300, 7);
+  const auto dial = write_dial({12, descriptor});
+  const auto read = read_dial(FrameReader(dial).next()->body);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->number, 12u);
+  EXPECT_TRUE(equal(read->descriptor, descriptor));
+  const auto dialed = write_dialed({9, DialAnswer::busy});
+  const auto answer = read_dialed(FrameReader(dialed).next()->body);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->number, 9u);
+  EXPECT_EQ(answer->answer, DialAnswer::busy);
+  std::vector<uint8_t> bad(9, 3);
+  EXPECT_FALSE(read_dialed(bad));
+}
+
 TEST(Frames, ACutFrameIsMalformed) {
   auto p = write_lease({});
   p.pop_back();
@@ -56,6 +72,8 @@ TEST(Frames, BodiesOfTheWrongSizeAreRefused) {
     EXPECT_EQ(read_bind(body).has_value(), n == 32);
     EXPECT_EQ(read_ping(body).has_value(), n >= 8);
     EXPECT_EQ(read_extend(body).has_value(), n >= 21);
+    EXPECT_EQ(read_dial(body).has_value(), n > 8);
+    EXPECT_EQ(read_dialed(body).has_value(), n == 9);
     EXPECT_FALSE(read_bound(body));
     EXPECT_FALSE(read_element(body));
   }

@@ -1,0 +1,213 @@
+#include "core/node/verify_side.h"
+
+#include <algorithm>
+
+#include "core/node/relay_side.h"
+
+namespace macrovpn::node {
+
+using discovery::Dialed;
+using discovery::EntryPtr;
+using discovery::Heard;
+using discovery::ReachCheck;
+using discovery::ReachOut;
+using routing::FrameType;
+
+namespace {
+
+IpAddress own_address(const NodeConfig& c) {
+  const auto& own = c.relay->own_networks;
+  return own.empty() ? IpAddress{} : own.back().address;  // the host's own addresses come last
+}
+
+// A relay behind a NAT is reached through its introducers; its address takes no call from strangers.
+bool has_introducers(const discovery::RelayEntry& e) { return !e.descriptor.details.introducers.empty(); }
+
+}  // namespace
+
+VerifySide::VerifySide(Shared s, RelayLinks& links, DirectorySide& directory)
+    : s_(s), links_(links), directory_(directory), check_(s.config.network, s.self, own_address(s.config), s.rng) {}
+
+bool VerifySide::may_enter(const Now& now, const EntryPtr& e, discovery::SyncSession from) {
+  if (e->convicted() || has_introducers(*e)) return true;
+  const bool itself = directory_.caller_address(from) == e->home;
+  ReachOut out;
+  const auto gate = check_.on_entry(now, e, itself ? Heard::from_itself : Heard::from_others, set(), out);
+  counters_.held += gate == ReachCheck::Gate::held;
+  perform(now, out);
+  return gate == ReachCheck::Gate::open;
+}
+
+void VerifySide::contest(Now now, const EntryPtr& own) {
+  ReachOut out;
+  static_cast<void>(check_.on_entry(now, own, Heard::from_others, set(), out));
+  perform(now, out);
+}
+
+void VerifySide::perform(Now now, ReachOut& out) {
+  admit_.insert(admit_.end(), out.admit.begin(), out.admit.end());
+  drop_.insert(drop_.end(), out.drop.begin(), out.drop.end());
+  for (const auto& wish : out.dials) start(now, wish);
+}
+
+void VerifySide::carry_out(Now now, Effects& fx) {
+  for (const auto& [number, answer] : std::exchange(failed_, {})) tell(now, number, answer);
+  for (const EntryPtr& e : std::exchange(drop_, {})) {
+    counters_.dropped++;
+    directory_.drop(now, e->short_id, fx);
+  }
+  for (const EntryPtr& e : std::exchange(admit_, {})) {
+    if (e->expiry <= now.wall) continue;
+    counters_.admitted++;
+    static_cast<void>(directory_.publish(now, e, fx));
+  }
+}
+
+void VerifySide::start(Now now, const discovery::DialWish& wish) {
+  if (!wish.by) {
+    counters_.called++;
+    if (!call(now, wish.subject->descriptor.relay, {.number = wish.number})) failed_.emplace_back(wish.number, Dialed::no);
+    return;
+  }
+  const EntryPtr other = set().find(discovery::short_id_of(*wish.by));
+  const auto link = other && !other->convicted() ? links_.open(now, contact_of(other->descriptor.relay), LinkUse::verification) : std::nullopt;
+  if (!link) return failed_.emplace_back(wish.number, Dialed::silent), void();
+  counters_.asked++;
+  asking_[*link] = {wish.number, wish.subject};
+}
+
+std::optional<PeerRef> VerifySide::call(Now now, const RelayInfo& relay, Dial dial) {
+  const Endpoint& e = relay.endpoints.front();
+  if (dials_.size() >= kMaxDials || !may_send_to(s_.config, e.address) || relay.wireguard == s_.config.wireguard.pub ||
+      !addresses_.allow(now.mono, caller_key(e.address), kOfAddress))
+    return std::nullopt;
+  dial.to = contact_of(relay);
+  dial.identity = relay.identity;
+  const auto link = links_.open(now, dial.to, LinkUse::verification);
+  if (link) dials_[*link] = dial;
+  return link;
+}
+
+// A caller wants us to call somebody.
+void VerifySide::on_dial(Now now, PeerRef caller, const CallerKey& budget, Bytes body) {
+  const auto dial = routing::read_dial(body);
+  if (!dial) return;
+  const auto answer = [&](routing::DialAnswer a) { s_.egress.frame(caller, routing::write_dialed({dial->number, a})); };
+  if (!callers_.allow(now.mono, budget, kOfCaller) || !all_.take(now.mono, kInAll)) {
+    counters_.refused++;
+    return answer(routing::DialAnswer::busy);
+  }
+  const auto relay = discovery::verify_descriptor(dial->descriptor, s_.config.network.id, now.wall);
+  if (!relay.ok() || !call(now, *relay, {.number = dial->number, .asker = caller})) {
+    counters_.refused++;
+    return answer(routing::DialAnswer::busy);  // not tried: that says nothing of the relay
+  }
+  counters_.served++;
+}
+
+void VerifySide::on_link(Now now, const LinkEvent& e) {
+  using Kind = LinkEvent::Kind;
+  if (const auto asked = asking_.find(e.link); asked != asking_.end()) {
+    const Asking a = asked->second;
+    if (e.kind == Kind::up) {
+      links_.send(now, e.link, routing::write_dial({a.number, Bytes(a.subject->descriptor.bytes)}));
+    } else {
+      asking_.erase(asked);
+      tell(now, a.number, Dialed::silent);
+    }
+    return;
+  }
+  const auto it = dials_.find(e.link);
+  if (it == dials_.end()) return;
+  if (e.kind != Kind::up) return answered(now, it, Dialed::no);
+  Dial& d = it->second;
+  s_.rng.fill(d.challenge);
+  d.until = now.mono + kBindTime;
+  links_.send(now, e.link, routing::write_bind(d.challenge));
+}
+
+void VerifySide::on_link_frame(Now now, PeerRef link, const routing::Frame& f) {
+  if (const auto asked = asking_.find(link); asked != asking_.end() && f.type == FrameType::dialed) {
+    const auto said = routing::read_dialed(f.body);
+    const uint64_t number = asked->second.number;
+    if (!said || said->number != number) return;
+    asking_.erase(asked);
+    links_.close(link);
+    using Answer = routing::DialAnswer;
+    return tell(now, number, said->answer == Answer::yes ? Dialed::yes : said->answer == Answer::no ? Dialed::no : Dialed::silent);
+  }
+  const auto it = dials_.find(link);
+  if (it == dials_.end() || f.type != FrameType::bound || it->second.until == kNever) return;
+  const auto bound = routing::read_bound(f.body);
+  const auto info = s_.tunnels.info(link);
+  if (!bound || !info) return;
+  const Dial& d = it->second;
+  const bool right = bound->identity == d.identity &&
+                     discovery::verify_binding(d.identity, bound->signature,
+                                               {s_.config.network.id, d.challenge, info->our_key, d.to.wireguard, info->handshake_hash});
+  answered(now, it, right ? Dialed::yes : Dialed::no);
+}
+
+void VerifySide::answered(Now now, std::map<PeerRef, Dial>::iterator it, Dialed answer) {
+  const Dial d = it->second;
+  links_.close(it->first);
+  dials_.erase(it);
+  give_back_mask(now, d);
+  if (!d.asker) {
+    counters_.reached += answer == Dialed::yes;
+    return tell(now, d.number, answer);
+  }
+  const auto said = answer == Dialed::yes ? routing::DialAnswer::yes : routing::DialAnswer::no;
+  if (s_.tunnels.kind_of(*d.asker)) s_.egress.frame(*d.asker, routing::write_dialed({d.number, said}));
+}
+
+// Who was called under an address of somebody whom we know must not cost us what that one says: datagrams from there are unmasked under
+// one key.
+void VerifySide::give_back_mask(Now now, const Dial& d) {
+  const Endpoint& e = d.to.endpoints.front();
+  for (const auto& [id, relay] : s_.directory.relays()) {
+    if (relay->wireguard == d.to.wireguard || relay->expiry <= now.wall) continue;
+    if (std::find(relay->endpoints.begin(), relay->endpoints.end(), e) == relay->endpoints.end()) continue;
+    if (const auto mask = s_.masks.called(relay->wireguard)) s_.masks.note_endpoint(e, *mask);
+    return;
+  }
+}
+
+void VerifySide::tell(Now now, uint64_t number, Dialed answer) {
+  ReachOut out;
+  check_.on_dialed(now, number, answer, set(), out);
+  perform(now, out);
+}
+
+void VerifySide::caller_gone(PeerRef caller) {
+  for (auto& [link, d] : dials_) {
+    if (d.asker == caller) d.asker = PeerRef{0};  // called in vain; nobody is answered
+  }
+}
+
+Mono VerifySide::next_deadline() const {
+  if (!failed_.empty() || !admit_.empty() || !drop_.empty()) return kLongAgo;
+  Mono at = check_.next_deadline();
+  for (const auto& [link, d] : dials_) at = std::min(at, d.until);
+  return at;
+}
+
+void VerifySide::on_deadline(Now now) {
+  std::vector<PeerRef> late;
+  for (const auto& [link, d] : dials_) {
+    if (d.until <= now.mono) late.push_back(link);
+  }
+  for (const PeerRef link : late) {
+    if (const auto it = dials_.find(link); it != dials_.end()) answered(now, it, Dialed::no);
+  }
+  ReachOut out;
+  check_.on_deadline(now, set(), out);
+  perform(now, out);
+}
+
+void VerifySide::check_invariants() const {
+  check_.check_invariants();
+  MV_ASSERT(dials_.size() <= kMaxDials);
+}
+
+}  // namespace macrovpn::node

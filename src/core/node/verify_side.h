@@ -1,0 +1,88 @@
+// VerifySide: calls relays, for ourselves and for others who ask, to find out whether they are where they say (core/discovery/reach_check.h).
+//
+// A call is a WireGuard handshake to an endpoint of a signed descriptor, then BIND: only who holds both of its keys answers that.  So nobody
+// can name somebody else's address, nor somebody else's WireGuard key at its address.
+//
+//   DIAL      a relay asks another: call this one, whose descriptor comes with it.  The answer, DIALED, is yes, no or busy, and nothing else
+//   bounds    kMaxDials under way; of one caller kOfCaller, to one address kOfAddress, in all kInAll; an address that relays may not send to
+//             (private, our own networks) is never called
+//
+// What the called one learns: our address, which is in the directory.  What the asked one learns: that a relay with that descriptor is new to us.
+#pragma once
+#include <map>
+#include <set>
+
+#include "core/discovery/reach_check.h"
+#include "core/encryption/rate_limit.h"
+#include "core/node/directory_side.h"
+#include "core/node/relay_links.h"
+
+namespace macrovpn::node {
+
+struct VerifyCounters {
+  uint64_t called = 0, reached = 0, asked = 0;     // by ourselves, of others
+  uint64_t served = 0, refused = 0;                // for others
+  uint64_t held = 0, admitted = 0, dropped = 0;    // entries of the directory
+};
+
+class VerifySide final : public discovery::Gatekeeper {
+ public:
+  static constexpr size_t kMaxDials = 32;
+  static constexpr encryption::Rate kOfCaller{1, 12};   // DIALs
+  static constexpr encryption::Rate kOfAddress{1, 4};   // calls, whoever wants them
+  static constexpr encryption::Rate kInAll{20, 64};     // calls for others
+  static constexpr Duration kBindTime = 3s;
+
+  VerifySide(Shared s, RelayLinks& links, DirectorySide& directory);
+
+  bool may_enter(const Now&, const discovery::EntryPtr&, discovery::SyncSession from) override;
+  // Our own descriptor found no room in our own copy: those who live there are called.
+  void contest(Now now, const discovery::EntryPtr& own);
+  void on_dial(Now now, PeerRef caller, const CallerKey& budget, Bytes body);
+  void on_link(Now now, const LinkEvent&);
+  void on_link_frame(Now now, PeerRef link, const routing::Frame&);
+  void caller_gone(PeerRef caller);
+  Mono next_deadline() const;
+  void on_deadline(Now now);
+  // What was found out goes into the directory: not in the middle of what it does.
+  void carry_out(Now now, Effects& fx);
+
+  const VerifyCounters& counters() const { return counters_; }
+  const discovery::ReachCheck& check() const { return check_; }
+  void check_invariants() const;
+
+ private:
+  struct Dial {  // a call of ours
+    Contact to;
+    IdentityKey identity;
+    ByteArray<32> challenge{};
+    uint64_t number = 0;           // ReachCheck's, or the asker's
+    std::optional<PeerRef> asker;  // nothing: for ourselves
+    Mono until = kNever;           // once BIND was said
+  };
+  struct Asking {
+    uint64_t number = 0;
+    discovery::EntryPtr subject;
+  };
+  void perform(Now now, discovery::ReachOut& out);
+  void start(Now now, const discovery::DialWish&);
+  std::optional<PeerRef> call(Now now, const RelayInfo&, Dial dial);
+  void answered(Now now, std::map<PeerRef, Dial>::iterator, discovery::Dialed);
+  void tell(Now now, uint64_t number, discovery::Dialed);
+  void give_back_mask(Now now, const Dial&);
+  const discovery::RelaySet& set() const { return directory_.set(); }
+
+  Shared s_;
+  RelayLinks& links_;
+  DirectorySide& directory_;
+  discovery::ReachCheck check_;
+  std::map<PeerRef, Dial> dials_;
+  std::map<PeerRef, Asking> asking_;
+  std::vector<discovery::EntryPtr> admit_, drop_;
+  std::vector<std::pair<uint64_t, discovery::Dialed>> failed_;  // told at the next turn
+  encryption::RateLimit callers_{4096}, addresses_{4096};
+  encryption::TokenBucket all_;
+  VerifyCounters counters_;
+};
+
+}  // namespace macrovpn::node

@@ -1,0 +1,157 @@
+// Relays that call relays: whole nodes with a live directory.
+#include <gtest/gtest.h>
+
+#include "core/node/node_world_test.h"
+
+namespace macrovpn::node {
+namespace {
+
+// Relays r0, r1 …, each in a /16 of its own.
+struct CallingNet : TestWorld {
+  explicit CallingNet(int relays, uint64_t seed = 1, unsigned of_a_prefix = 2) : TestWorld(seed) {
+    network.max_per_v4_24 = of_a_prefix;
+    live = DirectoryConfig{};
+    for (int i = 0; i < relays; i++) relay(i);
+  }
+  Host& relay(int i) {
+    Host& h = add_relay("r" + std::to_string(i), "20." + std::to_string(i) + ".0.1", i % 2 == 1);
+    if (live->contacts.empty()) live->contacts.push_back(contact(h));
+    run_for(10ms);
+    announce(h);
+    return h;
+  }
+  PeerId id_of(const Host& h) const { return discovery::peer_id_of(h.config.identity->pub); }
+  bool knows(const Host& h, const PeerId& id) const { return h.node->live_directory()->set().find(discovery::short_id_of(id)) != nullptr; }
+  bool all_know(const PeerId& id) const {
+    return std::all_of(hosts.begin(), hosts.end(), [&](const auto& h) { return knows(*h.second, id); });
+  }
+  bool nobody_knows(const PeerId& id) const {
+    return std::none_of(hosts.begin(), hosts.end(), [&](const auto& h) { return knows(*h.second, id); });
+  }
+  VerifyCounters sum() const {
+    VerifyCounters all;
+    for (const auto& [name, h] : hosts) {
+      const VerifyCounters& c = h->node->verify()->counters();
+      all.called += c.called, all.reached += c.reached, all.asked += c.asked, all.served += c.served, all.refused += c.refused, all.held += c.held,
+          all.dropped += c.dropped;
+    }
+    return all;
+  }
+  // A descriptor with an identity of its own, whatever else it says.
+  struct Invented {
+    crypto::SigningKey key;
+    discovery::EntryPtr entry;
+  };
+  Invented invent(const Endpoint& at, const PublicKey& wireguard, uint64_t rank_below = UINT64_MAX) {
+    while (true) {
+      Invented out{crypto::ed25519_generate(rng), nullptr};
+      RelayInfo r;
+      r.wireguard = wireguard;
+      r.endpoints = {at};
+      r.flags.set(RelayFlag::middle);
+      r.created = now.wall - std::chrono::hours(24 * 30);
+      const auto bytes = discovery::sign_descriptor(r, network.id, out.key, now.wall);
+      out.entry = discovery::make_entry(*discovery::open_descriptor(bytes, network.id), network);
+      if (out.entry->rank < rank_below) return out;
+    }
+  }
+  void hand_on(Host& by, const discovery::EntryPtr& e) {
+    command(by, [&](Node& n, Effects& fx) { n.publish(now, e, fx); });
+  }
+  SeededRng rng{77};
+};
+
+TEST(VerifySide, ANewRelayIsCalledByWhomItToldAndByTwoStrangers) {
+  CallingNet net(6);
+  net.run_for(1min);
+  const VerifyCounters before = net.sum();
+  auto& newcomer = net.relay(7);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(net.id_of(newcomer)); }, 20s));
+  const VerifyCounters after = net.sum();
+  EXPECT_GE(after.called, before.called + 1);
+  EXPECT_GE(after.asked, before.asked + 2);
+  EXPECT_GE(after.served, before.served + 2);
+  EXPECT_EQ(after.refused, before.refused);
+}
+
+TEST(VerifySide, ARelayThatTakesNoCallsIsHandedOnByNobody) {
+  CallingNet net(6);
+  net.run_for(1min);
+  const IpAddress firewalled = *IpAddress::parse("20.7.0.1");
+  // Handshakes of others do not reach it; what it asked for does.
+  net.drop = [&](const TestWorld::Flight& f) {
+    if (f.to->address != firewalled) return false;
+    std::vector<uint8_t> d(f.bytes.begin(), f.bytes.end() - 1);
+    return encryption::MaskKey(net.network.id.bytes, f.to->config.wireguard.pub).unmask(d) && d[0] == 1;
+  };
+  auto& newcomer = net.relay(7);
+  net.run_for(2min);
+  size_t known = 0;
+  for (const auto& [name, h] : net.hosts) known += name != "r7" && net.knows(*h, net.id_of(newcomer));
+  EXPECT_EQ(known, 0u);
+  EXPECT_GT(net.sum().held, 0u);
+}
+
+// A squatter with a better rank holds the one place of the /24 in which r7 will live: with an address and a key that he invented, or with
+// r7's own address and its WireGuard key.
+TEST(VerifySide, ASquatterOfAPrefixLosesItToWhoAnswersThere) {
+  for (const bool with_its_key : {false, true}) {
+    CallingNet net(5, 1, 1);
+    net.run_for(1min);
+    auto& r7 = net.add_relay("r7", "20.7.0.1", true);
+    net.run_for(10ms);
+    const auto squatter = with_its_key ? net.invent({r7.address, 51820}, r7.config.wireguard.pub, UINT64_MAX / 16)
+                                       : net.invent({*IpAddress::parse("20.7.0.9"), 51820}, crypto::x25519_generate(net.rng).pub, UINT64_MAX / 16);
+    net.hand_on(*net.hosts["r1"], squatter.entry);
+    ASSERT_TRUE(net.run_until([&] {
+      return std::all_of(net.hosts.begin(), net.hosts.end(), [&](const auto& h) { return h.first == "r7" || net.knows(*h.second, squatter.entry->id); });
+    }, 3min)) << "where there is room a claim is taken";
+    net.announce(r7);
+    EXPECT_FALSE(net.run_until([&] { return net.all_know(net.id_of(r7)); }, 5min)) << "who lives there has his time";
+    EXPECT_TRUE(net.run_until([&] { return net.all_know(net.id_of(r7)); }, 2h)) << with_its_key;
+    EXPECT_TRUE(net.nobody_knows(squatter.entry->id));
+    EXPECT_GT(net.sum().dropped, 0u);
+  }
+}
+
+// Whoever asks for calls gets few, and the called address still fewer.
+TEST(VerifySide, CallsForOthersAreBounded) {
+  CallingNet net(3);
+  net.run_for(1min);
+  auto& asked = *net.hosts["r0"];
+  const auto victim = net.invent({*IpAddress::parse("20.200.0.1"), 51820}, crypto::x25519_generate(net.rng).pub);
+  uint64_t calls = 0;
+  net.sends = [&](const TestWorld::Host& from, const Datagram& d) { calls += &from == &asked && d.remote.address == victim.entry->home; };
+  auto& r1 = *net.hosts["r1"];
+  PeerRef link{};
+  net.command(r1, [&](Node& n, Effects&) { link = *n.links().open(net.now, net.contact(asked), LinkUse::verification); });
+  net.run_for(1s);
+  for (uint64_t i = 0; i < 300; i++) {
+    net.command(r1, [&](Node& n, Effects&) { n.links().send(net.now, link, routing::write_dial({i, victim.entry->descriptor.bytes})); });
+    net.run_for(10ms);
+  }
+  net.run_for(10s);
+  EXPECT_GT(calls, 0u);
+  EXPECT_LE(calls, 60u) << "300 questions in 3 s";
+  EXPECT_GT(asked.node->verify()->counters().refused, 200u);
+}
+
+TEST(VerifySide, NobodyIsCalledAtAnAddressOfALan) {
+  CallingNet net(3);
+  net.run_for(1min);
+  auto& asked = *net.hosts["r0"];
+  uint64_t calls = 0;
+  net.sends = [&](const TestWorld::Host& from, const Datagram& d) { calls += &from == &asked && d.remote.address.bytes()[0] == 192; };
+  const auto lan = net.invent({*IpAddress::parse("192.168.1.1"), 51820}, crypto::x25519_generate(net.rng).pub);
+  auto& r1 = *net.hosts["r1"];
+  PeerRef link{};
+  net.command(r1, [&](Node& n, Effects&) { link = *n.links().open(net.now, net.contact(asked), LinkUse::verification); });
+  net.run_for(1s);
+  net.command(r1, [&](Node& n, Effects&) { n.links().send(net.now, link, routing::write_dial({1, lan.entry->descriptor.bytes})); });
+  net.run_for(10s);
+  EXPECT_EQ(calls, 0u);
+  EXPECT_EQ(asked.node->verify()->counters().refused, 1u);
+}
+
+}  // namespace
+}  // namespace macrovpn::node
