@@ -29,7 +29,8 @@ VerifySide::VerifySide(Shared s, RelayLinks& links, DirectorySide& directory)
     : s_(s), links_(links), directory_(directory), check_(s.config.network, s.self, own_address(s.config), s.rng) {}
 
 bool VerifySide::may_enter(const Now& now, const EntryPtr& e, discovery::SyncSession from) {
-  if (e->convicted() || has_introducers(*e)) return true;
+  // Whom we may not call (on our own network, or reached through others) we do not judge.
+  if (e->convicted() || has_introducers(*e) || !may_send_to(s_.config, e->descriptor.relay.endpoints.front().address)) return true;
   const bool itself = directory_.caller_address(from) == e->home;
   ReachOut out;
   const auto gate = check_.on_entry(now, e, itself ? Heard::from_itself : Heard::from_others, set(), out);
