@@ -36,14 +36,27 @@ void ClientCopy::restore(const EntryPtr& e, bool could_be_chosen) {
 void ClientCopy::sync(const Now& now, const std::vector<SyncSession>& sessions, SyncOut& out) {
   MV_ASSERT(!is_syncing() && !sessions.empty() && sessions.size() <= kSyncSources);
   exchange_.expire(now.wall);
+  gone_before_ = std::move(exchange_.changes().gone);
+  exchange_.changes() = {};
+  kept_ = set();
   seen_.clear();
   at_ = 0;
   for (const SyncSession s : sessions) {
     exchange_.open(now.mono, s, SyncRole::relay);
-    sources_.push_back({s, false, 0, {}});
+    sources_.push_back({s});
   }
-  exchange_.begin_round(now, sources_[0].session, out);
+  begin_source(now, out);
   look(now, out);
+}
+
+void ClientCopy::begin_source(const Now& now, SyncOut& out) {
+  sources_[at_].began = now.mono;
+  exchange_.begin_round(now, sources_[at_].session, out);
+}
+
+Mono ClientCopy::next_deadline() const {
+  const Mono own = is_syncing() ? sources_[at_].began + kSourcePatience : kNever;
+  return std::min(own, exchange_.next_deadline());
 }
 
 void ClientCopy::on_message(const Now& now, SyncSession s, SyncKind kind, Bytes body, SyncOut& out) {
@@ -64,6 +77,9 @@ void ClientCopy::on_closed(const Now& now, SyncSession s, SyncOut& out) {
 void ClientCopy::on_deadline(const Now& now, SyncOut& out) {
   exchange_.on_deadline(now, out);
   look(now, out);
+  if (!is_syncing() || now.mono < sources_[at_].began + kSourcePatience) return;
+  exchange_.close(sources_[at_].session);
+  look(now, out);
 }
 
 void ClientCopy::look(const Now& now, SyncOut& out) {
@@ -81,6 +97,7 @@ void ClientCopy::end_round(const Now& now, RoundEnd&& round, SyncOut& out) {
   const bool learned = round.learned > 0 || round.lacking.size() > source.lacking.size();
   source.answered |= round.answered;
   source.lacking = std::move(round.lacking);
+  source.has.insert(round.has.begin(), round.has.end());
   source.rounds++;
   const bool go_on = round.answered && !round.equal && learned && source.rounds < kMaxRoundsOfOne;
   if (go_on && exchange_.is_open(source.session) && !exchange_.is_muted(source.session)) {
@@ -91,30 +108,29 @@ void ClientCopy::end_round(const Now& now, RoundEnd&& round, SyncOut& out) {
 }
 
 void ClientCopy::end_source(const Now& now, SyncOut& out) {
-  const Source& source = sources_[at_];
-  if (source.answered && !exchange_.is_muted(source.session)) {
-    for (const EntryPtr& e : set().all()) {
-      if (std::binary_search(source.lacking.begin(), source.lacking.end(), e->short_id)) continue;
-      seen_[e->short_id] = static_cast<uint8_t>(seen_[e->short_id] | 1u << at_);
-    }
-  } else {
-    sources_[at_].answered = false;  // what a muted one said counts for nothing
+  Source& source = sources_[at_];
+  // What a muted one said counts for nothing, and who was cut off has not said all.
+  if (exchange_.is_muted(source.session) || !exchange_.is_open(source.session)) source.answered = false;
+  if (source.answered) {
+    for (const ShortId id : source.has) seen_[id] = static_cast<uint8_t>(seen_[id] | 1u << at_);
   }
-  if (++at_ < sources_.size()) return exchange_.begin_round(now, sources_[at_].session, out);
+  if (++at_ < sources_.size()) return begin_source(now, out);
   judge(now.wall);
   for (const Source& s : sources_) {
     exchange_.close(s.session);
     out.hang_ups.push_back(s.session);
   }
   sources_.clear();
+  exchange_.forget_wants();
+  exchange_.rounds().clear();
 }
 
-void ClientCopy::strike(Wall now, const RelayEntry& e, unsigned seen, SyncVerdict& v) const {
-  if (e.convicted() || now < e.descriptor.relay.signed_at + kMustBeKnownAfter) return;
-  for (size_t i = 0; i < sources_.size(); i++) {
-    const Source& s = sources_[i];
-    const bool only_it_lacks = (seen & 1u << i) == 0 && static_cast<size_t>(std::popcount(seen)) + 1 == v.answered;
-    if (!s.answered || !only_it_lacks || v.answered < kSyncSources) continue;
+void ClientCopy::strike(Wall now, const RelayEntry& e, SyncVerdict& v) const {
+  if (e.convicted() || now < e.descriptor.relay.signed_at + kMustBeKnownAfter || v.answered < kSyncSources) return;
+  const auto lacks = [&](const Source& s) { return std::binary_search(s.lacking.begin(), s.lacking.end(), e.short_id); };
+  const auto have = static_cast<size_t>(std::count_if(sources_.begin(), sources_.end(), [&](const Source& s) { return s.has.contains(e.short_id); }));
+  for (const Source& s : sources_) {
+    if (!lacks(s) || s.has.contains(e.short_id) || have + 1 != v.answered) continue;
     if (std::find(v.struck.begin(), v.struck.end(), s.session) == v.struck.end()) v.struck.push_back(s.session);
   }
 }
@@ -129,49 +145,74 @@ size_t ClientCopy::prefixes_of(const std::set<ShortId>& ids) const {
   return prefixes.size();
 }
 
+SyncVerdict::Kind ClientCopy::verdict_on(const SyncVerdict& v) const {
+  const bool fewer = v.found + kShrunkAtLeast <= v.before && v.found * 100 < v.before * (100 - kShrunkPercent);
+  if (v.answered == 0) return SyncVerdict::Kind::nobody_answered;
+  if (fewer) return SyncVerdict::Kind::shrunk;
+  if (v.sources_differ && v.before == 0) return SyncVerdict::Kind::sources_disagree;
+  if (v.found >= kLargeNetwork && v.prefixes < kFewPrefixes) return SyncVerdict::Kind::too_few_networks;
+  return SyncVerdict::Kind::accepted;
+}
+
+// What is kept of a sync: relays that were here before, in their newest form; and where it is accepted, what enough sources have.
 void ClientCopy::judge(Wall now) {
   SyncVerdict v;
   v.before = before_;
   for (const Source& s : sources_) v.answered += s.answered;
+  RelaySet old(set().network());
+  offered_ = RelaySet(set().network());
+  SetChanges ignored;
+  for (const EntryPtr& e : kept_.all()) {
+    const EntryPtr newer = set().find(e->short_id);
+    for (RelaySet* to : {&old, &offered_}) to->insert(newer && newer->id == e->id ? newer : e, ignored);
+  }
   std::set<ShortId> found;
   size_t unlike = 0;
   for (const EntryPtr& e : set().all()) {
     const auto it = seen_.find(e->short_id);
-    const unsigned seen = it == seen_.end() ? 0 : it->second;
-    const size_t times = static_cast<size_t>(std::popcount(seen));
+    const auto times = static_cast<size_t>(it == seen_.end() ? 0 : std::popcount(it->second));
     unlike += times != 0 && times != v.answered;
-    if (times >= std::min<size_t>(2, v.answered) && times > 0 && !e->convicted()) found.insert(e->short_id);
-    strike(now, *e, seen, v);
+    strike(now, *e, v);
+    if (times < std::min<size_t>(2, v.answered) || times == 0) continue;
+    offered_.insert(e, ignored);
+    if (!e->convicted()) found.insert(e->short_id);
   }
   v.found = found.size();
   v.prefixes = prefixes_of(found);
   v.sources_differ = unlike * 100 > set().size() * kSourcesDifferPercent;
-  const bool fewer = v.found + kShrunkAtLeast <= v.before && v.found * 100 < v.before * (100 - kShrunkPercent);
-  if (v.answered == 0) {
-    v.kind = SyncVerdict::Kind::nobody_answered;
-  } else if (fewer) {
-    v.kind = SyncVerdict::Kind::shrunk;
-  } else if (v.sources_differ && v.before == 0) {
-    v.kind = SyncVerdict::Kind::sources_disagree;
-  } else if (v.found >= kLargeNetwork && v.prefixes < kFewPrefixes) {
-    v.kind = SyncVerdict::Kind::too_few_networks;
-  } else {
-    v.kind = SyncVerdict::Kind::accepted;
+  v.kind = verdict_on(v);
+  if (v.kind == SyncVerdict::Kind::accepted) {
     before_ = v.found;
     chosen_ = found;
   }
   refused_ = v.refused() ? std::move(found) : std::set<ShortId>{};
+  keep(v.kind == SyncVerdict::Kind::accepted ? offered_ : old);
+  verdict_ = std::move(v);
+}
+
+// Whoever stores the copy is told how it differs from the one before.
+void ClientCopy::keep(const RelaySet& next) {
+  SetChanges changes{{}, std::exchange(gone_before_, {})};
+  for (const EntryPtr& e : kept_.all()) {
+    if (next.find(e->short_id) != e) changes.gone.push_back(e);
+  }
+  for (const EntryPtr& e : next.all()) {
+    if (kept_.find(e->short_id) != e) changes.come.push_back(e);
+  }
+  exchange_.changes() = std::move(changes);
+  exchange_.replace_set(next);
   std::erase_if(chosen_, [&](ShortId id) {
     const EntryPtr e = set().find(id);
     return !e || e->convicted();
   });
-  verdict_ = std::move(v);
 }
 
 void ClientCopy::accept_anyway() {
-  if (refused_.empty()) return;
+  if (refused_.empty() || is_syncing()) return;
+  kept_ = set();
   chosen_ = std::exchange(refused_, {});
   before_ = chosen_.size();
+  keep(offered_);
 }
 
 }  // namespace macrovpn::discovery

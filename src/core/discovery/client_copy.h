@@ -4,8 +4,11 @@
 // a circuit but for the very first start): all that they have that is missing here, so the copy is the union, and what each of them
 // lacks.  What a relay learns is how two sets differ, from nobody in particular.
 //
-// - A relay may be chosen for a path if at least two of the three had it (all, where only one or two answered): a single source
-//   neither pushes relays nobody else knows on us, nor tells us apart by them later.
+// - A relay may be chosen for a path if at least two of the three said that they have it (all, where only one or two answered).  What only one
+//   had is not kept at all: a single source neither pushes relays nobody else knows on us, nor tells us apart by them at the next sync.
+// - Nobody takes another's place here without the network's proof of work, and what a refused sync brought is not kept, but newer versions of
+//   relays that were: whoever floods a copy gets nobody out of it.
+// - A source that does not come to an end within kSourcePatience, or whose session ends before, counts as one that did not answer.
 // - A source that lacks an item older than 10 minutes that all the others had gets a strike: the caller counts them.
 // - Where the sources differ by more than a tenth of the set, that is said; a newcomer, who has nothing to go by, refuses it.
 // - A set that shrank strangely is refused: the old one is used on, and it is said.  Strangely: more than 30 % and at least 8 relays fewer than
@@ -26,6 +29,7 @@ inline constexpr size_t kLargeNetwork = 50, kFewPrefixes = 10;
 inline constexpr size_t kSourcesDifferPercent = 10;
 inline constexpr Duration kMustBeKnownAfter = std::chrono::minutes(10);
 inline constexpr unsigned kMaxRoundsOfOne = 12;
+inline constexpr Duration kSourcePatience = std::chrono::minutes(3);
 
 struct SyncVerdict {
   enum class Kind : uint8_t { accepted, shrunk, too_few_networks, sources_disagree, nobody_answered };
@@ -42,7 +46,7 @@ struct SyncVerdict {
 
 class ClientCopy {
  public:
-  ClientCopy(const Network& network, Rng& rng) : exchange_(RelaySet(network), rng, Answers::by_asking) {}
+  ClientCopy(const Network& network, Rng& rng) : exchange_(RelaySet(network), rng, Answers::by_asking), kept_(network), offered_(network) {}
   // From the store, at start: entries that were verified, whether they could be chosen, and how many could be when that was last judged.
   void restore(const EntryPtr&, bool could_be_chosen);
   void restore_count(size_t chosen) { before_ = chosen; }
@@ -53,7 +57,7 @@ class ClientCopy {
   void on_checked(const Now&, uint64_t check, const Result<EntryPtr, CheckFailure>&, SyncOut&);
   void on_closed(const Now&, SyncSession, SyncOut&);
   void on_deadline(const Now&, SyncOut&);
-  Mono next_deadline() const { return exchange_.next_deadline(); }
+  Mono next_deadline() const;
 
   bool is_syncing() const { return !sources_.empty(); }
   // Once after each sync.
@@ -69,12 +73,17 @@ class ClientCopy {
     bool answered = false;
     unsigned rounds = 0;
     std::vector<ShortId> lacking;  // ascending
+    std::set<ShortId> has;
+    Mono began = kNever;
   };
   void look(const Now&, SyncOut&);
   void end_round(const Now&, RoundEnd&&, SyncOut&);
   void end_source(const Now&, SyncOut&);
+  void begin_source(const Now&, SyncOut&);
   void judge(Wall now);
-  void strike(Wall now, const RelayEntry&, unsigned seen, SyncVerdict&) const;
+  SyncVerdict::Kind verdict_on(const SyncVerdict&) const;
+  void keep(const RelaySet&);
+  void strike(Wall now, const RelayEntry&, SyncVerdict&) const;
   size_t prefixes_of(const std::set<ShortId>&) const;
 
   Exchange exchange_;
@@ -82,6 +91,9 @@ class ClientCopy {
   size_t at_ = 0;                // which of them
   std::map<ShortId, uint8_t> seen_;  // bits: at which source
   std::set<ShortId> chosen_, refused_;
+  RelaySet kept_;     // as it was when the sync began
+  std::vector<EntryPtr> gone_before_;  // expired when it began; not told to the store yet
+  RelaySet offered_;  // of the sync that was refused: what accept_anyway() takes
   size_t before_ = 0;
   std::optional<SyncVerdict> verdict_;
 };

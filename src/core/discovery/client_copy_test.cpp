@@ -1,6 +1,7 @@
 #include "core/discovery/client_copy.h"
 
 #include "core/discovery/sync_lab_test.h"
+#include "core/discovery/work.h"
 
 namespace macrovpn::discovery {
 namespace {
@@ -168,6 +169,152 @@ TEST_F(ClientCopyTest, RemembersOverARestart) {
   EXPECT_EQ(choosable(c), 30u);
   for (size_t s = 0; s < 3; s++) publish(s, 0, 10);
   EXPECT_EQ(sync(c).kind, Kind::shrunk);
+}
+
+// Else it could be told apart at its next sync by what only one source ever gave it.
+TEST_F(ClientCopyTest, KeepsNothingThatOneSourceAloneHad) {
+  publish(0, 0, 103);
+  publish(1, 0, 100);
+  publish(2, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  EXPECT_EQ(c.set().size(), 100u);
+  EXPECT_FALSE(c.set().find(relay(101).short_id));
+}
+
+TEST_F(ClientCopyTest, WhatTheStoreIsToldIsWhatIsKept) {
+  publish(0, 0, 103);
+  publish(1, 0, 100);
+  publish(2, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  EXPECT_EQ(c.exchange().changes().come.size(), 100u);
+  EXPECT_TRUE(c.exchange().changes().gone.empty());
+  c.exchange().changes() = {};
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 1, 101);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  EXPECT_EQ(c.exchange().changes().come.size(), 1u);
+  EXPECT_EQ(c.set().size(), 101u) << "what nobody has any more stays until it expires, and is not chosen";
+}
+
+TEST_F(ClientCopyTest, ARefusedSyncChangesNothingButVersions) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  empty_sources();
+  for (size_t s = 0; s < 3; s++) publish(s, 300, 340);
+  const EntryPtr newer = renewed(entry(3), 3, now_.wall - 1min);
+  for (size_t s = 0; s < 3; s++) sources_[s].publish(newer);
+  ASSERT_EQ(sync(c).kind, Kind::shrunk);
+  EXPECT_EQ(c.set().size(), 100u);
+  EXPECT_EQ(choosable(c), 100u);
+  EXPECT_EQ(c.set().find(relay(3).short_id)->seq, newer->seq);
+  c.accept_anyway();
+  EXPECT_EQ(choosable(c), 41u);
+}
+
+// Identities are free; a low rank is a claim until somebody looks at the work.
+TEST_F(ClientCopyTest, NobodyIsPushedOutByClaimedWork) {
+  network_.max_per_v4_24 = 1;
+  network_.pow_bits = 1;
+  const auto work_of = [&](size_t n) {
+    return *search_work({network_.id, relay(n).key.pub, work_epoch_of(now_.wall - 1h), network_.pow_bits}, 0, 64);
+  };
+  const auto signed_with = [&](size_t n, WorkProof proof) {
+    LabRelay& r = relay(n);
+    RelayDetails details;
+    details.work = proof;
+    return make_entry(*open_descriptor(sign_descriptor(r.info, network_.id, r.key, now_.wall - 1h, std::nullopt, details), network_.id), network_);
+  };
+  const auto honest = [&](size_t n) {
+    return signed_with(n, work_of(n));
+  };
+  std::vector<EntryPtr> good;
+  for (size_t i = 0; i < 4; i++) good.push_back(honest(i));
+  for (auto& s : sources_) for (const auto& e : good) s.publish(e);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  ASSERT_EQ(choosable(c), 4u);
+  // All three sources have been taken in: relays in the very prefixes, whose work is said and not done.
+  empty_sources();
+  for (size_t i = 0; i < 4; i++) {
+    relay(50 + i).info.endpoints = relay(i).info.endpoints;
+    WorkProof lie = work_of(50 + i);
+    lie.rank = 0;
+    const EntryPtr e = signed_with(50 + i, lie);
+    ASSERT_TRUE(e && e->home == good[i]->home && e->rank == 0);
+    for (auto& s : sources_) s.publish(e);
+  }
+  sync(c);
+  EXPECT_EQ(c.set().size(), 4u);
+  for (const EntryPtr& e : good) EXPECT_TRUE(c.set().find(e->short_id));
+}
+
+TEST_F(ClientCopyTest, ASourceThatNeverComesToAnEndIsLeft) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 60);
+  ClientCopy c(network_, rng_);
+  std::vector<SyncSession> sessions;
+  for (uint32_t i = 0; i < kSyncSources; i++) {
+    sessions.push_back({i});
+    sources_[i].open(now_.mono, {i}, SyncRole::client);
+  }
+  SyncOut out;
+  c.sync(now_, sessions, out);
+  SyncKey key{};
+  const Mono began = now_.mono;
+  // The first one says "nothing else" with our key every second.
+  while (c.is_syncing() && now_.mono - began < 2 * kSourcePatience) {
+    for (const SyncMessage& m : std::exchange(out.messages, {})) {
+      if (m.to.value == 0 && m.kind == SyncKind::ranges) {
+        key = parse_ranges(m.body)->key;
+        continue;
+      }
+      if (m.to.value == 0) continue;
+      SyncOut answer;
+      sources_[m.to.value].on_message(now_, m.to, m.kind, m.body, answer);
+      for (const SyncMessage& a : answer.messages) c.on_message(now_, a.to, a.kind, a.body, out);
+    }
+    for (const SyncCheck& k : std::exchange(out.checks, {})) c.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+    const RangePart one{RangePart::Kind::more, kLowest, kHighest, {}, {}};
+    c.on_message(now_, {0}, SyncKind::ranges, encode_ranges({key, {one}}), out);
+    pass(1s);
+    c.on_deadline(now_, out);
+  }
+  ASSERT_FALSE(c.is_syncing());
+  EXPECT_LE(now_.mono - began, kSourcePatience + 60s);
+  EXPECT_EQ(choosable(c), 60u);
+}
+
+// A source whose session is cut has said what it has said, and no more.
+TEST_F(ClientCopyTest, WhatACutSourceDidNotSayItDoesNotHave) {
+  publish(0, 0, 120);  // 60 of its own
+  publish(1, 0, 60);
+  publish(2, 0, 60);
+  ClientCopy c(network_, rng_);
+  std::vector<SyncSession> sessions;
+  for (uint32_t i = 0; i < kSyncSources; i++) {
+    sessions.push_back({i});
+    sources_[i].open(now_.mono, {i}, SyncRole::client);
+  }
+  SyncOut out;
+  c.sync(now_, sessions, out);
+  std::map<uint32_t, size_t> answered;
+  for (int i = 0; i < 10'000 && c.is_syncing(); i++) {
+    const auto messages = std::exchange(out.messages, {});
+    for (const SyncMessage& m : messages) {
+      if (m.to.value > 0 && answered[m.to.value] > 0) continue;  // those two fall silent after their first answer
+      answered[m.to.value]++;
+      SyncOut answer;
+      sources_[m.to.value].on_message(now_, m.to, m.kind, m.body, answer);
+      for (const SyncMessage& a : answer.messages) c.on_message(now_, a.to, a.kind, a.body, out);
+    }
+    for (const SyncCheck& k : std::exchange(out.checks, {})) c.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+    if (!messages.empty()) continue;
+    pass(100ms);
+    c.on_deadline(now_, out);
+  }
+  for (size_t i = 60; i < 120; i++) EXPECT_FALSE(c.may_choose(relay(i).short_id)) << i;
 }
 
 }  // namespace

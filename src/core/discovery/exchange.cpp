@@ -19,6 +19,21 @@ std::optional<ShortId> subject_of(const DataItem& item) {
   return short_id_of(peer_id_of(body->relay.identity));
 }
 
+// When it says that it was signed.
+std::optional<uint32_t> claimed_seq(const DataItem& item) {
+  if (item.kind == Datum::renewal) return load_le32(item.bytes.data() + 8);
+  Reader r(item.bytes);
+  r.take(r.le16());
+  uint32_t seq = r.le32();
+  r.take(kBlockSize - 4);
+  if (!r.ok()) return std::nullopt;
+  if (r.left() == kRenewalSize) {
+    r.take(8);
+    seq = r.le32();
+  }
+  return seq;
+}
+
 }  // namespace
 
 Exchange::Exchange(RelaySet set, Rng& rng, Answers answers) : set_(std::move(set)), rng_(rng), answers_(answers) {}
@@ -34,13 +49,16 @@ bool Exchange::Budget::spend(Mono now, int64_t amount) {
   return true;
 }
 
-void Exchange::open(Mono now, SyncSession s, SyncRole role) {
+void Exchange::open(Mono now, SyncSession s, SyncRole role, Opened opened) {
   if (sessions_.size() >= kMaxSyncSessions) {
     counts_.full++;
     return;
   }
-  sessions_.emplace(s, Session{role, {kServeBurst, kServeBurst, kServeRate, now}, {kHashBurst, kHashBurst, kHashRate, now},
-                               {}, 0, 0, 0, false, {}});
+  sessions_.emplace(s, Session{.role = role,
+                               .opened = opened,
+                               .bytes = {kServeBurst, kServeBurst, kServeRate, now},
+                               .hashes = {kHashBurst, kHashBurst, kHashRate, now},
+                               .checks = {kCheckBurst, kCheckBurst, kCheckRate, now}});
 }
 
 void Exchange::close(SyncSession s) {
@@ -93,6 +111,14 @@ void Exchange::forget(Wants::iterator it) {
   wants_.erase(it);
 }
 
+void Exchange::forget_wants() {
+  MV_ASSERT(sessions_.empty());
+  wants_.clear();
+  checking_.clear();
+  in_flight_.clear();
+  halves_.clear();
+}
+
 void Exchange::on_message(const Now& now, SyncSession s, SyncKind kind, Bytes body, SyncOut& out) {
   const auto it = sessions_.find(s);
   if (it == sessions_.end() || it->second.muted) return;
@@ -141,19 +167,19 @@ void Exchange::consider(const Now& now, SyncSession s, Session& session, const I
   if (item.seq != kConvicted && wall_from_unix(item.seq) > now.wall + kClockTolerance) return;
   if (is_refused(now.mono, item.id, item.seq)) return;
   auto it = wants_.find(item.id);
+  const size_t most = session.opened == Opened::by_us ? kMaxWantsOfOne : kMaxWantsOfCaller;
   if (it == wants_.end()) {
-    if (wants_.size() >= kMaxWants || session.wants >= kMaxWantsOfOne) {
+    if (wants_.size() >= kMaxWants || session.wants >= most) {
       counts_.full++;
       return;
     }
     it = wants_.emplace(item.id, Want{}).first;
-    if (session.round) session.round->end.learned++;
   }
   Want& w = it->second;
   w.whole |= disputed || item.seq == kConvicted;
   w.seq = std::max(w.seq, item.seq);
   const bool known_source = std::find(w.sources.begin(), w.sources.end(), s) != w.sources.end();
-  if (known_source || w.sources.size() >= kMaxSources || session.wants >= kMaxWantsOfOne) return;
+  if (known_source || w.sources.size() >= kMaxSources || session.wants >= most) return;
   w.sources.push_back(s);
   session.wants++;
   if (!w.in_flight && !w.checking) session.to_ask.push_back(item.id);
@@ -199,6 +225,14 @@ void Exchange::ask_again(Mono now, Wants::iterator it, SyncOut& out) {
   pump(now, next->first, next->second, out);
 }
 
+// Whether so much more may be sent to it.
+bool Exchange::serve(Mono now, Session& session, size_t bytes) {
+  const auto n = static_cast<int64_t>(bytes);
+  if (session.bytes.spend(now, n) && serve_all_.spend(now, n)) return true;
+  counts_.over_budget++;
+  return false;
+}
+
 void Exchange::on_want(const Now& now, SyncSession s, Session& session, Bytes body, SyncOut& out) {
   const auto wanted = parse_want(body);
   if (!wanted) {
@@ -217,10 +251,7 @@ void Exchange::on_want(const Now& now, SyncSession s, Session& session, Bytes bo
   for (const Wanted& w : *wanted) {
     const EntryPtr e = set_.find(w.id);
     if (!e) continue;
-    if (!session.bytes.spend(now.mono, static_cast<int64_t>(e->descriptor.bytes.size()) + 1)) {
-      counts_.over_budget++;
-      break;
-    }
+    if (!serve(now.mono, session, e->descriptor.bytes.size() + 1)) break;
     if (e->convicted()) {
       add(Datum::half, e->conviction->first);
       add(Datum::half, e->conviction->second);
@@ -233,13 +264,19 @@ void Exchange::on_want(const Now& now, SyncSession s, Session& session, Bytes bo
   if (!message.empty()) out.messages.push_back({s, SyncKind::data, std::move(message)});
 }
 
+// Not what is known already, or older: that would be checked, at 19 ms each, for nothing.
+bool Exchange::is_worth_checking(const Want& w, const DataItem& item, const EntryPtr& known) const {
+  if (item.kind == Datum::half || !known || known->convicted()) return true;
+  const auto seq = claimed_seq(item);
+  return seq && (*seq > known->seq || (*seq == known->seq && w.whole));
+}
+
 void Exchange::on_data(const Now& now, SyncSession s, Session& session, Bytes body, SyncOut& out) {
   const auto items = parse_data(body);
   if (!items) {
     counts_.malformed++;
     return;
   }
-  if (session.round) session.round->quiet_since = now.mono;
   for (const DataItem& item : *items) {
     const auto id = subject_of(item);
     const auto it = id ? wants_.find(*id) : wants_.end();
@@ -250,12 +287,20 @@ void Exchange::on_data(const Now& now, SyncSession s, Session& session, Bytes bo
       counts_.unsolicited++;
       continue;
     }
-    if (checking_.size() >= kMaxChecks || (it->second.checking && item.kind != Datum::half)) continue;
-    session.unanswered = 0;
+    if ((it->second.checking && item.kind != Datum::half) || !is_worth_checking(it->second, item, known)) continue;
+    if (!session.checks.spend(now.mono, 1)) {
+      counts_.over_budget++;
+      continue;
+    }
+    if (checking_.size() >= kMaxChecks) {  // not its fault: asked for again
+      if (it->second.in_flight) in_flight_.emplace_back((it->second.asked = now.mono) + kAnswerTime, *id);
+      continue;
+    }
+    if (session.round) session.round->quiet_since = now.mono;
+    if (session.unanswered > 0) session.unanswered--;
     it->second.checking = true;
     checking_[next_check_] = {*id, s, item.kind};
-    out.checks.push_back({next_check_++, item.kind, {item.bytes.begin(), item.bytes.end()},
-                          item.kind == Datum::renewal ? known : nullptr});
+    out.checks.push_back({next_check_++, item.kind, {item.bytes.begin(), item.bytes.end()}, renewable ? known : nullptr});
   }
 }
 
@@ -266,12 +311,21 @@ void Exchange::on_checked(const Now& now, uint64_t id, const Result<EntryPtr, Ch
   checking_.erase(check);
   const auto it = wants_.find(what.id);
   if (it != wants_.end()) it->second.checking = false;
+  if (result.ok() && answers_ == Answers::by_asking && !what.work && what.kind != Datum::half && it != wants_.end() &&
+      set_.would_displace(*result)) {
+    // Others would have to go for it: is its work done?
+    it->second.checking = true;
+    checking_[next_check_] = {what.id, what.from, Datum::whole, true};
+    out.checks.push_back({next_check_++, Datum::whole, (*result)->descriptor.bytes, nullptr, true});
+    return;
+  }
   if (result.ok()) {
     take(now, what, *result);
   } else if (result.error() == CheckFailure::stale) {
+    // Older than what was announced, or than our clock allows: as if nothing had come.  What was announced proves nothing of the relay.
     counts_.stale++;
-    if (refused_.size() < kMaxRefused && it != wants_.end()) refused_[what.id] = it->second.seq;
-    if (it != wants_.end()) forget(it);
+    if (const auto s = sessions_.find(what.from); s != sessions_.end()) s->second.unanswered++;
+    if (it != wants_.end()) ask_again(now.mono, it, out);
   } else if (what.kind == Datum::renewal) {
     // Of another body than ours, though of one second: no forgery yet.
     if (it != wants_.end()) it->second.whole = true, ask_again(now.mono, it, out);
@@ -297,10 +351,10 @@ void Exchange::take(const Now& now, const Checking& what, const EntryPtr& e) {
   } else {
     const EntryPtr known = set_.find(e->short_id);
     if (known && !known->convicted() && contradict(known->descriptor, e->descriptor)) {
-      done = insert(make_conviction(*known, *e));
+      done = insert_proof(now, make_conviction(*known, *e));
     } else if (const auto other = std::find_if(halves_.begin(), halves_.end(),
                    [&](const EntryPtr& h) { return contradict(h->descriptor, e->descriptor); }); other != halves_.end()) {
-      done = insert(make_conviction(**other, *e));
+      done = insert_proof(now, make_conviction(**other, *e));
       halves_.erase(other);
     } else if (!known || !known->convicted()) {
       if (halves_.size() == kMaxHalves) halves_.pop_front();
@@ -314,10 +368,19 @@ void Exchange::take(const Now& now, const Checking& what, const EntryPtr& e) {
     }
   }
   const auto it = wants_.find(what.id);
+  const auto from = sessions_.find(what.from);
+  if (from != sessions_.end() && from->second.round) {
+    auto& end = from->second.round->end;
+    end.learned += is_news(done);
+    if (answers_ == Answers::by_asking) end.has.push_back(e->short_id);
+  }
   if (it == wants_.end()) return;
-  if ((done == Inserted::crowded_out || done == Inserted::banned) && refused_.size() < kMaxRefused) refused_[what.id] = it->second.seq;
+  if ((done == Inserted::crowded_out || done == Inserted::banned) && refused_.size() < kMaxRefused) refused_[what.id] = e->seq;
   forget(it);
 }
+
+// A proof counts for its time only; whoever kept it may say it again and again.
+Inserted Exchange::insert_proof(const Now& now, const EntryPtr& e) { return e->expiry > now.wall ? insert(e) : Inserted::older; }
 
 Inserted Exchange::insert(const EntryPtr& e) {
   const Inserted done = set_.insert(e, changes_);

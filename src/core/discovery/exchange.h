@@ -9,8 +9,9 @@
 // by somebody who should have checked it: that session is muted (nothing it says is heard any more).  The same for who offers and does
 // not deliver kMaxUnanswered times.
 //
-// Bounds: kMaxSyncSessions, kMaxWants in all and kMaxWantsOfOne of one session, kWindow asked of one at a time, kMaxChecks, kMaxHalves,
-// kMaxRefused; a session may have kServeBurst bytes and kServeRate a second served, kHashBurst items and kHashRate a second compared.
+// Bounds: kMaxSyncSessions, kMaxWants in all and kMaxWantsOfOne of one session (kMaxWantsOfCaller, if it opened it), kWindow asked of one at
+// a time, kMaxChecks, kMaxHalves, kMaxRefused; a session may have kServeBurst bytes and kServeRate a second served, kHashBurst items and
+// kHashRate a second compared, kCheckBurst and kCheckRate a second of what it delivers checked; all together kServeAll….
 #pragma once
 #include <deque>
 #include <map>
@@ -24,11 +25,13 @@ using SyncSession = Strong<struct SyncSessionTag, uint32_t>;
 enum class SyncRole : uint8_t { relay, client };  // who is at the other end
 
 inline constexpr size_t kMaxSyncSessions = 1024;
-inline constexpr size_t kMaxWants = 60'000, kMaxWantsOfOne = 26'000, kWindow = 256;
+inline constexpr size_t kMaxWants = 60'000, kMaxWantsOfOne = 26'000, kMaxWantsOfCaller = 1'024, kWindow = 256;
 inline constexpr size_t kMaxChecks = 2048, kMaxHalves = 64, kMaxRefused = 4096, kMaxSources = 3;
 inline constexpr unsigned kMaxUnanswered = 512, kMaxTries = 4, kMaxRoots = 3;
 inline constexpr int64_t kServeBurst = 4 << 20, kServeRate = 512 << 10;  // bytes
 inline constexpr int64_t kHashBurst = 1'000'000, kHashRate = 50'000;     // items
+inline constexpr int64_t kServeAllBurst = 64 << 20, kServeAllRate = 4 << 20;
+inline constexpr int64_t kCheckBurst = 26'000, kCheckRate = 5;
 inline constexpr Duration kAnswerTime = 2s;   // what was asked for is asked of the next source
 inline constexpr Duration kRefusedFor = std::chrono::minutes(10);
 
@@ -43,10 +46,12 @@ struct SyncCheck {
   uint64_t id = 0;
   Datum kind = Datum::whole;
   std::vector<uint8_t> bytes;
-  EntryPtr base;  // of a renewal: what it renews
+  EntryPtr base;      // what is known of the relay: what a renewal renews, and a body whose work was checked
+  bool work = false;  // whatever the depth: it would push others out
 };
 enum class CheckFailure : uint8_t { forged, stale };  // stale: expired or of the future, by our clock
-enum class CheckDepth : uint8_t { signatures, signatures_and_work };  // clients, relays
+// Clients, relays.  A client checks the work of those only that would take another's place: what they cost is what keeps them from it.
+enum class CheckDepth : uint8_t { signatures, signatures_and_work };
 Result<EntryPtr, CheckFailure> run_check(const SyncCheck&, const Network&, CheckDepth, Wall now);
 
 struct SyncOut {
@@ -56,13 +61,17 @@ struct SyncOut {
   std::vector<SyncSession> hang_ups;  // these are not needed any more
 };
 
+// Who opened a session.
+enum class Opened : uint8_t { by_us, by_them };
+
 // How a comparison of everything with one other went.
 struct RoundEnd {
   SyncSession with;
   bool answered = false;
   bool equal = false;               // at the first question
-  size_t learned = 0;               // items that were asked for
-  std::vector<ShortId> lacking;     // what it does not have; of clients' rounds only, ascending
+  size_t learned = 0;               // items that it brought and that were news
+  // Of clients' rounds, ascending: what it said that it does not have, and that it has.  What it did not get to say is in neither.
+  std::vector<ShortId> lacking, has;
 };
 
 // Who may come into the set, beside what the set itself demands; asked once for each new version that verified.  What it refuses now may
@@ -81,7 +90,8 @@ class Exchange {
  public:
   // The set: empty, or what a store held.  with_lists: a relay.
   Exchange(RelaySet, Rng&, Answers);
-  void open(Mono now, SyncSession, SyncRole);
+  // A place for each of those that we open is up to who drives this (node/directory_side.h): what others open is bounded there.
+  void open(Mono now, SyncSession, SyncRole, Opened = Opened::by_us);
   void close(SyncSession);
   void on_message(const Now&, SyncSession, SyncKind, Bytes, SyncOut&);
   void on_checked(const Now&, uint64_t id, const Result<EntryPtr, CheckFailure>&, SyncOut&);
@@ -96,10 +106,13 @@ class Exchange {
   void set_gate(Gatekeeper* gate) { gate_ = gate; }  // outlives this; nullptr: all may enter
 
   const RelaySet& set() const { return set_; }
+  // ClientCopy: what it keeps of what it was offered.  Then, with no session left: what was still asked for or checked is not wanted.
+  void replace_set(RelaySet set) { set_ = std::move(set); }
+  void forget_wants();
   bool is_muted(SyncSession) const;
   bool is_open(SyncSession s) const { return sessions_.contains(s); }
   const SyncCounts& counts() const { return counts_; }
-  // What happened since they were last emptied by the caller.
+  // What happened since they were last emptied: who drives this empties all of them now and then.
   std::vector<Item>& news() { return news_; }
   std::vector<RoundEnd>& rounds() { return ended_; }
   SetChanges& changes() { return changes_; }
@@ -119,7 +132,8 @@ class Exchange {
   };
   struct Session {
     SyncRole role;
-    Budget bytes, hashes;
+    Opened opened;
+    Budget bytes, hashes, checks;
     std::deque<ShortId> to_ask;
     size_t asked = 0;       // in flight
     size_t wants = 0;       // that name it as a source
@@ -139,6 +153,7 @@ class Exchange {
     ShortId id;
     SyncSession from;
     Datum kind;
+    bool work = false;
   };
   using Wants = std::map<ShortId, Want>;
 
@@ -146,8 +161,10 @@ class Exchange {
   void on_want(const Now&, SyncSession, Session&, Bytes, SyncOut&);
   void on_data(const Now&, SyncSession, Session&, Bytes, SyncOut&);
   void on_ranges(const Now&, SyncSession, Session&, Bytes, SyncOut&);
-  void on_list(const Now&, SyncSession, Session&, const View&, const RangePart&, std::vector<Item>& have,
-               std::vector<ShortId>& lacking);
+  void on_list(const Now&, SyncSession, Session&, const View&, const RangePart&, std::vector<Item>& have);
+  void note_same(Session&, const View&, ShortId low, ShortId high);
+  bool is_worth_checking(const Want&, const DataItem&, const EntryPtr& known) const;
+  bool serve(Mono now, Session&, size_t bytes);
   void consider(const Now&, SyncSession, Session&, const Item&, bool disputed);
   void pump(Mono now, SyncSession, Session&, SyncOut&);
   void ask_again(Mono now, Wants::iterator, SyncOut&);
@@ -156,6 +173,7 @@ class Exchange {
   void mute(SyncSession, Session&);
   void take(const Now&, const Checking&, const EntryPtr&);
   Inserted insert(const EntryPtr&);
+  Inserted insert_proof(const Now&, const EntryPtr&);
   void send_root(const Now&, SyncSession, Session&, SyncOut&);
   void watch_round(const Now&, SyncSession, Session&, SyncOut&);
   bool is_refused(Mono now, ShortId, uint32_t seq);
@@ -164,6 +182,7 @@ class Exchange {
   Gatekeeper* gate_ = nullptr;
   Rng& rng_;
   Answers answers_;
+  Budget serve_all_{kServeAllBurst, kServeAllBurst, kServeAllRate, kLongAgo};
   std::map<SyncSession, Session> sessions_;
   Wants wants_;
   std::deque<std::pair<Mono, ShortId>> in_flight_;  // by when they are due

@@ -10,13 +10,14 @@ Result<EntryPtr, CheckFailure> run_check(const SyncCheck& check, const Network& 
   const bool is_renewal = check.kind == Datum::renewal;
   auto opened = is_renewal ? with_renewal(check.base->descriptor, check.bytes) : open_descriptor(check.bytes, network.id);
   if (!opened.ok()) return Failure{CheckFailure::forged};
-  if (check.kind != Datum::half && !check_times(opened->relay, now).ok()) return Failure{CheckFailure::stale};
+  const bool of_the_future = opened->relay.signed_at > now + kClockTolerance;  // halves may have expired
+  if (check.kind == Datum::half ? of_the_future : !check_times(opened->relay, now).ok()) return Failure{CheckFailure::stale};
   EntryPtr entry = make_entry(*std::move(opened), network);
   if (!entry) return Failure{CheckFailure::forged};
   // The same body was checked before; only its epoch may have passed, which make_entry() saw.
-  if (!is_renewal && depth == CheckDepth::signatures_and_work && !check_work(entry->descriptor, network)) {
-    return Failure{CheckFailure::forged};
-  }
+  const bool known_body = check.base && check.base->descriptor.body_hash == entry->descriptor.body_hash;
+  const bool look_at_work = check.work || (depth == CheckDepth::signatures_and_work && !known_body);
+  if (look_at_work && !check_work(entry->descriptor, network)) return Failure{CheckFailure::forged};
   return entry;
 }
 
@@ -64,44 +65,64 @@ void Exchange::on_ranges(const Now& now, SyncSession s, Session& session, Bytes 
   }
   const std::vector<ShortId> none;
   const View view(set_, ranges->key, now.wall, ours ? session.round->end.lacking : none);
+  if (ours && session.round->end.equal) note_same(session, view, kLowest, kHighest);
   std::vector<RangePart> parts;
   std::vector<Item> have;
-  std::vector<ShortId> lacking;
   bool asked = false;
   for (const RangePart& part : ranges->parts) {
+    const size_t before = view.hashed();
     if (part.kind == RangePart::Kind::list) {
-      on_list(now, s, session, view, part, have, lacking);
-      continue;
+      if (ours || session.role == SyncRole::relay) on_list(now, s, session, view, part, have);
+    } else {
+      asked = true;
+      auto more = answer(view, part, answers_);
+      if (ours && part.kind == RangePart::Kind::fingerprint && more.empty()) note_same(session, view, part.low, part.high);
+      parts.insert(parts.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     }
-    asked = true;
-    auto more = answer(view, part, answers_);
-    parts.insert(parts.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    if (!session.hashes.spend(now.mono, static_cast<int64_t>(view.hashed() - before) + 1)) {
+      counts_.over_budget++;
+      break;
+    }
   }
-  session.hashes.spend(now.mono, static_cast<int64_t>(view.hashed()));
   // Ours after an answer that was all equal: nothing more to say; theirs: that it is.
   if (asked && (!parts.empty() || !ours)) {
-    for (auto& m : pack(ranges->key, std::move(parts))) out.messages.push_back({s, SyncKind::ranges, std::move(m)});
+    for (auto& m : pack(ranges->key, std::move(parts))) {
+      if (serve(now.mono, session, m.size())) out.messages.push_back({s, SyncKind::ranges, std::move(m)});
+    }
   }
+  have.resize(std::min(have.size(), kMaxReplyMessages * kMaxItems));
   for (size_t i = 0; i < have.size(); i += kMaxItems) {
     const auto some = std::span(have).subspan(i, std::min(kMaxItems, have.size() - i));
-    out.messages.push_back({s, SyncKind::have, encode_have(some)});
+    if (serve(now.mono, session, some.size() * sizeof(Item))) out.messages.push_back({s, SyncKind::have, encode_have(some)});
   }
-  if (!ours || lacking.empty()) return;
-  auto& known = session.round->end.lacking;
-  known.insert(known.end(), lacking.begin(), lacking.end());
-  std::sort(known.begin(), known.end());
-  known.erase(std::unique(known.begin(), known.end()), known.end());
 }
 
-void Exchange::on_list(const Now& now, SyncSession s, Session& session, const View& view, const RangePart& part,
-                       std::vector<Item>& have, std::vector<ShortId>& lacking) {
+namespace {
+void add_to(std::vector<ShortId>& to, const std::vector<ShortId>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+  std::sort(to.begin(), to.end());
+  to.erase(std::unique(to.begin(), to.end()), to.end());
+}
+}  // namespace
+
+// It has the same as we in a range.
+void Exchange::note_same(Session& session, const View& view, ShortId low, ShortId high) {
+  if (answers_ != Answers::by_asking) return;
+  std::vector<ShortId> same;
+  for (const EntryPtr& e : set_.between(low, high)) {
+    if (view.counts(*e)) same.push_back(e->short_id);
+  }
+  add_to(session.round->end.has, same);
+}
+
+void Exchange::on_list(const Now& now, SyncSession s, Session& session, const View& view, const RangePart& part, std::vector<Item>& have) {
   const Differences d = compare(view, set_, part);
   if (answers_ == Answers::by_asking) {
-    lacking.insert(lacking.end(), d.lacking.begin(), d.lacking.end());
+    add_to(session.round->end.lacking, d.lacking);
+    add_to(session.round->end.has, d.same);
   } else {
     have.insert(have.end(), d.newer_here.begin(), d.newer_here.end());
   }
-  if (session.role == SyncRole::client) return;
   for (const Item& i : d.want) consider(now, s, session, i, false);
   for (const ShortId id : d.disputed) {
     if (const EntryPtr known = set_.find(id)) consider(now, s, session, {id, known->seq}, true);

@@ -253,6 +253,108 @@ TEST_F(ExchangeTest, AnswersManyQuestionsInWholeMessagesAndSaysThatThereIsMore) 
   EXPECT_EQ(parse_ranges(out.messages.back().body)->parts.back().kind, RangePart::Kind::more);
 }
 
+// One message of empty lists names nothing and would have all that we hold told once for each.
+TEST_F(ExchangeTest, ManyEmptyListsAreNotAnsweredByTheWholeSetEachTime) {
+  for (const SyncRole role : {SyncRole::client, SyncRole::relay}) {
+    Exchange a = copy();
+    for (size_t i = 0; i < 600; i++) a.publish(signed_by(i));
+    a.open(now_.mono, kOne, role, Opened::by_them);
+    Ranges question;
+    while (kRangesHeader + (question.parts.size() + 1) * encoded_size({RangePart::Kind::list, {}, {}, {}, {}}) <= kMaxSyncMessage) {
+      question.parts.push_back({RangePart::Kind::list, kLowest, kHighest, {}, {}});
+    }
+    ASSERT_GE(question.parts.size(), 60u);
+    SyncOut out;
+    a.on_message(now_, kOne, SyncKind::ranges, encode_ranges(question), out);
+    if (role == SyncRole::client) EXPECT_TRUE(out.messages.empty()) << "clients only ask";
+    EXPECT_LE(out.messages.size(), kMaxReplyMessages);
+  }
+}
+
+// An old descriptor of a relay, announced as if it were new, must not keep us from its real renewals.
+TEST_F(ExchangeTest, AnOldDescriptorAnnouncedAsNewSilencesNobody) {
+  Exchange a = copy();
+  const SyncSession liar{7}, honest{8};
+  a.open(now_.mono, liar, SyncRole::relay, Opened::by_them);
+  a.open(now_.mono, honest, SyncRole::relay, Opened::by_them);
+  const EntryPtr expired = signed_by(0, now_.wall - kDescriptorLife - 1h);
+  const EntryPtr fresh = signed_by(0, now_.wall - 1min);
+  for (const uint32_t said : {kConvicted, static_cast<uint32_t>(unix_seconds(now_.wall + 9min))}) {
+    SyncOut out;
+    a.on_message(now_, liar, SyncKind::have, encode_have(std::vector<Item>{{expired->short_id, said}}), out);
+    std::vector<uint8_t> data;
+    append_data(data, Datum::whole, expired->descriptor.bytes);
+    a.on_message(now_, liar, SyncKind::data, data, out);
+    for (const SyncCheck& k : std::exchange(out.checks, {})) a.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+  }
+  SyncOut out;
+  a.on_message(now_, honest, SyncKind::have, encode_have(std::vector<Item>{{fresh->short_id, fresh->seq}}), out);
+  for (int i = 0; i < 20 && !a.set().find(fresh->short_id); i++) {
+    for (const SyncMessage& m : std::exchange(out.messages, {})) {
+      if (m.to != honest || m.kind != SyncKind::want) continue;
+      std::vector<uint8_t> data;
+      append_data(data, Datum::whole, fresh->descriptor.bytes);
+      a.on_message(now_, honest, SyncKind::data, data, out);
+    }
+    for (const SyncCheck& k : std::exchange(out.checks, {})) a.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+    pass(kAnswerTime);
+    a.on_deadline(now_, out);
+  }
+  EXPECT_TRUE(a.set().find(fresh->short_id));
+}
+
+TEST_F(ExchangeTest, WhatIsKnownAlreadyIsNotCheckedAgain) {
+  Exchange a = copy();
+  const EntryPtr e = signed_by(0);
+  a.publish(e);
+  a.open(now_.mono, kOne, SyncRole::relay, Opened::by_them);
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{e->short_id, e->seq + 5}}), out);
+  std::vector<uint8_t> data;
+  append_data(data, Datum::whole, e->descriptor.bytes);
+  a.on_message(now_, kOne, SyncKind::data, data, out);
+  EXPECT_TRUE(out.checks.empty());
+}
+
+TEST_F(ExchangeTest, WhoCallsUsMayAnnounceLessThanWhomWeCalled) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay, Opened::by_them);
+  SyncOut out;
+  for (uint64_t i = 0; i < 3000; i += kMaxItems) {
+    std::vector<Item> many;
+    for (uint64_t k = i; k < i + kMaxItems; k++) many.push_back({{k + 1}, static_cast<uint32_t>(unix_seconds(now_.wall))});
+    a.on_message(now_, kOne, SyncKind::have, encode_have(many), out);
+  }
+  EXPECT_GT(a.counts().full, 0u);
+  const SyncSession other{9};
+  a.open(now_.mono, other, SyncRole::relay, Opened::by_us);
+  const uint64_t before = a.counts().full;
+  a.on_message(now_, other, SyncKind::have, encode_have(std::vector<Item>{{{999'999}, static_cast<uint32_t>(unix_seconds(now_.wall))}}), out);
+  EXPECT_EQ(a.counts().full, before);
+}
+
+// Whoever kept a proof could say it again for ever.
+TEST_F(ExchangeTest, AProofThatHasExpiredConvictsNobodyAgain) {
+  Exchange a = copy();
+  const Wall then = now_.wall - kConvictionLife - 24h;
+  LabRelay& r = relay(0);
+  const EntryPtr one = signed_by(0, then);
+  r.info.endpoints = {{IpAddress::v4(0x0b000001), 1}};
+  const EntryPtr two = signed_by(0, then);
+  ASSERT_TRUE(contradict(one->descriptor, two->descriptor));
+  const EntryPtr now_one = signed_by(0);
+  a.publish(now_one);
+  a.open(now_.mono, kOne, SyncRole::relay);
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{one->short_id, kConvicted}}), out);
+  std::vector<uint8_t> data;
+  append_data(data, Datum::half, one->descriptor.bytes);
+  append_data(data, Datum::half, two->descriptor.bytes);
+  a.on_message(now_, kOne, SyncKind::data, data, out);
+  for (const SyncCheck& k : std::exchange(out.checks, {})) a.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+  EXPECT_EQ(a.set().find(one->short_id), now_one);
+}
+
 TEST(Pack, KeepsEveryPartOrSaysMoreOverIt) {
   SeededRng rng(5);
   for (int round = 0; round < 500; round++) {

@@ -36,7 +36,7 @@ void Gossip::tell(const Now& now, const Item& item) {
 
 void Gossip::on_session(const Now& now, SyncSession s, const PeerId& peer, SyncRole role, Opened opened,
                         SyncOut& out) {
-  exchange_.open(now.mono, s, role);
+  exchange_.open(now.mono, s, role, opened);
   if (opened == Opened::by_them) return;
   const auto n = std::find_if(neighbours_.begin(), neighbours_.end(), [&](const Neighbour& x) { return x.id == peer && !x.session; });
   if (n == neighbours_.end()) {  // drawn anew meanwhile

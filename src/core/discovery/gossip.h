@@ -28,8 +28,6 @@ inline constexpr uint64_t kRedrawOneIn = 5;
 inline constexpr size_t kNextToNothing = 16, kSmallSet = 48;
 inline constexpr size_t kMaxNews = 4096;  // waiting to be told; what is beyond is left to comparing
 
-enum class Opened : uint8_t { by_us, by_them };
-
 class Gossip {
  public:
   Gossip(RelaySet, Rng&, const PeerId& self);

@@ -88,6 +88,7 @@ Differences compare(const View& view, const RelaySet& set, const RangePart& part
       if (m->seq < theirs.seq) d.want.push_back({theirs.id, theirs.seq});
       if (m->seq > theirs.seq) d.newer_here.push_back({m->id, m->seq});
       if (m->seq == theirs.seq && m->tag != theirs.tag) d.disputed.push_back(theirs.id);
+      d.same.push_back(theirs.id);
       ++m;
       continue;
     }
@@ -102,10 +103,12 @@ std::vector<RangePart> answer(const View& view, const RangePart& part, Answers h
   if (part.kind == Kind::more) return {{Kind::fingerprint, part.low, part.high, view.fingerprint(part.low, part.high), {}}};
   std::vector<RangePart> out;
   if (part.kind == Kind::ask) append_lists(view, part.low, part.high, out);
+  if (part.kind == Kind::divide) return view.split(part.low, part.high);
   if (part.kind != Kind::fingerprint) return out;
   const Fingerprint mine = view.fingerprint(part.low, part.high);
   if (mine == part.fingerprint) return out;
   if (mine.count > kListBelow && part.fingerprint.count > kListForAlmost && part.low < part.high) {
+    if (how == Answers::by_asking) return {{Kind::divide, part.low, part.high, {}, {}}};
     return view.split(part.low, part.high);
   }
   if (how == Answers::with_lists) {

@@ -28,11 +28,11 @@ class View {
   std::vector<ListedItem> list(ShortId low, ShortId high, size_t at_most) const;
   // At most kSplit ranges that make up the given one, each with about as many items; one if it cannot be divided.
   std::vector<RangePart> split(ShortId low, ShortId high) const;
+  bool counts(const RelayEntry&) const;    // whether it is in what is compared
   size_t hashed() const { return hashed_; }  // how many items were, since it was made: what this cost
 
  private:
   crypto::Sip128 hash(const RelayEntry&) const;
-  bool counts(const RelayEntry&) const;
   const RelaySet& set_;  // lives longer than this
   SyncKey key_;
   Wall now_;
@@ -46,11 +46,12 @@ struct Differences {
   std::vector<ShortId> disputed;   // of the same second, and another body
   std::vector<Item> newer_here;    // or not there
   std::vector<ShortId> lacking;    // not there at all
+  std::vector<ShortId> same;       // there too, in this version or another
 };
 Differences compare(const View&, const RelaySet&, const RangePart& list);
 
-// The parts that answer a fingerprint, an ask or a more; nothing if the fingerprint is the same.  Whoever has `asks_only` (a client) asks
-// for lists in place of giving its own.
+// The parts that answer a fingerprint, an ask, a more or a divide; nothing if the fingerprint is the same.  Who answers by asking (a client)
+// asks for lists and fingerprints in place of giving its own: so whatever it takes another to have, that one has said.
 enum class Answers : uint8_t { with_lists, by_asking };
 std::vector<RangePart> answer(const View&, const RangePart&, Answers);
 

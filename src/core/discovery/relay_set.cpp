@@ -37,7 +37,10 @@ std::span<const EntryPtr> RelaySet::between(ShortId low, ShortId high) const {
 
 // What a newcomer is beside the entry with its short id: convicted and replaced are still to be done.
 Inserted RelaySet::against(const RelayEntry& known, const EntryPtr& e) const {
-  if (known.id != e->id) return ranks_before(*e, known) ? Inserted::replaced : Inserted::crowded_out;
+  if (known.id != e->id) {
+    if (!ranks_before(*e, known)) return Inserted::crowded_out;
+    return e->convicted() ? Inserted::convicted : Inserted::replaced;
+  }
   if (known.convicted()) return e->convicted() ? Inserted::older : Inserted::banned;
   if (!e->convicted() && contradict(known.descriptor, e->descriptor)) return Inserted::convicted;
   if (e->seq <= known.seq) return Inserted::older;
@@ -64,6 +67,15 @@ EntryPtr RelaySet::in_its_way(const EntryPtr& e, const RelayEntry* replaces) con
     worst = other;
   }
   return worst;
+}
+
+bool RelaySet::would_displace(const EntryPtr& e) const {
+  if (e->convicted()) return false;
+  const EntryPtr known = find(e->short_id);
+  if (known && known->id != e->id) return ranks_before(*e, *known);
+  if (known && !is_news(against(*known, e))) return false;
+  const EntryPtr loser = in_its_way(e, known.get());
+  return loser && loser != e;
 }
 
 Inserted RelaySet::insert(EntryPtr e, SetChanges& changes) {

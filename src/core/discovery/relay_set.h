@@ -46,6 +46,7 @@ class RelaySet {
  public:
   explicit RelaySet(const Network& network) : network_(network) {}
   Inserted insert(EntryPtr, SetChanges&);  // not nullptr
+  bool would_displace(const EntryPtr&) const;  // somebody else, who then leaves
   void expire(Wall now, SetChanges&);
   // Takes one out whose address turned out not to be its own.
   void drop(ShortId, SetChanges&);

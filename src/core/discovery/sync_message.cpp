@@ -43,7 +43,7 @@ bool parse_part(Reader& r, RangePart& part) {
   const uint8_t kind = r.u8();
   part.low = {r.be64()};
   part.high = {r.be64()};
-  if (!r.ok() || kind > static_cast<uint8_t>(RangePart::Kind::more) || part.high < part.low) return false;
+  if (!r.ok() || kind > static_cast<uint8_t>(RangePart::Kind::divide) || part.high < part.low) return false;
   part.kind = static_cast<RangePart::Kind>(kind);
   if (part.kind == RangePart::Kind::list) return parse_list(r, part);
   if (part.kind != RangePart::Kind::fingerprint) return true;

@@ -11,6 +11,7 @@
 //   list         n 1 | n x (short id 8 BE | seq 4 | tag 4)                all that I have
 //   ask          -                                                        list yours
 //   more         -                                                        I have more there than fits: ask again
+//   divide       -                                                        fingerprints of its parts, of yours
 //
 // No part: all that you asked about is the same.  The key is drawn by who begins to compare; sums and tags are keyed by it, so nobody can
 // make descriptors beforehand that cancel out.  Each message fits into one datagram (kMaxSyncMessage).
@@ -53,7 +54,7 @@ struct Fingerprint {
   auto operator<=>(const Fingerprint&) const = default;
 };
 struct RangePart {
-  enum class Kind : uint8_t { fingerprint = 0, list = 1, ask = 2, more = 3 };
+  enum class Kind : uint8_t { fingerprint = 0, list = 1, ask = 2, more = 3, divide = 4 };
   Kind kind = Kind::fingerprint;
   ShortId low, high;  // both belong to it
   Fingerprint fingerprint;

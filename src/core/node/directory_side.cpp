@@ -214,6 +214,7 @@ void DirectorySide::perform(Now now, SyncOut& out, Effects& fx) {
 }
 
 void DirectorySide::follow(Now, Effects& fx) {
+  if (copy_ && copy_->is_syncing()) return;  // what it brings is judged first
   discovery::SetChanges& changes = exchange().changes();
   if (changes.come.empty() && changes.gone.empty()) return;
   if (gossip_) {
