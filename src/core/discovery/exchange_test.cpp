@@ -266,8 +266,7 @@ TEST_F(ExchangeTest, ManyEmptyListsAreNotAnsweredByTheWholeSetEachTime) {
     ASSERT_GE(question.parts.size(), 60u);
     SyncOut out;
     a.on_message(now_, kOne, SyncKind::ranges, encode_ranges(question), out);
-    if (role == SyncRole::client) EXPECT_TRUE(out.messages.empty()) << "clients only ask";
-    EXPECT_LE(out.messages.size(), kMaxReplyMessages);
+    EXPECT_LE(out.messages.size(), role == SyncRole::client ? 0 : kMaxReplyMessages) << "clients only ask";
   }
 }
 
@@ -338,6 +337,7 @@ TEST_F(ExchangeTest, AProofThatHasExpiredConvictsNobodyAgain) {
   Exchange a = copy();
   const Wall then = now_.wall - kConvictionLife - 24h;
   LabRelay& r = relay(0);
+  r.info.created = then - 100h;
   const EntryPtr one = signed_by(0, then);
   r.info.endpoints = {{IpAddress::v4(0x0b000001), 1}};
   const EntryPtr two = signed_by(0, then);
