@@ -98,12 +98,16 @@ std::vector<IdRange> LivenessMap::on_answer(size_t source, const IdRange& asked,
   MV_ASSERT(source < kMapSources);
   std::vector<IdRange> again;
   if (a.range.low != asked.low || a.range.high > asked.high) return again;
-  if (a.range.high < asked.high) again.push_back({{a.range.high.value + 1}, asked.high});  // it had no room for more
+  // It had no room for more, it says; a liar may say so for ever.
+  if (a.range.high < asked.high && further_ < kMostQuestions) {
+    further_++;
+    again.push_back({{a.range.high.value + 1}, asked.high});
+  }
   const auto part = in_range(all, a.range);
   if (part.size() != a.count || digest_of(part) != a.digest) {
     // Halves of our own ids there: ranges of ids may be filled unevenly by whoever draws many.
-    if (part.size() < 2 || splits_ + 2 > kMostQuestions) return again;
-    splits_ += 2;
+    if (part.size() < 2 || further_ + 2 > kMostQuestions) return again;
+    further_ += 2;
     const ShortId middle = part[part.size() / 2]->short_id;
     again.push_back({a.range.low, {middle.value - 1}});
     again.push_back({middle, a.range.high});

@@ -80,7 +80,7 @@ class LivenessMap {
     uint8_t said = 0, dead = 0;  // a bit a source
   };
   std::map<ShortId, Votes> votes_;  // at most kMaxRelays
-  unsigned splits_ = 0;
+  unsigned further_ = 0;  // questions beyond the first, of all sources
 };
 
 }  // namespace macrovpn::discovery

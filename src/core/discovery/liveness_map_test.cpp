@@ -155,6 +155,16 @@ TEST_F(LivenessMapTest, AnswersOfAnyBytesAreReadOrRefusedAndSplitsEnd) {
     ASSERT_TRUE(a);
     for (const IdRange& r : map.on_answer(0, asked, *a, set.all())) todo.push_back(r);
   }
+  // One who always says that there is more.
+  LivenessMap other;
+  todo = {kAllIds};
+  for (questions = 0; !todo.empty(); questions++) {
+    ASSERT_LT(questions, 1'000u);
+    const IdRange asked = todo.back();
+    todo.pop_back();
+    const std::vector<uint8_t> bits(1);
+    for (const IdRange& r : other.on_answer(0, asked, {{asked.low, asked.low}, 1, 0, bits}, set.all())) todo.push_back(r);
+  }
   for (int i = 0; i < 2'000; i++) {
     std::vector<uint8_t> bytes(rng.below(64));
     rng.fill(bytes);
