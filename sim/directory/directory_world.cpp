@@ -154,6 +154,28 @@ NodeNumber DirectoryWorld::add_client() {
   return n;
 }
 
+NodeNumber DirectoryWorld::add_source(const RelaySet& set, Manner manner) {
+  const NodeNumber n = add_client();
+  Node& node = nodes_[n];
+  node.client.reset();
+  node.rng.fill(node.id.bytes);
+  node.gossip = std::make_unique<Gossip>(set, node.rng, node.id);
+  node.manner = manner;
+  return n;
+}
+
+EntryPtr DirectoryWorld::sign_stranger(const IpAddress& home, Wall when) {
+  Node stranger;
+  stranger.key = crypto::ed25519_generate(wire_);
+  stranger.rng = SeededRng(wire_.u64());
+  stranger.info = nodes_.front().info;
+  stranger.info.endpoints = {{home, 51820}};
+  stranger.info.wireguard = crypto::x25519_generate(wire_).pub;
+  return sign(stranger, when);
+}
+
+EntryPtr DirectoryWorld::signed_by(NodeNumber n, Wall when) { return sign(nodes_[n], when); }
+
 void DirectoryWorld::sync(NodeNumber c, const std::vector<NodeNumber>& sources) {
   std::vector<SyncSession> sessions;
   for (const NodeNumber s : sources) {
@@ -260,6 +282,18 @@ void DirectoryWorld::reschedule(NodeNumber n) {
   heap_.schedule(node.deadline, next == kNever ? kNever : std::max(next, now_.mono + 1ms));
 }
 
+void DirectoryWorld::hear(Node& to, const Now& here, const Flight& f, SyncOut& out) {
+  to.traffic.received += wire_size(f.body.size());
+  if (to.manner == Manner::silent) return;
+  if (to.manner == Manner::says_equal) {
+    const auto asked = f.kind == SyncKind::ranges ? parse_ranges(f.body) : std::nullopt;
+    if (asked) out.messages.push_back({f.session, SyncKind::ranges, encode_ranges({asked->key, {}})});
+    return;
+  }
+  if (to.gossip) to.gossip->on_message(here, f.session, f.kind, f.body, out);
+  if (to.client) to.client->on_message(here, f.session, f.kind, f.body, out);
+}
+
 void DirectoryWorld::arrive(uint32_t number) {
   const Flight f = std::move(flights_[number]);
   flights_[number].event = f.event;
@@ -271,9 +305,7 @@ void DirectoryWorld::arrive(uint32_t number) {
   SyncOut out;
   const Now here = now_of(to);
   if (f.what == What::message) {
-    to.traffic.received += wire_size(f.body.size());
-    if (to.gossip) to.gossip->on_message(here, f.session, f.kind, f.body, out);
-    if (to.client) to.client->on_message(here, f.session, f.kind, f.body, out);
+    hear(to, here, f, out);
   } else if (f.what == What::closed) {
     if (to.gossip) to.gossip->on_closed(here, f.session, out);
     if (to.client) to.client->on_closed(here, f.session, out);

@@ -28,6 +28,9 @@ struct DirectoryOptions {
   unsigned loss_percent = 1;
 };
 
+// How a source that is not one of the relays answers.
+enum class Manner : uint8_t { honest, silent, says_equal };
+
 struct Traffic {
   uint64_t sent = 0, received = 0;  // bytes on the wire, with IP and UDP
 };
@@ -71,6 +74,12 @@ class DirectoryWorld {
   void set_skew(NodeNumber n, Duration skew) { nodes_[n].skew = skew; }
 
   NodeNumber add_client();
+  // Somebody who holds that set, takes no part in the gossip, and answers clients.
+  NodeNumber add_source(const discovery::RelaySet&, Manner);
+  // Descriptors for such a set: of nobody known, at that address; of a relay, without telling anybody.
+  discovery::EntryPtr sign_stranger(const IpAddress& home, Wall when);
+  discovery::EntryPtr signed_by(NodeNumber, Wall when);
+  const Network& network() const { return network_; }
   discovery::ClientCopy& client(NodeNumber n) { return *nodes_[n].client; }
   void sync(NodeNumber client, const std::vector<NodeNumber>& sources);
   uint64_t hash() const { return trace_.value(); }
@@ -89,6 +98,7 @@ class DirectoryWorld {
     int32_t x = 0, y = 0;
     int side = 0;
     bool alive = true, censor = false;
+    Manner manner = Manner::honest;
     Duration skew{};
     EventId deadline;
     Traffic traffic;
@@ -113,6 +123,7 @@ class DirectoryWorld {
   bool hears(const Node& a, const Node& b) const { return a.alive && b.alive && a.side == b.side; }
   void fly(Duration after, Flight);
   void arrive(uint32_t flight);
+  void hear(Node&, const Now&, const Flight&, discovery::SyncOut&);
   void perform(NodeNumber, discovery::SyncOut&);
   void send(NodeNumber, const discovery::SyncMessage&);
   void call(NodeNumber from, NodeNumber to);

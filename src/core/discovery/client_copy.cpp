@@ -12,6 +12,10 @@ std::string SyncVerdict::text() const {
       return n(found) + " relays are known, by " + n(answered) + " sources" +
              (sources_differ ? "; the sources differ by more than a tenth, so one of them may be hiding relays: sync again later" : "");
     case Kind::shrunk:
+      if (found >= before) {
+        return n(lost) + " of the " + n(before) + " relays that were known are missing from what the sources have, with others in their place, as if " +
+               "somebody were exchanging them; the old copy is used on: try from another network";
+      }
       return "the directory shrank from " + n(before) + " relays to " + n(found) +
              ", as if somebody were hiding the rest; the old copy is used on: try from another network, or accept it if the network did shrink";
     case Kind::too_few_networks:
@@ -36,6 +40,8 @@ void ClientCopy::restore(const EntryPtr& e, bool could_be_chosen) {
 void ClientCopy::sync(const Now& now, const std::vector<SyncSession>& sessions, SyncOut& out) {
   MV_ASSERT(!is_syncing() && !sessions.empty() && sessions.size() <= kSyncSources);
   exchange_.expire(now.wall);
+  known_ = chosen_;
+  std::erase_if(known_, [&](ShortId id) { return !set().find(id); });
   gone_before_ = std::move(exchange_.changes().gone);
   exchange_.changes() = {};
   kept_ = set();
@@ -90,7 +96,7 @@ void ClientCopy::look(const Now& now, SyncOut& out) {
   }
 }
 
-// With one source rounds go on until one brings nothing new.
+// With one source rounds go on until one ends equal, or some have brought nothing new: its answers may be lost on the way.
 void ClientCopy::end_round(const Now& now, RoundEnd&& round, SyncOut& out) {
   if (at_ >= sources_.size() || sources_[at_].session != round.with) return;
   Source& source = sources_[at_];
@@ -99,7 +105,8 @@ void ClientCopy::end_round(const Now& now, RoundEnd&& round, SyncOut& out) {
   source.lacking = std::move(round.lacking);
   source.has.insert(round.has.begin(), round.has.end());
   source.rounds++;
-  const bool go_on = round.answered && !round.equal && learned && source.rounds < kMaxRoundsOfOne;
+  source.idle = learned ? 0 : source.idle + 1;
+  const bool go_on = round.answered && !round.equal && source.idle < kIdleRounds && source.rounds < kMaxRoundsOfOne;
   if (go_on && exchange_.is_open(source.session) && !exchange_.is_muted(source.session)) {
     exchange_.begin_round(now, source.session, out, source.lacking);
   } else {
@@ -148,8 +155,9 @@ size_t ClientCopy::prefixes_of(const std::set<ShortId>& ids) const {
 SyncVerdict::Kind ClientCopy::verdict_on(const SyncVerdict& v) const {
   const bool fewer = v.found + kShrunkAtLeast <= v.before && v.found * 100 < v.before * (100 - kShrunkPercent);
   if (v.answered == 0) return SyncVerdict::Kind::nobody_answered;
-  if (fewer) return SyncVerdict::Kind::shrunk;
-  if (v.sources_differ && v.before == 0) return SyncVerdict::Kind::sources_disagree;
+  const bool others = v.lost >= kShrunkAtLeast && v.lost * 100 > known_.size() * kShrunkPercent;
+  if (fewer || others) return SyncVerdict::Kind::shrunk;
+  if (v.sources_differ && has_nothing_to_go_by()) return SyncVerdict::Kind::sources_disagree;
   if (v.found >= kLargeNetwork && v.prefixes < kFewPrefixes) return SyncVerdict::Kind::too_few_networks;
   return SyncVerdict::Kind::accepted;
 }
@@ -166,7 +174,7 @@ void ClientCopy::judge(Wall now) {
     const EntryPtr newer = set().find(e->short_id);
     for (RelaySet* to : {&old, &offered_}) to->insert(newer && newer->id == e->id ? newer : e, ignored);
   }
-  std::set<ShortId> found;
+  std::set<ShortId> found, by_all;
   size_t unlike = 0;
   for (const EntryPtr& e : set().all()) {
     const auto it = seen_.find(e->short_id);
@@ -175,14 +183,22 @@ void ClientCopy::judge(Wall now) {
     strike(now, *e, v);
     if (times < std::min<size_t>(2, v.answered) || times == 0) continue;
     offered_.insert(e, ignored);
-    if (!e->convicted()) found.insert(e->short_id);
+    if (e->convicted()) continue;
+    found.insert(e->short_id);
+    if (times == v.answered) by_all.insert(e->short_id);
   }
   v.found = found.size();
   v.prefixes = prefixes_of(found);
   v.sources_differ = unlike * 100 > set().size() * kSourcesDifferPercent;
+  for (const ShortId id : known_) {
+    const EntryPtr e = set().find(id);
+    v.lost += !found.contains(id) && (!e || !e->convicted());
+  }
   v.kind = verdict_on(v);
   if (v.kind == SyncVerdict::Kind::accepted) {
-    before_ = v.found;
+    // Two of three that add what the third does not know may be one.
+    if (v.sources_differ) std::erase_if(found, [&](ShortId id) { return !known_.contains(id) && !by_all.contains(id); });
+    before_ = v.found = found.size();
     chosen_ = found;
   }
   refused_ = v.refused() ? std::move(found) : std::set<ShortId>{};

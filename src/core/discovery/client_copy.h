@@ -10,9 +10,11 @@
 //   relays that were: whoever floods a copy gets nobody out of it.
 // - A source that does not come to an end within kSourcePatience, or whose session ends before, counts as one that did not answer.
 // - A source that lacks an item older than 10 minutes that all the others had gets a strike: the caller counts them.
-// - Where the sources differ by more than a tenth of the set, that is said; a newcomer, who has nothing to go by, refuses it.
+// - Where the sources differ by more than a tenth of the set, that is said; a newcomer, who has nothing to go by, refuses it.  So does who
+//   was away so long that more than half of what it knew has expired.  Others take then only what they knew and what all sources have.
 // - A set that shrank strangely is refused: the old one is used on, and it is said.  Strangely: more than 30 % and at least 8 relays fewer than
-//   were last accepted; or 50 relays and more that live in fewer than 10 networks (prefixes of the network file's diversity lengths:
+//   were last accepted; or as many of those that were and have not expired are missing (others in their place are no excuse); or 50 relays
+//   and more that live in fewer than 10 networks (prefixes of the network file's diversity lengths:
 //   addresses can be checked, AS numbers are claims).  So private networks may lose 7 relays at once, and small ones may live in one rack.
 //   accept_anyway() is the user's word.
 #pragma once
@@ -28,7 +30,7 @@ inline constexpr size_t kShrunkPercent = 30, kShrunkAtLeast = 8;
 inline constexpr size_t kLargeNetwork = 50, kFewPrefixes = 10;
 inline constexpr size_t kSourcesDifferPercent = 10;
 inline constexpr Duration kMustBeKnownAfter = std::chrono::minutes(10);
-inline constexpr unsigned kMaxRoundsOfOne = 12;
+inline constexpr unsigned kMaxRoundsOfOne = 12, kIdleRounds = 3;
 inline constexpr Duration kSourcePatience = std::chrono::minutes(3);
 
 struct SyncVerdict {
@@ -36,6 +38,7 @@ struct SyncVerdict {
   Kind kind = Kind::nobody_answered;
   size_t before = 0;    // relays that could be chosen
   size_t found = 0;     // that could be now
+  size_t lost = 0;      // known before, not expired, and not found
   size_t prefixes = 0;  // that they live in
   size_t answered = 0;  // sources
   bool sources_differ = false;
@@ -71,7 +74,7 @@ class ClientCopy {
   struct Source {
     SyncSession session;
     bool answered = false;
-    unsigned rounds = 0;
+    unsigned rounds = 0, idle = 0;  // idle: the last so many brought nothing, and yet it was not equal
     std::vector<ShortId> lacking;  // ascending
     std::set<ShortId> has;
     Mono began = kNever;
@@ -82,6 +85,7 @@ class ClientCopy {
   void begin_source(const Now&, SyncOut&);
   void judge(Wall now);
   SyncVerdict::Kind verdict_on(const SyncVerdict&) const;
+  bool has_nothing_to_go_by() const { return known_.size() * 2 < before_ || before_ == 0; }
   void keep(const RelaySet&);
   void strike(Wall now, const RelayEntry&, SyncVerdict&) const;
   size_t prefixes_of(const std::set<ShortId>&) const;
@@ -91,6 +95,7 @@ class ClientCopy {
   size_t at_ = 0;                // which of them
   std::map<ShortId, uint8_t> seen_;  // bits: at which source
   std::set<ShortId> chosen_, refused_;
+  std::set<ShortId> known_;  // could be chosen as the sync began, and had not expired
   RelaySet kept_;     // as it was when the sync began
   std::vector<EntryPtr> gone_before_;  // expired when it began; not told to the store yet
   RelaySet offered_;  // of the sync that was refused: what accept_anyway() takes

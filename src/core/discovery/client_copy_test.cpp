@@ -49,6 +49,7 @@ class ClientCopyTest : public SyncLab {
     for (const SyncMessage& m : messages) {
       if (m.to.value == silent) continue;
       SyncOut answer;
+      if (m.to.value == cut_off_after_one_ && heard_of_it_++ > 0 && heard_of_it_ % 2 == 0) continue;
       sources_[m.to.value].on_message(now_, m.to, m.kind, m.body, answer);
       for (const SyncMessage& a : answer.messages) c.on_message(now_, a.to, a.kind, a.body, out);
     }
@@ -59,6 +60,7 @@ class ClientCopyTest : public SyncLab {
     for (const EntryPtr& e : c.set().all()) n += c.may_choose(e->short_id);
     return n;
   }
+  size_t cut_off_after_one_ = 99, heard_of_it_ = 0;  // every second message to it is lost: what follows its first answer
   std::deque<Exchange> sources_;
   std::map<size_t, EntryPtr> entries_;
 };
@@ -126,6 +128,71 @@ TEST_F(ClientCopyTest, TwoEvilSourcesThatHideRelaysCannotShrinkAnOldCopy) {
   EXPECT_EQ(choosable(c), 100u) << "the old copy is used on";
   c.accept_anyway();
   EXPECT_EQ(choosable(c), 60u);
+}
+
+TEST_F(ClientCopyTest, TwoEvilSourcesCannotExchangeAnOldCopyForAsManyOfTheirOwn) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  empty_sources();
+  publish(0, 200, 320);
+  publish(1, 200, 320);
+  publish(2, 0, 100);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::shrunk) << v.text();
+  EXPECT_EQ(v.lost, 100u);
+  EXPECT_NE(v.text().find("in their place"), std::string::npos);
+  for (size_t i = 0; i < 320; i++) EXPECT_EQ(c.may_choose(entry(i)->short_id), i < 100);
+}
+
+TEST_F(ClientCopyTest, WhatTwoOfThreeAddIsNotTakenWhereTheyDiffer) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  publish(0, 200, 260);
+  publish(1, 200, 260);
+  for (size_t s = 0; s < 3; s++) publish(s, 100, 105);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::accepted) << v.text();
+  EXPECT_TRUE(v.sources_differ);
+  EXPECT_EQ(choosable(c), 105u);
+  EXPECT_FALSE(c.may_choose(entry(200)->short_id));
+}
+
+TEST_F(ClientCopyTest, WhoWasAwayUntilAllExpiredIsANewcomerAgain) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  ClientCopy c(network_, rng_);
+  ASSERT_EQ(sync(c).kind, Kind::accepted);
+  pass(std::chrono::hours(48));
+  empty_sources();
+  entries_.clear();
+  publish(0, 200, 320);
+  publish(1, 200, 320);
+  publish(2, 0, 100);
+  EXPECT_EQ(sync(c).kind, Kind::sources_disagree);
+  EXPECT_EQ(choosable(c), 0u);
+}
+
+// A source whose answers are lost on the way has not said that it has what others have.
+TEST_F(ClientCopyTest, ASourceThatWasNotHeardToTheEndAgreesWithNobody) {
+  publish(0, 300, 400);
+  publish(1, 0, 100);
+  publish(2, 300, 400);
+  ClientCopy c(network_, rng_);
+  cut_off_after_one_ = 1;
+  sync(c);
+  for (size_t i = 0; i < 100; i++) EXPECT_FALSE(c.may_choose(entry(i)->short_id)) << "one source alone has said that it knows it";
+}
+
+TEST_F(ClientCopyTest, AClockThatRefusesSomeItemsHearsItsSourcesToTheEnd) {
+  for (size_t s = 0; s < 3; s++) publish(s, 0, 100);
+  for (size_t i = 100; i < 103; i++) entries_[i] = signed_by(i, now_.wall + std::chrono::minutes(15));
+  for (size_t s = 0; s < 3; s++) publish(s, 100, 103);
+  ClientCopy c(network_, rng_);
+  const SyncVerdict v = sync(c);
+  EXPECT_EQ(v.kind, Kind::accepted) << v.text();
+  EXPECT_EQ(v.answered, 3u);
+  EXPECT_EQ(choosable(c), 100u);
 }
 
 TEST_F(ClientCopyTest, ASmallNetworkMayLoseHalfOfItself) {

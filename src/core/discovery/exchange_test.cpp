@@ -240,7 +240,7 @@ TEST_F(ExchangeTest, ComparesWithinABudget) {
 // Anybody may ask for more lists than a reply has room for.
 TEST_F(ExchangeTest, AnswersManyQuestionsInWholeMessagesAndSaysThatThereIsMore) {
   Exchange a = copy();
-  for (size_t i = 0; i < 600; i++) a.publish(signed_by(i));
+  for (size_t i = 0; i < kMaxListed; i++) a.publish(signed_by(i));
   a.open(now_.mono, kOne, SyncRole::client);
   Ranges question;
   while (kRangesHeader + (question.parts.size() + 1) * encoded_size({RangePart::Kind::ask, {}, {}, {}, {}}) <= kMaxSyncMessage) {
