@@ -56,12 +56,14 @@ class ClientSide::Usable final : public routing::Candidates {
   mutable std::vector<const RelayInfo*> all_;  // once somebody asked
 };
 
-size_t ClientSide::usable_guards(Now now) const {
+// While none has ever worked, those that were tried are as good as none (else an outage would draw new ones).
+size_t ClientSide::usable_guards(Now now, bool that_may_work) const {
   const Usable relays(*this, now, Usable::Leaving::too);
   const auto& have = guards_.all();
+  that_may_work &= std::all_of(have.begin(), have.end(), [](const auto& g) { return g.successes == 0; });
   return static_cast<size_t>(std::count_if(have.begin(), have.end(), [&](const auto& g) {
     const RelayInfo* r = relays.find(g.id);
-    return r != nullptr && routing::fits(*r, routing::Role::guard);
+    return r != nullptr && routing::fits(*r, routing::Role::guard) && !(that_may_work && g.never_worked());
   }));
 }
 
@@ -69,7 +71,7 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
   guards_.drop_expired(now.wall);
   bool changed = false;
   const Usable relays(*this, now, Usable::Leaving::too);
-  while (usable_guards(now) < peers::GuardSet::kPrimary) {  // absent ones stay in the sample: they may return
+  while (usable_guards(now, true) < peers::GuardSet::kPrimary) {  // absent ones stay in the sample: they may return
     std::vector<const RelayInfo*> fresh;
     for (const RelayInfo* r : relays.all()) {
       const auto& have = guards_.all();
@@ -80,7 +82,7 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
     const RelayInfo* drawn = routing::weighted_draw(fresh, s_.config.network, now.wall, s_.rng);
     if (drawn == nullptr) break;
     const auto added = guards_.add(drawn->id, now.wall);
-    if (added == peers::GuardSet::Add::too_many_new) {
+    if (added == peers::GuardSet::Add::too_many_new && usable_guards(now, false) < peers::GuardSet::kPrimary) {
       fx.events.push_back(
           Warning{"More than two new entry relays in a week were refused: something may be making "
                   "your entry relays fail on purpose."});

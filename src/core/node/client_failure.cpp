@@ -119,7 +119,8 @@ void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   guards_.failed(c.hops[0].relay.id, now.mono);
   seen_.failed(c.hops[0].relay.id, now.wall);
   save_guards(fx);
-  if (!drops) drop_link(c.hops[0].relay.id, c.id);
+  if (!drops) return drop_link(c.hops[0].relay.id, c.id);
+  for (const PeerId& innocent : link->second.unheard_over) note_answered(innocent);  // they were never asked
 }
 
 // A guard that answers handshakes and drops what it should carry would be kept for ever: nobody was heard from behind it.  Only over

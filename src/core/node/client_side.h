@@ -109,7 +109,7 @@ class ClientSide {
   Result<std::vector<const RelayInfo*>> pinned_path(Now now) const;
   class Usable;  // relays, for paths
   bool is_banned(const RelayInfo& r) const { return banned_.contains(r.id); }
-  size_t usable_guards(Now now) const;
+  size_t usable_guards(Now now, bool that_may_work) const;
   void refill_guards(Now now, Effects& fx);
   void refill_middles(Now now);
   Result<CircuitId> start_circuit(Now now, Group* group, Effects& fx);

@@ -65,6 +65,38 @@ TEST(Guards, OneThatDropsHalfOfWhatItShouldCarryIsLeftForAnotherWithItsSpares) {
   }
 }
 
+// In a network full of relays that are absent the first three may all be such.
+TEST(Guards, ThreeThatNeverWorkedAreNotAll) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    Net net(seed);
+    net.publish();
+    net.attach(net.client(), kTun);
+    const auto first = net.client().node->client()->guards().all();
+    ASSERT_EQ(first.size(), 3u);
+    for (auto& [name, h] : net.hosts) {
+      for (const auto& g : first) h->dead |= h->node && h->config.identity && discovery::peer_id_of(h->config.identity->pub) == g.id;
+    }
+    ASSERT_TRUE(net.talks_until([&] { return net.active(net.client(), kTun) != nullptr; }, 60s)) << seed;
+    const auto& guards = net.client().node->client()->guards().all();
+    EXPECT_GE(guards.size(), 4u) << seed;
+    EXPECT_LE(guards.size(), 5u) << "two new ones a week";
+    EXPECT_EQ(net.count<Warning>(net.client()), 0u);
+    net.check_all();
+  }
+}
+
+TEST(Guards, AnOutageDrawsNoNewOnes) {
+  Net net(3);
+  ASSERT_NE(net.connect(), nullptr);
+  const auto have = [&] { return net.client().node->client()->guards().all().size(); };
+  ASSERT_EQ(have(), 3u);
+  net.drop = [](const Net::Flight&) { return true; };
+  static_cast<void>(net.talks_until([] { return false; }, 90s));
+  net.drop = nullptr;
+  ASSERT_TRUE(net.talks_until([&] { return net.active(net.client(), kTun) != nullptr; }, 60s));
+  EXPECT_EQ(have(), 3u);
+}
+
 TEST(Guards, DeadRelaysBehindItDoNotCostOne) {
   for (uint64_t seed = 1; seed <= 5; seed++) {
     Net net(seed);

@@ -34,7 +34,9 @@ std::vector<PeerId> GuardSet::in_order(Mono now) const {
   std::vector<const Guard*> all;
   for (const Guard& g : guards_) all.push_back(&g);
   const auto failed = [&](const Guard* g) { return now - g->failed_at < kRetryAfter ? g->failed_at : kLongAgo; };
-  std::stable_sort(all.begin(), all.end(), [&](const Guard* a, const Guard* b) { return failed(a) < failed(b); });
+  std::stable_sort(all.begin(), all.end(), [&](const Guard* a, const Guard* b) {
+    return failed(a) != failed(b) ? failed(a) < failed(b) : a->never_worked() < b->never_worked();
+  });
   std::vector<PeerId> ids;
   for (const Guard* g : all) ids.push_back(g->id);
   return ids;

@@ -7,7 +7,9 @@
 //   - at most 20 sampled in all; more than 2 new ones in a week are refused, so that an attacker who makes
 //   guards
 //     fail cannot walk a client through the network until it meets his;
-//   - failures are counted per guard; one that failed lately is tried after the others.
+//   - failures are counted per guard; one that failed lately is tried after the others;
+//   - those that failed and never worked come last, and while no other ever worked, more are sampled, within the same bounds: in a
+//     network flooded with relays that are absent, or answer and carry nothing, all of the first three may be such.
 #pragma once
 #include <optional>
 #include <vector>
@@ -29,6 +31,7 @@ class GuardSet {
     Wall added;
     uint32_t successes = 0, failures = 0;
     Mono failed_at = kLongAgo;  // not kept on disk
+    bool never_worked() const { return failures > 0 && successes == 0; }
   };
   enum class Add : uint8_t { added, known, too_many_new, full };
 
@@ -37,8 +40,8 @@ class GuardSet {
   Add add(const PeerId&, Wall now);
   void drop_expired(Wall now);
   void forget(const PeerId&);  // gone from the directory
-  // In order of preference: those that did not fail within kRetryAfter first, then the others, the longest ago first: after an outage
-  // in which all failed, a dead one is not asked twice before the next.
+  // In order of preference: those that did not fail within kRetryAfter first, of them those that never worked last; then the others, the
+  // longest ago first: after an outage in which all failed, a dead one is not asked twice before the next.
   std::vector<PeerId> in_order(Mono now) const;
   void succeeded(const PeerId&);
   void failed(const PeerId&, Mono now);

@@ -28,9 +28,21 @@ TEST(GuardSet, UsesItsThreeInOrder) {
 
 TEST(GuardSet, TriesOneThatFailedLatelyAfterTheOthers) {
   GuardSet g = filled();
+  g.succeeded(id(1));
   g.failed(id(1), kMono);
   EXPECT_EQ(g.in_order(kMono + 1s), (std::vector{id(2), id(3), id(1)}));
   EXPECT_EQ(g.in_order(kMono + GuardSet::kRetryAfter), (std::vector{id(1), id(2), id(3)}));
+}
+
+TEST(GuardSet, UsesThoseThatNeverWorkedLast) {
+  GuardSet g = filled();
+  g.failed(id(1), kMono);
+  EXPECT_EQ(g.in_order(kMono + GuardSet::kRetryAfter), (std::vector{id(2), id(3), id(1)}));
+  const auto back = GuardSet::load(g.save());
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->in_order(kMono), (std::vector{id(2), id(3), id(1)})) << "a restart does not make it better";
+  g.succeeded(id(1));
+  EXPECT_EQ(g.in_order(kMono), (std::vector{id(1), id(2), id(3)}));
 }
 
 // After an outage all have failed, and one may be dead: it is not asked again before the others.

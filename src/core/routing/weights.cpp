@@ -66,10 +66,12 @@ Grouping by_prefix(std::span<const RelayInfo* const> relays, const Network& netw
   return {std::move(keys), relays.size()};
 }
 
+// Who names none is one by itself.
 Grouping by_system(std::span<const RelayInfo* const> relays) {
   std::vector<Key> keys;
+  keys.reserve(relays.size());
   for (uint32_t i = 0; i < relays.size(); i++) {
-    if (relays[i]->as_number != 0) keys.push_back({0, relays[i]->as_number, i});
+    keys.push_back(relays[i]->as_number != 0 ? Key{0, relays[i]->as_number, i} : Key{1, i, i});
   }
   return {std::move(keys), relays.size()};
 }
@@ -101,6 +103,12 @@ uint64_t median_of_groups(const Grouping& groups, Value value) {
     medians.push_back(median(own));
   }
   return median(medians);
+}
+
+// Of networks, whichever way they are told apart: an attacker would need more of both than there are honest ones.
+template <class Value>
+uint64_t worth(const Grouping& prefixes, const Grouping& systems, Value value) {
+  return std::min(median_of_groups(prefixes, value), median_of_groups(systems, value));
 }
 
 uint64_t own_weight(const RelayInfo& r, uint64_t cap, Wall now) {
@@ -156,13 +164,13 @@ std::vector<uint64_t> weights_of(std::span<const RelayInfo* const> relays, const
   std::vector<uint64_t> weights;
   if (relays.empty()) return weights;
   weights.reserve(relays.size());
-  const Grouping prefixes = by_prefix(relays, network);
-  const uint64_t usual = median_of_groups(prefixes, [&](uint32_t i) { return relays[i]->bandwidth.bytes_per_second; });
+  const Grouping prefixes = by_prefix(relays, network), systems = by_system(relays);
+  const uint64_t usual = worth(prefixes, systems, [&](uint32_t i) { return relays[i]->bandwidth.bytes_per_second; });
   const uint64_t most = std::min(usual, kMostBandwidth) * 4;
   for (const RelayInfo* r : relays) weights.push_back(own_weight(*r, most, now));
   if (relays.size() <= kWorthOfGroup) return weights;
-  const uint64_t least = kWorthOfGroup * median_of_groups(prefixes, [&](uint32_t i) { return weights[i]; });
-  const Grouping systems = by_system(relays), families = by_family(relays);
+  const uint64_t least = kWorthOfGroup * worth(prefixes, systems, [&](uint32_t i) { return weights[i]; });
+  const Grouping families = by_family(relays);
   for (unsigned round = 0; round < kRounds; round++) {
     const bool a = bound(families, kFamilyPerMille, least, weights);
     const bool b = bound(prefixes, kPrefixPerMille, least, weights);

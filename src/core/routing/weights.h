@@ -8,8 +8,8 @@
 //   one family     8 relays' worth, or 2 % of all
 //
 // Over its bound, all of a group are scaled down alike.  "All" is what remains after the cut: of what was there before, one percent
-// would grow with the flood itself.  "Median" and "a relay's worth" are those of a prefix, each prefix counting once, since the median
-// relay of a flooded directory is the flood's.  An AS number is the relay's own claim unless a local database said it: who lies about
+// would grow with the flood itself.  "Median" and "a relay's worth" are those of networks, each counting once, since the median relay of a
+// flooded directory is the flood's: of prefixes, or of AS if that is less (a relay that names none is one by itself).  An AS number is the relay's own claim unless a local database said it: who lies about
 // it meets the bound of his prefixes, which are where he is called.
 //
 // Of relays that may be chosen, so that the bounds hold among the exits of one country too.  Eight or fewer are never cut: "8 relays'

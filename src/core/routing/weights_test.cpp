@@ -52,17 +52,22 @@ struct WeightsTest : testing::Test {
     std::sort(of.begin(), of.end());
     return of[of.size() / 2];
   }
-  // The median of the prefixes' medians: once of bandwidth, for the cap, once of what that leaves.
+  // The median of the networks' medians: once of bandwidth, for the cap, once of what that leaves.
   uint64_t worth_naively() const {
-    const auto median_by_prefix = [&](auto&& value) {
-      std::map<uint32_t, std::vector<uint64_t>> by;
-      for (const RelayInfo& r : relays) by[r.endpoints[0].address.v4_host_order() >> 16].push_back(value(r));
+    const auto median_by = [&](auto&& network_of, auto&& value) {
+      std::map<uint64_t, std::vector<uint64_t>> by;
+      for (const RelayInfo& r : relays) by[network_of(r)].push_back(value(r));
       std::vector<uint64_t> medians;
       for (auto& [prefix, of] : by) medians.push_back(middle_of(of));
       return middle_of(medians);
     };
-    const uint64_t most = 4 * median_by_prefix([](const RelayInfo& r) { return r.bandwidth.bytes_per_second; });
-    return median_by_prefix([&](const RelayInfo& r) {
+    const auto worth = [&](auto&& value) {
+      const auto prefix = [](const RelayInfo& r) { return uint64_t{r.endpoints[0].address.v4_host_order() >> 16}; };
+      const auto system = [](const RelayInfo& r) { return r.as_number != 0 ? uint64_t{r.as_number} : uint64_t{load_le32(r.id.bytes.data())} << 32; };
+      return std::min(median_by(prefix, value), median_by(system, value));
+    };
+    const uint64_t most = 4 * worth([](const RelayInfo& r) { return r.bandwidth.bytes_per_second; });
+    return worth([&](const RelayInfo& r) {
       const auto days = std::clamp<int64_t>((kNow - r.created) / std::chrono::hours(24), 1, 14);
       return std::max<uint64_t>(std::min(r.bandwidth.bytes_per_second, most) / 1024, 1) * static_cast<uint64_t>(days);
     });
