@@ -146,7 +146,7 @@ def check_links(files, graph):
 # Folders of the simulator -> how far up; each may include those further down.  What is not a layer has no entry.
 SIMULATOR = {"sim/engine": 0, "sim/net": 0, "sim/plot": 0, "sim/directory": 1, "sim/tcp": 1, "sim/load": 2, "sim/world": 3, "sim/programs": 4,
              "sim/check": 4, "sim/actors": 4, "sim/scenario": 5, "sim/studies": 5,
-             "sim/reference": 6}
+             "sim/reference": 6, "sim/flood": 6}
 WITHOUT_NODES = ("sim/engine", "sim/net", "sim/plot", "sim/tcp", "sim/load", "sim/directory")  # know nothing of the node
 
 
