@@ -41,7 +41,7 @@ LIBRARIES = {
     r"qrencode": ("shell/phone",),
     r"miniupnpc/": ("shell/nat",),
     r"maxminddb": ("shell/region",),
-    r"sqlite3": ("shell",),
+    r"sqlite3": ("shell/store",),
     r"curl/": ("shell",),
 }
 

@@ -35,6 +35,8 @@ struct Paths {
   std::string key_file() const { return state + "/keys"; }
   std::string network_key_file() const { return state + "/network.key"; }  // only where a network was made
   std::string network_file() const { return data + "/network.toml"; }
+  std::string invited_file() const { return data + "/invited"; }  // relays of the invite by which we joined
+  std::string directory_file() const { return state + "/directory.db"; }  // DirectoryStore's
   std::string descriptor_folder() const { return data + "/descriptors"; }
   std::string observations_file() const { return state + "/observations"; }  // of relays (core/peers/observations.h)
   std::string control_socket() const { return runtime + "/control.sock"; }
