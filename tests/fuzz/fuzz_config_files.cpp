@@ -1,6 +1,8 @@
 // What a person edits or pastes: settings, network files, key files and backups, any TOML.  The first byte
 // picks.  What is read is written and read again as the same; everything else is a sentence.
+#include "crypto/hash.h"
 #include "memory_file.h"
+#include "shell/config/invite.h"
 #include "shell/config/key_store.h"
 #include "shell/config/network_file.h"
 #include "shell/config/settings.h"
@@ -47,6 +49,22 @@ void check_network(std::string_view text) {
             again->extra_global == n->extra_global);
 }
 
+// As it came, and with its size and checksum mended, so that what is behind them is reached.
+void check_invite(Bytes input) {
+  static_cast<void>(parse_invite({reinterpret_cast<const char*>(input.data()), input.size()}).ok());
+  std::vector<uint8_t> bytes(2);
+  bytes.insert(bytes.end(), input.begin(), input.begin() + static_cast<ptrdiff_t>(std::min<size_t>(input.size(), 600)));
+  store_le16(bytes.data(), static_cast<uint16_t>(bytes.size() + 4));
+  const auto hash = crypto::blake2b_256({as_bytes("macrovpn invite 1"), bytes});
+  bytes.insert(bytes.end(), hash.begin(), hash.begin() + 4);
+  std::string text = to_base64(bytes);
+  text.resize(std::min(text.find('='), text.size()));
+  std::replace(text.begin(), text.end(), '+', '-');
+  std::replace(text.begin(), text.end(), '/', '_');
+  const auto invite = parse_invite("macrovpn:" + text);
+  if (invite.ok()) MV_ASSERT(parse_invite(*to_link(*invite)).ok());
+}
+
 void check_keys(Bytes input) {
   const MemoryFile file(input);
   static_cast<void>(load_keys(file.path()).ok());
@@ -74,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace macrovpn::shell;
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0:
       check_toml(text);
       break;
@@ -86,6 +104,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 3:
       check_keys({data + 1, size - 1});
+      break;
+    case 5:
+      check_invite({data + 1, size - 1});
       break;
     default:
       check_backup(text);

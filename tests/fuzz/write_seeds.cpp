@@ -18,6 +18,7 @@
 #include "core/routing/ip_reply.h"
 #include "crypto/x25519.h"
 #include "shell/config/key_store.h"
+#include "shell/config/invite.h"
 #include "shell/config/network_file.h"
 
 using namespace macrovpn;
@@ -207,9 +208,11 @@ void files() {
   const auto key = crypto::ed25519_generate(rng);
   Network n;
   n.name = "lab";
-  n.seeds = {*Endpoint::parse("192.0.2.1:51820")};
+  n.signed_at = kWall;
+  n.seeds = {{{{1}}, {{2}}, {*Endpoint::parse("192.0.2.1:51820")}}};
   n.extra_global = {*IpPrefix::parse("192.0.2.0/24")};
   const std::string network = shell::sign_network_file(n, key);
+  put("fuzz_config_files", "invite", with(5, *shell::to_link({*shell::parse_network_file(network, ""), *shell::signature_without_seeds(network), n.seeds})));
   put("fuzz_config_files", "network", with(2, network));
   std::string unsigned_network = network.substr(0, network.rfind("signature"));
   const std::string key64 = to_base64(key.pub.bytes);

@@ -195,7 +195,9 @@ Network a_network() {
   n.pow_bits = 3;
   n.diversity_v4 = 24;
   n.guard_age = std::chrono::seconds(90);
-  n.seeds = {*Endpoint::parse("192.0.2.1:51820"), *Endpoint::parse("[2001:db8::1]:51820")};
+  n.signed_at = wall_from_unix(1'790'000'000);
+  n.seeds = {{{{1}}, {{2}}, {*Endpoint::parse("192.0.2.1:51820"), *Endpoint::parse("[2001:db8::1]:51820")}},
+             {{{3}}, {{4}}, {*Endpoint::parse("198.51.100.1:443")}}};
   n.extra_global = {*IpPrefix::parse("198.51.100.0/24"), *IpPrefix::parse("2001:db8::/32")};
   return n;
 }
@@ -212,6 +214,7 @@ TEST_F(Config, ANetworkFileSaysWhatWasSigned) {
   EXPECT_EQ(n->diversity_v4, 24u);
   EXPECT_EQ(n->guard_age, a_network().guard_age);
   EXPECT_EQ(n->seeds, a_network().seeds);
+  EXPECT_EQ(n->signed_at, a_network().signed_at);
   EXPECT_EQ(n->extra_global, a_network().extra_global);
   EXPECT_TRUE(n->is_lab());
 }
@@ -226,6 +229,42 @@ TEST_F(Config, ANetworkFileThatWasChangedIsRefused) {
   }
   EXPECT_FALSE(parse_network_file(good + "pow_bits = 0\n", "n").ok());
   EXPECT_FALSE(parse_network_file(good + good, "n").ok());
+}
+
+// As the first release of the format wrote them.
+std::string of_version_1(const Network& n, const crypto::SigningKey& key, const std::string& more = "") {
+  Network bare = n;
+  bare.seeds.clear();
+  std::string body = sign_network_file(bare, key);
+  body.resize(body.rfind("signature = "));
+  body.replace(body.find("version = 2"), 11, "version = 1");
+  body.erase(body.find("signed_at"), body.find("name = ") - body.find("signed_at"));
+  body.replace(body.find("seeds = []"), 10, "seeds = [\"192.0.2.1:51820\", \"[2001:db8::1]:51820\"]" + more);
+  std::vector<uint8_t> message;
+  Writer(message).bytes(as_bytes("macrovpn network 1")).bytes(as_bytes(body));
+  return body + "signature = \"" + to_base64(crypto::ed25519_sign(key, message)) + "\"\n";
+}
+
+TEST_F(Config, ANetworkFileOfVersion1IsReadWithoutItsSeedsAndIsOlderThanAll) {
+  const auto key = crypto::ed25519_generate(rng_);
+  const std::string text = of_version_1(a_network(), key);
+  const auto n = parse_network_file(text, "n");
+  ASSERT_TRUE(n) << n.error().message;
+  EXPECT_EQ(n->name, a_network().name);
+  EXPECT_TRUE(n->seeds.empty());
+  EXPECT_EQ(n->signed_at, Wall());
+  EXPECT_FALSE(signature_without_seeds(text)) << "its owner signed no such text";
+  EXPECT_FALSE(parse_network_file(of_version_1(a_network(), key, "\nsigned_at = 5"), "n").ok());
+}
+
+TEST_F(Config, ASeedIsALine) {
+  const Seed s = a_network().seeds.front();
+  EXPECT_EQ(parse_seed(to_text(s)), s);
+  EXPECT_EQ(parse_seed("  " + to_text(s) + " "), s);
+  const std::string keys = to_base64(s.identity.bytes) + " " + to_base64(s.wireguard.bytes);
+  for (const char* bad : {"", " 192.0.2.1", " 192.0.2.1:5 192.0.2.1:5", " 192.0.2.1:1 192.0.2.1:2 192.0.2.1:3 192.0.2.1:4 192.0.2.1:5", " 192.0.2.1:1\n"})
+    EXPECT_FALSE(parse_seed(keys + bad)) << bad;
+  EXPECT_FALSE(parse_seed(to_base64(s.identity.bytes) + " 192.0.2.1:1"));
 }
 
 TEST_F(Config, SettingsOfTheUserLieUnderThoseOfConfigSet) {
