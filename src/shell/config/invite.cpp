@@ -80,6 +80,7 @@ std::optional<Seed> take_relay(Reader& r) {
 }
 
 std::optional<std::vector<uint8_t>> from_base64url(std::string text) {
+  if (text.find_first_of("+/=") != std::string::npos) return std::nullopt;
   std::replace(text.begin(), text.end(), '-', '+');
   std::replace(text.begin(), text.end(), '_', '/');
   text.resize((text.size() + 3) / 4 * 4, '=');
@@ -102,7 +103,8 @@ Result<std::vector<uint8_t>> bytes_of(std::string_view text) {
   if (bytes->size() < 2 + 1 + kChecksum) return wrong("was cut off: it is only a beginning");
   const size_t size = load_le16(bytes->data());
   if (bytes->size() < size) return wrong("was cut off: " + std::to_string(((size - bytes->size()) * 4 + 2) / 3) + " characters are missing");
-  if (bytes->size() != size || !equal(checksum_of(Bytes(*bytes).first(size - kChecksum)), Bytes(*bytes).last(kChecksum)))
+  const bool one_more = bare.size() != (bytes->size() * 4 + 2) / 3;
+  if (one_more || bytes->size() != size || !equal(checksum_of(Bytes(*bytes).first(size - kChecksum)), Bytes(*bytes).last(kChecksum)))
     return wrong("was mistyped or changed on its way");
   return std::vector<uint8_t>(bytes->begin() + 2, bytes->end() - kChecksum);
 }

@@ -101,9 +101,8 @@ TEST_F(InviteTest, ARuleThatItsOwnerDidNotSignIsRefused) {
 }
 
 TEST_F(InviteTest, WhatDoesNotFitIsSaid) {
-  for (uint8_t i = 0; i < 60; i++) network.extra_global.push_back(IpPrefix::of(IpAddress::v4(0x0b000000u + (uint32_t{i} << 16)), 16));
   Network many = network;
-  many.extra_global.resize(64);
+  for (uint8_t i = 0; i < 60; i++) many.extra_global.push_back(IpPrefix::of(IpAddress::v6({0x20, i, 1}), 32));
   text = sign_network_file(many, key);
   EXPECT_FALSE(to_link({*parse_network_file(text, "n"), *signature_without_seeds(text), {}}).ok());
 }
