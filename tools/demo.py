@@ -39,15 +39,20 @@ class Demo:
 
     # -- the steps
 
-    def descriptors(self, world):
+    def directory(self, world):
         world.make_network()
+        started = time.monotonic()
         world.start_relays()
+        self.say(f"      {len(world.relays)} relays found each other from two seeds in {time.monotonic() - started:.1f} s")
+        link = world.join_by_invite()
+        self.say(f"      the client has an invite link of {len(link)} characters, and nothing else: {link[:44]}...")
+        started = time.monotonic()
         world.start_client(wait=False)
-        listed = json.loads(world.client.command("descriptor", "list", "--json").stdout)
-        relays = listed["relays"] if isinstance(listed, dict) else listed
-        self.facts["relays"] = len(relays)
-        self.step("descriptors", len(relays) == len(world.relays),
-                  f"{len(relays)} relays are known from signed descriptors; every signature was verified")
+        status = world.client.wait("knowing all relays", lambda s: s["relays_known"] >= len(world.relays))
+        seconds = time.monotonic() - started
+        self.facts["relays"], self.facts["finding_seconds"] = status["relays_known"], round(seconds, 2)
+        self.step("directory", status["relays_known"] == len(world.relays),
+                  f"it asked the link's relays and knew {status['relays_known']} after {seconds:.1f} s; every signature was verified")
 
     def circuit(self, world):
         status = world.client.wait("a circuit", lambda s: any(c["state"] == "ready" for c in s["circuits"]))
@@ -124,9 +129,9 @@ class Demo:
     # -- the whole
 
     def run(self):
-        with netlab.Lab() as lab, World(lab, delay_ms=LINK_MS) as world:
+        with netlab.Lab() as lab, World(lab, delay_ms=LINK_MS, live=True) as world:
             self.say("Drawing a network on this machine: a home with NAT, six relays, a web server. Nothing leaves the machine.")
-            self.descriptors(world)
+            self.directory(world)
             self.circuit(world)
             self.page(world)
             self.download(world)

@@ -54,6 +54,48 @@ TEST_F(App, HelpTeaches) {
   EXPECT_EQ(run("status -- x").status, 2);
 }
 
+TEST_F(App, AnInviteLinkIsEnoughToJoin) {
+  const auto line = [](std::string s) { return s.substr(0, s.find('\n')); };
+  const std::string seed = line(run("network seed --endpoint 198.51.100.7:51820", "relay").out);
+  ASSERT_EQ(run("network init --lab --name ours --seed '" + seed + "'", "owner").status, 0) << text("err");
+  const Answer shown = run("network show --json", "owner");
+  EXPECT_EQ(json::parse(shown.out).at("seeds"), json::array({seed}));
+  const std::string link = line(run("network invite", "owner").out);
+  ASSERT_TRUE(link.starts_with("macrovpn:")) << text("err");
+  EXPECT_EQ(run("network join " + link, "two").status, 0) << text("err");
+  EXPECT_EQ(json::parse(run("network show --json", "two").out).at("id"), json::parse(shown.out).at("id"));
+  EXPECT_EQ(line(text("two/invited")), seed) << "the relay that the link named";
+  const std::string second = line(run("network invite", "two").out);
+  EXPECT_EQ(run("network join " + second, "three").status, 0) << "who was invited may invite";
+
+  const Answer cut = run("network join " + link.substr(0, link.size() - 20), "four");
+  EXPECT_EQ(cut.status, 1);
+  EXPECT_NE(cut.err.find("cut off"), std::string::npos) << cut.err;
+  EXPECT_EQ(run("network show", "four").status, 4) << "nothing was left behind";
+  const std::string qr = run("network invite --qr", "owner").out;
+  EXPECT_NE(qr.find("\u2580"), std::string::npos);
+}
+
+TEST_F(App, ANetworkFileThatWasSignedLaterCounts) {
+  ASSERT_EQ(run("network init --lab", "owner").status, 0);
+  const std::string file = dir_ + "/owner/network.toml", old = dir_ + "/old.toml";
+  std::filesystem::copy_file(file, old);
+  ASSERT_EQ(run("network join " + old, "two").status, 0);
+  const std::string seed = run("network seed --endpoint 198.51.100.7:51820", "relay").out;
+  ASSERT_EQ(run("network sign --add-seed '" + seed.substr(0, seed.size() - 1) + "'", "owner").status, 0) << text("err");
+  const auto seeds = [&] { return json::parse(run("network show --json", "two").out).at("seeds").size(); };
+  EXPECT_EQ(seeds(), 0u);
+  EXPECT_EQ(run("network join " + file, "two").status, 0);
+  EXPECT_EQ(seeds(), 1u);
+  EXPECT_NE(run("network join " + old, "two").out.find("newer"), std::string::npos);
+  EXPECT_EQ(seeds(), 1u);
+  const std::string link = run("network invite", "owner").out;
+  EXPECT_EQ(run("network join " + link.substr(0, link.size() - 1), "two").status, 0);
+  EXPECT_EQ(seeds(), 1u) << "the same rules without seeds are no news";
+  EXPECT_EQ(run("network sign --remove-seed " + seed.substr(0, 10), "owner").status, 0) << text("err");
+  EXPECT_EQ(run("network sign", "two").status, 1) << "without the key";
+}
+
 TEST_F(App, AFreshInstallSaysThatThereIsNoNetwork) {
   for (const char* command :
        {"status", "daemon", "relay", "run -- true", "proxy", "network show", "descriptor list", "device add phone", "device list",

@@ -7,11 +7,13 @@
 
 #include "app/command.h"
 #include "app/newcomers.h"
+#include "app/start_daemon.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
 #include "shell/config/invite.h"
 #include "shell/config/key_store.h"
 #include "shell/config/network_file.h"
+#include "shell/control/client.h"
 #include "shell/phone/qr_code.h"
 
 namespace macrovpn::app {
@@ -222,6 +224,17 @@ Result<int> join(const Program& program, const std::string& file_or_link) {
   return kDone;
 }
 
+// After a refusal: the user's word.
+Result<int> accept(const Program& program) {
+  TRY(const Home home, open_home(program));
+  auto client = reach_daemon(home.paths.control_socket());
+  if (!client)
+    return complain(client.error().error, client.error().why == shell::control::NoDaemon::Why::not_running ? kNoDaemon : kFailed);
+  TRY(const nlohmann::json answer, client->call("directory.accept"));
+  std::printf("The directory is used as it was found: %d relays.\n", answer.value("relays", 0));
+  return kDone;
+}
+
 struct InviteOptions {
   int relays = static_cast<int>(shell::kInviteRelays);
   bool qr = false;
@@ -283,6 +296,9 @@ void add_joining(CLI::App& cmd, Program& program) {
   auto* way_in = cmd.add_subcommand("join", "join a network by its invite link or its file")->alias("add");
   way_in->add_option("LINK", *what, "macrovpn:..., or a file with that, or the network file")->required();
   way_in->callback([&program, what] { program.action = [&program, what] { return join(program, *what); }; });
+
+  auto* yes = cmd.add_subcommand("accept", "use a directory that was refused, because it shrank or its sources disagree");
+  yes->callback([&program] { program.action = [&program] { return accept(program); }; });
 
   auto* link = cmd.add_subcommand("invite", "a link by which others join this network");
   link->add_option("--relays", o->relays, "how many relays it names, for a start")->check(CLI::Range(0, 3))->capture_default_str();

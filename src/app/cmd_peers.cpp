@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/newcomers.h"
 #include "app/peer_list.h"
 #include "app/start_daemon.h"
 #include "core/peers/observations.h"
@@ -70,9 +71,8 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
   TRY(const Network network, open_network(home));
   shell::DescriptorFolder folder(home.descriptor_folder(), network.id);
   const Wall now = shell::read_clocks().wall;
-  TRY(const auto scanned, folder.scan(now));
   discovery::Directory directory;
-  for (const RelayInfo& r : scanned.found) directory.insert(r);
+  for (const RelayInfo& r : relays_on_disk(home, network, now)) directory.insert(r);
   peers::Observations seen;
   if (const auto saved = shell::read_own_file(home.paths.observations_file(), peers::Observations::kMaxSaved)) {
     if (auto loaded = peers::Observations::load(*saved); loaded.ok()) seen = std::move(loaded).value();

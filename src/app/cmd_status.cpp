@@ -81,6 +81,10 @@ void print_status(const json& s) {
   std::printf("network    %s%s\n", network.value("name", "").c_str(),
               network.value("lab", false) ? "  (a lab: not for real use)" : "");
   std::printf("relays     %d known, %d in a circuit\n", s.value("relays_known", 0), s.value("hops", 0));
+  const json directory = s.value("directory", json::object());
+  if (const std::string line = directory.value("progress", ""); !line.empty()) std::printf("           %s\n", line.c_str());
+  if (const std::string line = directory.value("refused", ""); !line.empty())
+    std::printf("           %s\n           to use it all the same: macrovpn network accept\n", line.c_str());
   if (const int refused = s.value("descriptors_refused", 0); refused != 0)
     std::printf("           %d descriptors were refused: see `macrovpn descriptor list`\n", refused);
   for (const json& c : s.value("circuits", json::array())) print_circuit(c);

@@ -56,7 +56,7 @@ Result<Home> open_home(const Program&);
 int complain(const Error&, Status);
 // "No network yet ..." if there is none.
 inline constexpr const char* kNoNetworkYet =
-    "No network yet: paste an invite or make one (`macrovpn network add FILE`, `macrovpn network init`)";
+    "No network yet: paste an invite or make one (`macrovpn network join LINK`, `macrovpn network init`)";
 bool has_network(const Home&);
 Result<Network> open_network(const Home&);
 

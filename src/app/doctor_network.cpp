@@ -9,6 +9,7 @@
 #include <set>
 
 #include "app/doctor.h"
+#include "app/newcomers.h"
 #include "core/peers/guard_set.h"
 #include "model/special_purpose.h"
 #include "shell/clock.h"
@@ -59,9 +60,7 @@ std::vector<RelayInfo> known_relays(const Home& home, NetworkId& network) {
   const auto n = has_network(home) ? open_network(home) : Result<Network>(fail(""));
   if (!n) return {};
   network = n->id;
-  shell::DescriptorFolder folder(home.descriptor_folder(), n->id);
-  auto seen = folder.scan(shell::read_clocks().wall);
-  return seen ? std::move(seen->found) : std::vector<RelayInfo>{};
+  return relays_on_disk(home, *n, shell::read_clocks().wall);
 }
 
 // ---- what the answers say

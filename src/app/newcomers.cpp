@@ -37,31 +37,8 @@ IpPrefix home_of(const Seed& s, const Network& n) {
   return IpPrefix::of(a, a.is_v4() ? n.diversity_v4 : n.diversity_v6);
 }
 
-struct Candidates {
-  std::vector<Seed> guards, others;
-  std::set<IdentityKey> known;
-  void add(const RelayInfo& r) {
-    if (!known.insert(r.identity).second) return;
-    (r.flags.has(RelayFlag::guard) ? guards : others).push_back(seed_of(r));
-  }
-};
-
 void shuffle(std::vector<Seed>& seeds, Rng& rng) {
   for (size_t i = seeds.size(); i > 1; i--) std::swap(seeds[i - 1], seeds[rng.below(i)]);
-}
-
-Candidates candidates(const Home& home, const Network& network, Wall now) {
-  Candidates out;
-  shell::DirectoryStore store(home.paths.directory_file(), network, [](const std::string&) {}, shell::DirectoryStore::Access::look);
-  store.load(now);
-  for (const auto& [id, r] : store.relays()) {
-    if (!r.entry->convicted() && shell::is_living(*r.entry, now)) out.add(r.entry->descriptor.relay);
-  }
-  shell::DescriptorFolder folder(home.descriptor_folder(), network.id);
-  if (const auto found = folder.scan(now); found.ok()) {
-    for (const RelayInfo& r : found->found) out.add(r);
-  }
-  return out;
 }
 
 }  // namespace
@@ -98,17 +75,32 @@ Result<void> store_invited(const shell::Paths& paths, const std::vector<Seed>& r
   return shell::write_file(paths.invited_file(), as_bytes(text));
 }
 
-std::vector<Seed> good_start(const Home& home, const Network& network, size_t count, Wall now, Rng& rng) {
-  Candidates all = candidates(home, network, now);
-  shuffle(all.guards, rng);
-  shuffle(all.others, rng);
-  std::vector<Seed> order = std::move(all.guards);
-  order.insert(order.end(), all.others.begin(), all.others.end());
-  std::vector<Seed> seeds = network.seeds;
-  shuffle(seeds, rng);
-  for (const Seed& s : seeds) {
-    if (all.known.insert(s.identity).second) order.push_back(s);
+std::vector<RelayInfo> relays_on_disk(const Home& home, const Network& network, Wall now) {
+  discovery::Directory all;
+  shell::DirectoryStore store(home.paths.directory_file(), network, [](const std::string&) {}, shell::DirectoryStore::Access::look);
+  store.load(now);
+  for (const auto& [id, r] : store.relays()) {
+    if (!r.entry->convicted() && shell::is_living(*r.entry, now)) static_cast<void>(all.insert(r.entry->descriptor.relay));
   }
+  shell::DescriptorFolder folder(home.descriptor_folder(), network.id);
+  if (const auto found = folder.scan(now); found.ok()) {
+    for (const RelayInfo& r : found->found) static_cast<void>(all.insert(r));
+  }
+  std::vector<RelayInfo> out;
+  for (const auto& [id, r] : all.relays()) out.push_back(*r);
+  return out;
+}
+
+std::vector<Seed> good_start(const Home& home, const Network& network, size_t count, Wall now, Rng& rng) {
+  std::vector<Seed> order, others, seeds = network.seeds;
+  std::set<IdentityKey> known;
+  for (const RelayInfo& r : relays_on_disk(home, network, now)) {
+    known.insert(r.identity);
+    (r.flags.has(RelayFlag::guard) ? order : others).push_back(seed_of(r));
+  }
+  std::erase_if(seeds, [&](const Seed& s) { return known.contains(s.identity); });
+  shuffle(order, rng), shuffle(others, rng), shuffle(seeds, rng);
+  for (const auto* more : {&others, &seeds}) order.insert(order.end(), more->begin(), more->end());
   std::vector<Seed> out, same_prefix;
   std::set<IpPrefix> homes;
   for (const Seed& s : order) (homes.insert(home_of(s, network)).second ? out : same_prefix).push_back(s);

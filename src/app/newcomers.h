@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "base/rng.h"
 #include "model/network.h"
+#include "model/relay.h"
 
 namespace macrovpn::app {
 
@@ -12,6 +13,9 @@ Result<Seed> read_seed(const std::string& text_or_file);
 // The relays of the invite by which this user joined, one a line as in the network file.  No file: none.
 Result<std::vector<Seed>> invited_relays(const shell::Paths&);
 Result<void> store_invited(const shell::Paths&, const std::vector<Seed>&);
+
+// Those of the directory on disk and of the folder of descriptors, living ones, each once in its newest form.
+std::vector<RelayInfo> relays_on_disk(const Home&, const Network&, Wall now);
 
 // Relays for an invite, of which no two share a prefix as hops do not, as far as there are such: drawn from the directory on disk and the
 // folder of descriptors, entries (guards) first; then the network's seeds.

@@ -37,9 +37,10 @@ Result<void> NodeDaemon::serve() {
     const PeerSources sources{driver_->node().directory(),
                               [&](const PeerId& id) { return client != nullptr ? client->observations().seen(id, now) : std::nullopt; },
                               [&](const RelayInfo& relay, discovery::PeerFacts& f) { judge_region(*regions_, relay, f); },
-                              [&](const PeerId& id) { return details_in(folder_, id); }};
+                              [&](const PeerId& id) { return details_of(id); }};
     return peers_json(sources, query_of(r.params), r.params.value("from", size_t{0}), kPeersAtOnce, now);
   });
+  server_->on("directory.accept", [this](Request&) { return accept_directory(); });
   phones_->serve(*server_);
   server_->on("stop", [this](Request&) -> Result<json> {
     reactor_.after(100ms, [this] { stop(); });  // the answer goes out first

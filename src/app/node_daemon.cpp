@@ -20,7 +20,6 @@
 namespace macrovpn::app {
 namespace {
 
-constexpr Duration kRepublishEvery = std::chrono::hours(12);
 constexpr const char* kGuardsFile = "/guards";
 constexpr size_t kMaxGuardsFile = 4096;
 constexpr Duration kSaveSeenEvery = std::chrono::minutes(10);
@@ -70,6 +69,7 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     node::limit_tables(c, options_.settings.circuits, options_.settings.memory);
     for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
   }
+  if (keeper_) c.directory = keeper_->begin();
   if (options_.roles.client == Roles::Client::on) {
     c.client = node::ClientConfig{.hops = options_.hops, .pinned_path = options_.path};
     if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
@@ -162,6 +162,7 @@ Result<void> NodeDaemon::start() {
   TRY_VOID(start_exits());
   // Other processes of this user, boxed ones above all, get at nothing of us by /proc or ptrace, and no core file holds our keys.
   prctl(PR_SET_DUMPABLE, 0);
+  TRY_VOID(load_directory());
   TRY(node::NodeConfig config, node_config());
   if (workers_) {
     workers_->share(config, rng_);
@@ -182,12 +183,13 @@ Result<void> NodeDaemon::start() {
   regions_ = std::make_unique<RegionWatch>(options_.settings, options_.paths);
   phones_ = std::make_unique<PhoneKeeper>(reactor_, *driver_, options_);
   TRY_VOID(serve());
+  start_directory();
   driver_->start();
   if (workers_) workers_->start();
   TRY_VOID(phones_->start());
   if (options_.roles.relay == Roles::Relay::on) {
     operator_ = std::make_unique<RelayOperator>(reactor_, [this](const auto& f) { each(f); }, options_);
-    TRY_VOID(operator_->start([this] { if (prekey_) publish(*prekey_); }, [this] { reactor_.stop(); }));
+    TRY_VOID(operator_->start([this] { describe_itself(OwnDescriptor::Urgency::at_once); }, [this] { reactor_.stop(); }));
   }
   keep_port_open();
   scan_descriptors();
@@ -220,7 +222,8 @@ void NodeDaemon::stop() {
 void NodeDaemon::tick() {
   reactor_.after(shell::kRescanEvery, [this] {
     scan_descriptors();
-    if (prekey_ && reactor_.now().mono >= republish_at_) publish(*prekey_);
+    if (descriptor_) descriptor_->on_tick(reactor_.now());
+    if (keeper_) keeper_->on_tick();
     look_after_system();
     phones_->try_again();
     if (reactor_.now().mono >= save_seen_at_) save_seen();
@@ -237,7 +240,8 @@ void NodeDaemon::run() {
 
 void NodeDaemon::on_event(const node::NodeEvent& e) {
   if (const auto* k = std::get_if<node::PrekeyChanged>(&e)) {
-    publish(k->prekey);
+    prekey_ = k->prekey;
+    describe_itself(OwnDescriptor::Urgency::can_wait);
   } else if (const auto* g = std::get_if<node::GuardsChanged>(&e)) {
     const auto stored = shell::write_file(options_.paths.state + kGuardsFile, g->saved);
     if (!stored.ok()) say("the entry relays could not be saved: " + stored.error().message);
@@ -249,6 +253,8 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
     moves_.last_took = m->after_trouble;
   } else if (std::holds_alternative<node::LeaseLost>(e)) {
     moves_.lost++;
+  } else if (const auto* d = std::get_if<node::DirectorySynced>(&e)) {
+    on_synced(*d);
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }
@@ -283,70 +289,6 @@ void NodeDaemon::keep_port_open() {
     if (m.state == State::failed) say("the router does not open the port; open it by hand, or see `macrovpn doctor`");
   });
   port_->start();
-}
-
-// ---- descriptors
-
-RelayInfo NodeDaemon::own_relay(const PublicKey& prekey) const {
-  RelayInfo r;
-  r.identity = options_.keys.identity.pub;
-  r.id = discovery::peer_id_of(r.identity);
-  r.wireguard = options_.keys.wireguard.pub;
-  r.endpoints = options_.public_endpoints;
-  // Without flags nobody builds through it; it stays known, so that circuits that are there live on.
-  const bool serves = !operator_ || operator_->service() == peers::Service::open;
-  if (serves) {
-    r.flags.set(RelayFlag::guard);
-    r.flags.set(RelayFlag::middle);
-  }
-  if (serves && options_.roles.exit != ExitRole::none) {
-    r.flags.set(RelayFlag::exit);
-    r.flags.set(RelayFlag::exit_v4);
-    if (exit_v6_) r.flags.set(RelayFlag::exit_v6);
-  }
-  r.region = options_.claims.region;
-  r.bandwidth = options_.claims.bandwidth;
-  r.as_number = options_.claims.as_number;
-  r.prekey = prekey;
-  r.created = options_.keys.created;
-  return r;
-}
-
-void NodeDaemon::publish(const PublicKey& prekey) {
-  prekey_ = prekey;
-  republish_at_ = reactor_.now().mono + kRepublishEvery;
-  const RelayInfo own = own_relay(prekey);
-  RelayDetails details;
-  details.tls = transports_->entry();
-  const auto bytes = discovery::sign_descriptor(own, options_.network.id, options_.keys.identity,
-                                                folder_.next_signing_time(own.id, reactor_.now().wall), options_.claims.family, details);
-  if (const auto put = folder_.put_own(own.id, bytes); !put.ok()) {
-    say("the own descriptor could not be published: " + put.error().message);
-  }
-}
-
-void NodeDaemon::scan_descriptors() {
-  const auto changes = folder_.scan(reactor_.now().wall);
-  if (!changes.ok()) {
-    say(changes.error().message);
-    return;
-  }
-  refused_.clear();
-  for (const auto& r : changes->refused) refused_[r.file] = r.why.message;
-  bool changed = false;
-  each([&](shell::Driver& d) {
-    auto& directory = d.node().directory();
-    for (const RelayInfo& r : changes->found) {
-      const auto inserted = directory.insert(r);
-      changed |= inserted == discovery::Insert::added || inserted == discovery::Insert::updated;
-    }
-    for (const PeerId& id : changes->removed) directory.remove(id);
-  });
-  judge_regions();
-  // In a round of its own: verifying took a while, and the node is to be told the time as it is.
-  if (changed || !changes->removed.empty()) {
-    reactor_.after(Duration::zero(), [this] { each([](shell::Driver& d) { d.directory_changed(); }); });
-  }
 }
 
 }  // namespace macrovpn::app

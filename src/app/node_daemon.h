@@ -1,11 +1,13 @@
 // NodeDaemon: a running node of this computer: the driver, the exit, the folder of descriptors and the
 // control socket around one core Node.  Used by run_daemon() (daemon.h).
 //
-// Files: node_daemon.cpp (start, events, descriptors), node_control.cpp (what `macrovpn` commands ask),
+// Files: node_daemon.cpp (start, events), node_directory.cpp (descriptors, the live directory), node_control.cpp (what `macrovpn` commands ask),
 // node_status.cpp (what is shown), node_system.cpp (the device of `macrovpn up`).
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
+#include "app/directory_keeper.h"
+#include "app/own_descriptor.h"
 #include "app/phone_keeper.h"
 #include "app/region_watch.h"
 #include "app/relay_operator.h"
@@ -57,13 +59,24 @@ class NodeDaemon {
   void on_signal();
   void stop();  // a relay drains first; if it does already, at once
   void on_event(const node::NodeEvent& e);
-  void publish(const PublicKey& prekey);
   void keep_port_open();
-  void scan_descriptors();
   void tick();
   void save_seen();
   void judge_regions();
-  RelayInfo own_relay(const PublicKey& prekey) const;
+
+  // node_directory.cpp
+  Result<void> load_directory();
+  void start_directory();
+  void on_directory(const discovery::SetChanges& changes);
+  void on_synced(const node::DirectorySynced& synced);
+  void tell_progress();
+  Result<nlohmann::json> accept_directory();
+  std::optional<RelayDetails> details_of(const PeerId& id) const;
+  RelayInfo own_relay() const;
+  void describe_itself(OwnDescriptor::Urgency urgency);
+  void scan_descriptors();
+  void follow_files(const shell::DescriptorFolder::Changes& changes);
+  void import_files(const shell::DescriptorFolder::Changes& changes);
 
   // node_control.cpp
   Result<void> serve();
@@ -109,8 +122,11 @@ class NodeDaemon {
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;
   std::map<std::string, std::string> refused_;  // descriptor file -> why
+  std::unique_ptr<DirectoryKeeper> keeper_;  // nullptr: the directory is files
+  std::unique_ptr<OwnDescriptor> descriptor_;  // of a relay
+  discovery::SetChanges for_other_shards_;
   std::optional<PublicKey> prekey_;
-  Mono republish_at_ = kNever, save_seen_at_ = kLongAgo;
+  Mono save_seen_at_ = kLongAgo;
   Mono started_;
   shell::Fd signals_;
   Moves moves_;

@@ -4,6 +4,7 @@
 
 #include "shell/clock.h"
 #include "shell/config/descriptor_folder.h"
+#include "shell/store/directory_store.h"
 
 namespace macrovpn::app {
 namespace {
@@ -15,7 +16,17 @@ Result<PeerId> parse_relay_id(const std::string& text) {
   return PeerId{*id};
 }
 
+bool is_in_store(const PeerId& id, const DaemonOptions& o) {
+  if (!o.settings.live_directory) return false;
+  const Wall now = shell::read_clocks().wall;
+  shell::DirectoryStore store(o.paths.directory_file(), o.network, [](const std::string&) {}, shell::DirectoryStore::Access::look);
+  store.load(now);
+  const auto it = store.relays().find(id);
+  return it != store.relays().end() && !it->second.entry->convicted() && shell::is_living(*it->second.entry, now);
+}
+
 Result<void> check_known(const PeerId& id, const DaemonOptions& o) {
+  if (is_in_store(id, o)) return {};
   const shell::DescriptorFolder folder(o.descriptor_folder, o.network.id);
   const auto bytes = folder.read(id);
   const std::string name = "the relay " + to_hex(id.bytes).substr(0, 8) + "... of --path ";

@@ -173,6 +173,7 @@ json NodeDaemon::status() const {
            {"system", groups_.contains(kSystemGroup)},
            {"circuits", json::array()},
            {"devices", json::array()}};
+  if (n.live_directory() != nullptr) out["directory"] = keeper_->json(*n.live_directory());
   if (n.client() != nullptr) {
     for (const auto& [id, c] : n.client()->circuits()) out["circuits"].push_back(circuit_json(c));
     if (n.state() != controller::State::connected && !n.client()->trouble().empty()) out["cause"] = n.client()->trouble();

@@ -74,16 +74,24 @@ Result<void> Transports::start_detour() {
   return {};
 }
 
+std::optional<TlsEntry> Transports::tls_of(const PeerId& id) const {
+  if (const auto* live = driver_.node().live_directory()) {
+    const auto e = live->set().find(discovery::short_id_of(id));
+    return e && e->id == id && !e->convicted() ? e->descriptor.details.tls : std::nullopt;
+  }
+  const auto bytes = folder_.read(id);
+  if (!bytes) return std::nullopt;
+  const auto descriptor = discovery::open_descriptor(*bytes, options_.network.id);
+  return descriptor ? descriptor->details.tls : std::nullopt;
+}
+
 // The relay that has this endpoint; its HTTPS port is on the first of its addresses.
 std::optional<https::Address> Transports::find(const Endpoint& entry) const {
   for (const auto& [id, relay] : driver_.node().directory().relays()) {
     if (std::find(relay->endpoints.begin(), relay->endpoints.end(), entry) == relay->endpoints.end()) continue;
-    const auto bytes = folder_.read(id);
-    if (!bytes) return std::nullopt;
-    const auto descriptor = discovery::open_descriptor(*bytes, options_.network.id);
-    if (!descriptor || !descriptor->details.tls) return std::nullopt;
-    const TlsEntry& t = *descriptor->details.tls;
-    return https::Address{{relay->endpoints.front().address, t.port}, t.server_name, t.certificate, relay->wireguard};
+    const auto t = tls_of(id);
+    if (!t) return std::nullopt;
+    return https::Address{{relay->endpoints.front().address, t->port}, t->server_name, t->certificate, relay->wireguard};
   }
   return std::nullopt;
 }

@@ -35,6 +35,7 @@ class Transports {
  private:
   Result<void> start_server();
   Result<void> start_detour();
+  std::optional<TlsEntry> tls_of(const PeerId&) const;
   std::optional<shell::https::Address> find(const Endpoint& entry) const;
 
   shell::Reactor& reactor_;

@@ -101,6 +101,7 @@ Result<void> attach_or_start(shell::Attachment& attachment, const std::function<
 Result<bool> wait_until_connected(shell::control::Client& daemon, unsigned seconds, std::string& cause) {
   const Mono start = shell::read_clocks().mono;
   bool said = false;
+  std::string said_finding;
   for (;;) {
     TRY(const nlohmann::json status, daemon.call("status"));
     if (status.value("state", "") == "connected") return true;
@@ -109,7 +110,10 @@ Result<bool> wait_until_connected(shell::control::Client& daemon, unsigned secon
       cause = status.value("cause", "no circuit could be built");
       return false;
     }
-    if (waited > kSayConnectingAfter && !said)
+    const std::string finding = status.value("directory", nlohmann::json::object()).value("progress", "");
+    if (finding != said_finding && !finding.empty()) std::fprintf(stderr, "macrovpn: %s\n", finding.c_str());
+    said_finding = finding;
+    if (waited > kSayConnectingAfter && !said && finding.empty())
       std::fprintf(stderr, "macrovpn: connecting ...\n"), said = true;
     usleep(10'000);
   }

@@ -45,9 +45,11 @@ Result<std::map<std::string, DescriptorFolder::Version>> DescriptorFolder::list(
   return out;
 }
 
-Result<RelayInfo> DescriptorFolder::verify_file(const std::string& name, Wall now) const {
+Result<discovery::SignedDescriptor> DescriptorFolder::verify_file(const std::string& name, Wall now) const {
   TRY(const std::vector<uint8_t> bytes, read_file(path_ + "/" + name, kMaxFile));
-  return discovery::verify_descriptor(bytes, network_, now);
+  TRY(auto d, discovery::open_descriptor(bytes, network_));
+  TRY_VOID(discovery::check_times(d.relay, now));
+  return d;
 }
 
 // A relay whose file was only renamed is not gone.
@@ -69,13 +71,14 @@ Result<DescriptorFolder::Changes> DescriptorFolder::scan(Wall now) {
   for (const auto& [name, version] : present) {
     const auto it = known_.find(name);
     if (it != known_.end() && it->second.version == version) continue;
-    auto relay = verify_file(name, now);
-    if (!relay) {
-      out.refused.push_back({name, relay.error()});
+    auto descriptor = verify_file(name, now);
+    if (!descriptor) {
+      out.refused.push_back({name, descriptor.error()});
       continue;
     }
-    known_[name] = {version, relay->id};
-    out.found.push_back(std::move(*relay));
+    known_[name] = {version, descriptor->relay.id};
+    out.found.push_back(std::move(descriptor->relay));
+    out.bytes.push_back(std::move(descriptor->bytes));
   }
   forget_missing(present, out);
   return out;
@@ -94,13 +97,6 @@ Result<RelayInfo> DescriptorFolder::add(Bytes descriptor, Wall now) const {
 
 Result<void> DescriptorFolder::put_own(const PeerId& id, Bytes descriptor) const {
   return write_file(file_of(id), descriptor, FileMode::readable);
-}
-
-Wall DescriptorFolder::next_signing_time(const PeerId& id, Wall now) const {
-  const auto old = read(id);
-  if (!old) return now;
-  const auto known = discovery::verify_descriptor(*old, network_, now);
-  return known ? std::max(now, known->signed_at + std::chrono::seconds(1)) : now;
 }
 
 Result<std::vector<uint8_t>> DescriptorFolder::read(const PeerId& id) const {

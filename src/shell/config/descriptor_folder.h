@@ -25,6 +25,7 @@ class DescriptorFolder {
   };
   struct Changes {
     std::vector<RelayInfo> found;  // new or changed, verified
+    std::vector<std::vector<uint8_t>> bytes;  // of each of them, as they were signed
     std::vector<PeerId> removed;   // whose file is gone
     std::vector<Refused> refused;
     size_t ignored = 0;  // beyond discovery::kMaxRelays files
@@ -36,8 +37,6 @@ class DescriptorFolder {
   Result<RelayInfo> add(Bytes descriptor, Wall now) const;
   // Stores a descriptor that this node signed.
   Result<void> put_own(const PeerId&, Bytes descriptor) const;
-  // When this node may sign the next one: now, but after the one that is there; of two with the same second the first would stay.
-  Wall next_signing_time(const PeerId&, Wall now) const;
   Result<std::vector<uint8_t>> read(const PeerId&) const;
   const std::string& path() const { return path_; }
 
@@ -53,7 +52,7 @@ class DescriptorFolder {
   };
   std::string file_of(const PeerId&) const;
   Result<std::map<std::string, Version>> list(size_t& ignored) const;
-  Result<RelayInfo> verify_file(const std::string& name, Wall now) const;
+  Result<discovery::SignedDescriptor> verify_file(const std::string& name, Wall now) const;
   void forget_missing(const std::map<std::string, Version>& present, Changes& out);
 
   std::string path_;

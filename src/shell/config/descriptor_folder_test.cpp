@@ -49,15 +49,6 @@ TEST_F(Folder, TellsWhatIsNewOnce) {
   EXPECT_EQ(f.scan(kNow + 60s)->found.at(0).signed_at, kNow + 60s);
 }
 
-TEST_F(Folder, ADescriptorIsSignedLaterThanTheOneThatItReplaces) {
-  DescriptorFolder f(dir_, kNetwork);
-  EXPECT_EQ(f.next_signing_time(id_, kNow), kNow);
-  ASSERT_TRUE(f.put_own(id_, signed_at(kNow)).ok());
-  EXPECT_EQ(f.next_signing_time(id_, kNow), kNow + 1s) << "a relay that restarts within a second";
-  EXPECT_EQ(f.next_signing_time(id_, kNow + 60s), kNow + 60s);
-  EXPECT_EQ(f.next_signing_time(id_, kNow - 24h), kNow - 24h) << "of a clock that was wrong: no reason to be wrong again";
-}
-
 TEST_F(Folder, TellsWhatIsGoneButNotWhatWasRenamed) {
   DescriptorFolder f(dir_, kNetwork);
   put("a.descriptor", signed_at(kNow));

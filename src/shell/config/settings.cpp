@@ -159,6 +159,8 @@ const std::vector<Row>& rows() {
        [](S& s, const V& v) { return text(s.descriptor_folder, v); }},
       {"network.file", "", "the network file; \"\": the usual one",
        [](S& s, const V& v) { return text(s.network_file, v); }},
+      {"network.live", true, "whether relays are found by asking the network; false: only in network.descriptors, for labs without a directory",
+       [](S& s, const V& v) { return flag(s.live_directory, v); }},
       {"relay.as_number", int64_t{0}, "the relay's AS number, published; 0: not said",
        [](S& s, const V& v) { return number(s.as_number, v, 0, UINT32_MAX); }},
       {"relay.bandwidth", "", "what the relay offers, published, like \"100 Mbit/s\"",

@@ -54,6 +54,7 @@ struct Settings {
   std::string https_name, https_page;   // of the certificate; a file
   uint16_t device_port = 0;  // where devices of the user's own call this node
   std::string network_file, descriptor_folder, country_database;  // empty: the usual place
+  bool live_directory = true;  // relays are found by asking the network; else in files alone
 
   std::map<std::string, SettingValue> values;  // every key, as `config get` shows it
 

@@ -321,7 +321,7 @@ TEST(ControlSchema, DescribesTheMethods) {
   std::ifstream file(MACROVPN_CONTROL_SCHEMA);
   const json schema = json::parse(file);
   EXPECT_EQ(schema.at("version"), kVersion);
-  for (const char* method : {"hello", "status", "hop", "attach", "detach", "descriptor.reload",
+  for (const char* method : {"hello", "status", "hop", "attach", "detach", "descriptor.reload", "directory.accept",
                              "device.add", "device.list", "device.remove", "stop"}) {
     const json& m = schema.at("methods").at(method);
     EXPECT_TRUE(m.contains("description") && m.contains("params") && m.contains("result")) << method;

@@ -59,11 +59,12 @@ class World:
 
     delay_ms: one way between any two nodes (half of it on each one's access link); the web server adds none.
     https: relays also take clients on TCP port 443.
+    live: relays know some seeds, the client an invite link, and all find the others by themselves; else by a folder of descriptors that they share.
     """
 
     def __init__(self, lab, relays=6, exits=2, delay_ms=0, exit_v6=True, exit_kind="rootless", client_v6=True,
-                 ordinary_relays=True, ordinary_client=True, workers=None, https=False, **link):
-        self.lab, self._exit_kind, self._https = lab, exit_kind, https
+                 ordinary_relays=True, ordinary_client=True, workers=None, https=False, live=False, **link):
+        self.lab, self._exit_kind, self._https, self.live = lab, exit_kind, https, live
         self._workers = workers or os.environ.get("MACROVPN_WORKERS")  # of each relay; none: as many as they choose
         self.shared = pathlib.Path(tempfile.mkdtemp(prefix="macronet-"))
         self.descriptors = self.shared / "descriptors"
@@ -98,6 +99,8 @@ class World:
 
     def make_network(self):
         """`macrovpn network init`, and every node joins."""
+        if self.live:
+            return self._make_live_network()
         maker = self.relays[0]
         maker.command("network", "init", "--lab", "--name", "demo")
         file = pathlib.Path(maker.state) / "network.toml"
@@ -105,6 +108,25 @@ class World:
             node.command("network", "add", file)
         for node in [*self.relays, self.client]:
             node.command("config", "set", "network.descriptors", self.descriptors)
+            node.command("config", "set", "network.live", "false")
+        return None
+
+    def seed_of(self, relay):
+        return relay.command("network", "seed", "--endpoint", f"{relay.host.ip4}:{_LISTEN_PORT}").stdout.strip()
+
+    def _make_live_network(self, seeds=2):
+        """The first relays are the network's seeds; the client joins by an invite, which needs relays that run: join_by_invite()."""
+        maker = self.relays[0]
+        words = [word for relay in self.relays[:seeds] for word in ("--seed", self.seed_of(relay))]
+        maker.command("network", "init", "--lab", "--name", "demo", *words)
+        for relay in self.relays[1:]:
+            relay.command("network", "add", pathlib.Path(maker.state) / "network.toml")
+
+    def join_by_invite(self, node=None, inviter=None):
+        """The link, by which `node` (the client) has joined."""
+        link = (inviter or self.relays[-1]).command("network", "invite").stdout.strip()
+        (node or self.client).command("network", "join", link)
+        return link
 
     def start_relay(self, relay):
         words = ["relay", "--listen", f"{relay.host.ip4}:{_LISTEN_PORT}"]
@@ -146,6 +168,8 @@ class World:
     def up(self, *client_flags):
         self.make_network()
         self.start_relays()
+        if self.live:
+            self.join_by_invite()
         self.start_client(*client_flags)
         return self
 
