@@ -23,7 +23,7 @@ class OwnDescriptorTest : public ::testing::Test {
     options_.paths = {dir_, dir_, dir_, dir_ + "/run"};
     fs::create_directory(options_.paths.descriptor_folder());
     options_.network.id = {{1, 2, 3}};
-    options_.keys = shell::generate_keys(rng_, now_.wall);
+    options_.keys = shell::generate_keys(rng_, now_.wall - 100h);
     start();
   }
   ~OwnDescriptorTest() override {
