@@ -22,7 +22,7 @@ struct RelayOptions {
   std::vector<std::string> listen, endpoints, https;
   std::string https_name, region, bandwidth, family_key, exit_kind;
   uint32_t as_number = 0;
-  bool exit = false, accept_risk = false, open_port = false;
+  bool exit = false, accept_risk = false, open_port = false, at_home = false;
 };
 
 Result<void> read_endpoints(const std::vector<std::string>& texts, const char* flag,
@@ -73,7 +73,11 @@ Result<std::vector<Endpoint>> public_endpoints(const shell::Settings& s) {
   for (const Endpoint& e : s.listen) {
     if (s.endpoints.empty() && !e.address.is_unspecified()) out.push_back(e);
   }
-  if (out.empty()) return fail("say where others reach this relay: --endpoint ADDRESS:PORT");
+  if (s.at_home) {
+    if (!s.endpoints.empty()) return fail("--at-home finds out where others reach this relay; leave --endpoint out");
+    return std::vector<Endpoint>{};
+  }
+  if (out.empty()) return fail("say where others reach this relay: --endpoint ADDRESS:PORT, or --at-home if it stands behind a home router");
   if (out.size() > kMaxRelayEndpoints)
     return fail("a relay has at most four endpoints; give fewer with --endpoint");
   return out;
@@ -140,6 +144,8 @@ Result<int> run(const Program& program, const RelayOptions& f) {
   TRY_VOID(apply(f.limits, s));
   s.exit = s.exit || f.exit;
   s.open_port = s.open_port || f.open_port;
+  s.at_home = s.at_home || f.at_home;
+  if (s.at_home && s.workers > 1) return fail("a relay at home has one worker; leave --workers out");
   TRY(const DaemonOptions options, relay_options(home, f.node));
   if (s.exit) {
     const auto consent = has_consent(home, f.accept_risk);
@@ -169,6 +175,7 @@ void add_relay(CLI::App& app, Program& program) {
       ->type_name("ADDRESS:443");
   cmd->add_option("--https-name", f->https_name, "host name in its certificate; by itself one that is drawn")->type_name("NAME");
   cmd->add_flag("--open-port", f->open_port, "ask the router to open the port (PCP, NAT-PMP, UPnP), for a relay at home");
+  cmd->add_flag("--at-home", f->at_home, "it stands behind a home router: find out how others reach it, through other relays if need be");
   cmd->add_option("--region", f->region, "its country, published")->type_name("CC");
   cmd->add_option("--bandwidth", f->bandwidth, "what it offers, published")->type_name("RATE");
   cmd->add_option("--as", f->as_number, "its AS number, published");

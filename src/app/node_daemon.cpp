@@ -47,6 +47,7 @@ NodeDaemon::NodeDaemon(const DaemonOptions& options)
 NodeDaemon::~NodeDaemon() {
   if (workers_) workers_->stop();
   server_.reset();
+  home_.reset();
   operator_.reset();
   phones_.reset();
   transports_.reset();
@@ -66,6 +67,7 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     c.relay = node::RelayConfig{options_.roles.exit != ExitRole::none, exit_v6_, own_.networks, {}};
     c.relay->cap = options_.settings.rate;
     c.relay->plain_stun = options_.settings.plain_stun;
+    c.relay->introducer = is_introducer();
     node::limit_tables(c, options_.settings.circuits, options_.settings.memory);
     for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
   }
@@ -192,6 +194,10 @@ Result<void> NodeDaemon::start() {
     TRY_VOID(operator_->start([this] { describe_itself(OwnDescriptor::Urgency::at_once); }, [this] { reactor_.stop(); }));
   }
   keep_port_open();
+  if (options_.roles.relay == Roles::Relay::on && options_.settings.at_home) {
+    home_ = std::make_unique<HomeKeeper>(reactor_, *driver_, options_, [this] { describe_itself(OwnDescriptor::Urgency::at_once); });
+    home_->start();
+  }
   scan_descriptors();
   serve_system_again();
   tick();

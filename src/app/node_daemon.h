@@ -8,6 +8,7 @@
 
 #include "app/directory_keeper.h"
 #include "app/own_descriptor.h"
+#include "app/home_keeper.h"
 #include "app/phone_keeper.h"
 #include "app/region_watch.h"
 #include "app/relay_operator.h"
@@ -59,6 +60,7 @@ class NodeDaemon {
   void on_signal();
   void stop();  // a relay drains first; if it does already, at once
   void on_event(const node::NodeEvent& e);
+  bool is_introducer() const;
   void keep_port_open();
   void tick();
   void save_seen();
@@ -101,6 +103,7 @@ class NodeDaemon {
   struct Totals;
   Totals totals() const;
   nlohmann::json relay_json(const Totals&) const;
+  nlohmann::json introductions_json() const;
   nlohmann::json port_json() const;
   nlohmann::json workers_json(const Totals&) const;
   std::string group_of(TunId tun) const;
@@ -118,6 +121,7 @@ class NodeDaemon {
   std::unique_ptr<Transports> transports_;
   std::unique_ptr<PhoneKeeper> phones_;
   std::unique_ptr<RegionWatch> regions_;
+  std::unique_ptr<HomeKeeper> home_;         // of a relay at home
   std::unique_ptr<shell::PortKeeper> port_;  // of a relay whose router shall open it
   std::unique_ptr<shell::control::Server> server_, door_;
   std::map<std::string, Attached> groups_;

@@ -95,11 +95,14 @@ RelayInfo NodeDaemon::own_relay() const {
   RelayInfo r;
   r.wireguard = options_.keys.wireguard.pub;
   r.endpoints = options_.public_endpoints;
+  if (home_ && home_->endpoint()) r.endpoints = {*home_->endpoint()};
+  const bool is_guest = home_ && !home_->introducers().empty();
   // Without flags nobody builds through it; it stays known, so that circuits that are there live on.
   const bool serves = !operator_ || operator_->service() == peers::Service::open;
   if (serves) {
-    r.flags.set(RelayFlag::guard);
+    if (!is_guest) r.flags.set(RelayFlag::guard);
     r.flags.set(RelayFlag::middle);
+    if (is_introducer()) r.flags.set(RelayFlag::introducer);
   }
   if (serves && options_.roles.exit != ExitRole::none) {
     r.flags.set(RelayFlag::exit);
@@ -114,9 +117,16 @@ RelayInfo NodeDaemon::own_relay() const {
   return r;
 }
 
+// One that stands in the open, with one worker: guests' sessions and the legs to them have to be the same worker's.
+bool NodeDaemon::is_introducer() const {
+  return options_.settings.introducer && !options_.settings.at_home && worker_count() == 1;
+}
+
 void NodeDaemon::describe_itself(OwnDescriptor::Urgency urgency) {
   if (!prekey_) return;
+  if (options_.settings.at_home && (!home_ || !home_->endpoint())) return;  // not known yet
   RelayDetails details;
+  if (home_) details.introducers = home_->introducers();
   details.tls = transports_->entry();
   descriptor_->set(reactor_.now(), own_relay(), details, urgency);
 }

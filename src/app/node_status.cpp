@@ -111,6 +111,17 @@ json NodeDaemon::workers_json(const Totals& t) const {
           {"lost_between", workers_ ? workers_->lost() : 0}};
 }
 
+// Of the first worker: relays with several introduce nobody.
+json NodeDaemon::introductions_json() const {
+  const node::IntroductionSide& side = *driver_->node().introductions();
+  const node::RelayCounters& legs = driver_->node().relay()->counters();
+  const node::IntroductionCounters& c = side.counters();
+  json out{{"guests", side.registrations()}, {"introduced", c.introduced}, {"refused", c.refused}, {"asked", c.asked}, {"met", c.met},
+           {"punched", c.punched}, {"not_punched", c.punch_failed}, {"spliced", legs.spliced}, {"straightened", legs.straightened}};
+  if (c.met > 0) out["last_meeting_ms"] = ms(c.last_meeting);
+  return out;
+}
+
 // No address: who asks knows it, and who reads a status need not.
 json NodeDaemon::port_json() const {
   using State = discovery::PortMapping::State;
@@ -145,6 +156,8 @@ json NodeDaemon::relay_json(const Totals& t) const {
   if (operator_) out.update(operator_->json());
   if (json https = transports_->relay_json(); !https.is_null()) out["https"] = std::move(https);
   if (port_) out["port"] = port_json();
+  if (home_) out["home"] = home_->json();
+  out["introductions"] = introductions_json();
   if (exit_) {
     shell::ExitCounters exits = exit_->counters();
     if (workers_) workers_->ask_others([&](shell::Worker& w) { exits.add(w.exit()->counters()); });

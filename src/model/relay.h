@@ -10,7 +10,7 @@
 namespace macrovpn {
 
 // Flags that a relay claims in its descriptor; a set of bits.
-enum class RelayFlag : uint16_t { guard = 1, middle = 2, exit = 4, exit_v4 = 8, exit_v6 = 16 };
+enum class RelayFlag : uint16_t { guard = 1, middle = 2, exit = 4, exit_v4 = 8, exit_v6 = 16, introducer = 32 };
 struct RelayFlags {
   uint16_t bits = 0;
   bool has(RelayFlag f) const { return (bits & static_cast<uint16_t>(f)) != 0; }
@@ -38,6 +38,8 @@ struct RelayInfo {
   IdentityKey identity;
   PublicKey wireguard;
   std::vector<Endpoint> endpoints;  // 1..4; an EXTEND names one by its position
+  // Behind a NAT: the endpoints are good only after one of these has introduced the caller (docs/protocol.md "Introductions").
+  std::vector<PeerId> introducers;
   RelayFlags flags;
   Region region;
   Bandwidth bandwidth;  // claimed

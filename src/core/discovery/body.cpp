@@ -219,6 +219,7 @@ Result<Body> parse_body(Bytes bytes) {
     if (tag <= static_cast<uint8_t>(Tag::created)) required++;
   }
   if (required != static_cast<unsigned>(Tag::created)) return malformed("a required field is missing");
+  out.relay.introducers = out.details.introducers;
   return out;
 }
 

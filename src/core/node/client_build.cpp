@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "core/node/client_side.h"
+#include "core/routing/introduction_frames.h"
 
 namespace macrovpn::node {
 
@@ -182,7 +183,9 @@ Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) 
   }
   const bool prekeys_missing =
       std::any_of(path.begin(), path.end(), [](auto* r) { return r->prekey == PublicKey{}; });
-  c.hop_by_hop |= prekeys_missing;
+  // The way to a relay behind a NAT may have to be made first: no time for a build that has one try.
+  const bool guest_in_path = std::any_of(path.begin(), path.end(), [](auto* r) { return !r->introducers.empty(); });
+  c.hop_by_hop |= prekeys_missing || guest_in_path;
   c.gives_up = now.mono + time_for(c);
   if (const auto added = add_peers(now, c); !added.ok()) {
     if (group != nullptr) group->replacement = {};
@@ -321,7 +324,7 @@ void ClientSide::build_in_one_round_trip(Now now, Circuit& c) {
     const auto early = s_.tunnels.seal_early(now.wall, hop.peer, hop.relay.prekey, frame);
     if (!early.ok()) return;
     if (i == 0) return send_build(c, *init, *early);
-    frame = routing::write_extend(hop.relay.id, hop.endpoint,
+    frame = routing::write_extend(hop.relay.id, number_of_way(now, c, i),
                                   routing::write_element(init->message, hop.leg, *early));
   }
   s_.egress.frame(c.hops[0].peer, frame);  // the guard's session is up: the rest travels inside it
@@ -341,6 +344,23 @@ void ClientSide::send_build(Circuit& c, const encryption::Initiation& first, Byt
   s_.egress.datagram(kListenSocket, e, *mask, std::move(p));
 }
 
+// What EXTEND says after the relay's id: the number of its endpoint, or of the introducer through which it is reached.  That one learns which two relays are
+// neighbours here, so it is none of this circuit's and fits them as another hop would, except that it may be the very relay that extends.
+uint8_t ClientSide::number_of_way(Now now, const Circuit& c, size_t at) {
+  const Hop& hop = c.hops[at];
+  if (hop.relay.introducers.empty()) return hop.endpoint;
+  std::vector<uint8_t> fit;
+  for (size_t i = 0; i < hop.relay.introducers.size(); i++) {
+    const PeerId& id = hop.relay.introducers[i];
+    if (at > 0 && c.hops[at - 1].relay.id == id) return hop.endpoint;
+    const RelayInfo* r = s_.directory.find(id, now.wall);
+    const bool apart = r != nullptr && std::all_of(c.hops.begin(), c.hops.end(), [&](const Hop& h) { return routing::diverse(*r, h.relay, s_.config.network); });
+    if (apart) fit.push_back(static_cast<uint8_t>(routing::kThroughIntroducer + i));
+  }
+  // None: one that no relay has.  Only a relay that the guest has come to already extends to it then.
+  return fit.empty() ? routing::kNoIntroducer : fit[s_.rng.below(fit.size())];
+}
+
 void ClientSide::extend_next(Now now, Circuit& c, size_t next) {
   if (next == c.hops.size()) return;
   Hop& hop = c.hops[next];
@@ -348,7 +368,7 @@ void ClientSide::extend_next(Now now, Circuit& c, size_t next) {
   if (!init.ok()) return;
   if (next == 0) return send_build(c, *init, {});
   const auto element = routing::write_element(init->message, hop.leg, {});
-  s_.egress.frame(c.hops[next - 1].peer, routing::write_extend(hop.relay.id, hop.endpoint, element));
+  s_.egress.frame(c.hops[next - 1].peer, routing::write_extend(hop.relay.id, number_of_way(now, c, next), element));
 }
 
 }  // namespace macrovpn::node

@@ -116,6 +116,7 @@ class ClientSide {
   Result<void> add_peers(Now now, Circuit& c);
   void begin_build(Now now, Circuit& c);
   void build_in_one_round_trip(Now now, Circuit& c);
+  uint8_t number_of_way(Now now, const Circuit& c, size_t at);
   void extend_next(Now now, Circuit& c, size_t next);
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
   void try_again(Now now, Circuit& c);

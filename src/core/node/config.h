@@ -33,6 +33,7 @@ struct RelayConfig {
   std::vector<IpPrefix>
       own_networks;  // never extended to; the host's own addresses are there with full length
   Bandwidth cap;     // of what is carried for others; zero: none
+  bool introducer = false;  // relays behind a NAT may register here, and are reached through us (introduction_side.h)
   bool plain_stun = false;  // also answers STUN that is not masked: then every scanner can find this relay (stun_side.h)
 };
 

@@ -16,6 +16,11 @@ void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
       case FrameType::dialed:
         if (verify_ && links_.use_of(link) == LinkUse::verification) verify_->on_link_frame(now, link, *f);
         break;
+      case FrameType::registered:
+      case FrameType::introduce:
+      case FrameType::error:
+        if (is_spliced(link)) on_introduction_frame(now, link, *f);
+        break;
       default:
         break;  // PONG and goodbyes: that something was heard is all there is to know
     }
@@ -42,12 +47,15 @@ void Node::on_link_events(Now now, Effects& fx) {
           if (live_) live_->on_link(now, e, fx);
           break;
         case LinkUse::introduction:
+          if (introductions_) introductions_->on_link_event(now, e);
+          break;
         case LinkUse::records:
           break;
       }
     }
   }
   if (verify_) verify_->carry_out(now, fx);
+  if (relay_) relay_->drop_lost_splices();
   if (!live_ || !live_->take_changed()) return;
   if (client_) client_->directory_changed(now, fx);
 }

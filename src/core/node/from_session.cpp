@@ -62,6 +62,7 @@ void Node::on_payload(Now now, PeerRef peer, const Route& from, Packet&& packet,
       break;
     }
     case PayloadKind::relayed:
+      if (from_above && is_spliced(peer)) return relay_->on_spliced(now, peer, std::move(packet));
       if (from_above) return on_relayed_up(now, peer, std::move(packet), fx);
       if (from_below && relay_) return relay_->on_relayed_down(now, peer, std::move(packet));
       break;
@@ -133,6 +134,12 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::directory:
       return on_question(now, peer, f.body, fx);
+    case FrameType::splice:
+      return relay_->on_splice(now, peer, f.body);
+    case FrameType::register_here:
+    case FrameType::connect:
+      if (relay_->comes_its_way(peer, false)) introductions_->on_request(now, peer, f);
+      return;
     default:
       counters_.bad_payload++;
   }
@@ -141,6 +148,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
 // Leg 0: the session itself has served (relay_links.h).
 void Node::on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx) {
   if (leg.value != 0) return relay_->on_close(peer, leg);
+  introductions_->session_gone(peer);
   if (live_) return live_->caller_gone(now, peer, fx);
   on_question(now, peer, {}, fx);
 }

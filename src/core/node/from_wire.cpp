@@ -31,6 +31,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
   const auto found = masks_.unmask(d.remote, d.packet.bytes());
   // Phones are stock WireGuard and speak plainly.
   if (!found || (d.socket == kPhoneSocket && found->mask != kPlain)) {
+    if (!found && introductions_ && introductions_->on_datagram(now, d)) return;
     if (!found && stun_ && stun_->on_datagram(now, d)) return;
     counters_.unknown++;
     return;
@@ -41,7 +42,7 @@ void Node::sort(Now now, Datagram& d, Effects& fx) {
   }
   if (tunnels_.owns_index(encryption::receiver_index(d.packet.bytes()))) {
     opening_.push_back({std::move(d.packet), Route::udp(d.socket, d.remote, found->mask, d.local)});
-  } else if (const auto owner = owner_elsewhere(d)) {
+  } else if (const auto owner = owner_elsewhere(d); owner && !(relay_ && relay_->expects(now, d.remote, encryption::receiver_index(d.packet.bytes())))) {
     hand_over(*owner, ShardNote::Kind::datagram, d, found->mask, {}, fx);
   } else if (relay_) {
     relay_->on_answer(now, d.remote, std::move(d.packet));
@@ -67,6 +68,7 @@ void Node::on_handshake(Now now, Datagram& d, MaskId mask, Effects& fx) {
     const auto drop = tunnels_.on_cookie_reply(now, from, h->message);
     if (drop == encryption::Drop::none) links_.cookie_came(now, from);
     if (drop == encryption::Drop::none && client_) client_->cookie_came(now, from);
+    if (drop == encryption::Drop::none) links_.cookie_came(now, from);
   }
   take(out);
   on_tunnel_events(now, fx);

@@ -28,7 +28,8 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
   if (config.directory && config.place.shard == ShardId{0}) live_ = std::make_unique<DirectorySide>(shared(), links_);
   if (config.client) client_ = std::make_unique<ClientSide>(shared());
   if (config.relay) {
-    relay_ = std::make_unique<RelaySide>(shared());
+    introductions_ = std::make_unique<IntroductionSide>(shared(), links_);
+    relay_ = std::make_unique<RelaySide>(shared(), links_, *introductions_);
     exit_ = std::make_unique<ExitSide>(shared());
     stun_ = std::make_unique<StunSide>(shared());
     if (live_) {
@@ -93,6 +94,11 @@ void Node::set_service(Now now, peers::Service service, Effects& fx) {
   finish(now, fx);
 }
 
+void Node::set_introducers(Now now, const std::vector<PeerId>& introducers, Effects& fx) {
+  if (introductions_) introductions_->set_introducers(now, introducers);
+  finish(now, fx);
+}
+
 void Node::say_goodbye(Now now, Effects& fx) {
   if (client_) client_->end_all(now);
   finish(now, fx);
@@ -113,7 +119,7 @@ Mono Node::next_deadline() const {
   if (live_) d = std::min(d, live_->next_deadline());
   if (verify_) d = std::min(d, verify_->next_deadline());
   if (client_) d = std::min(d, client_->next_deadline());
-  if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline()});
+  if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline(), introductions_->next_deadline()});
   return d;
 }
 
@@ -128,6 +134,7 @@ void Node::on_deadline(Now now, Effects& fx) {
   if (looks_after_prekeys() && (now.mono >= next_prekey_ || tunnels_.needs_prekey(now))) renew_prekey(now, fx);
   if (now.mono >= next_sweep_) sweep(now);
   if (relay_) {
+    introductions_->on_deadline(now);
     relay_->on_deadline(now);
     exit_->on_deadline(now, fx);
   }
@@ -224,6 +231,7 @@ void Node::check_invariants() const {
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();
+  if (introductions_) introductions_->check_invariants();
 }
 
 }  // namespace macrovpn::node

@@ -12,7 +12,9 @@
 #include "core/node/client_side.h"
 #include "core/node/directory_side.h"
 #include "core/node/exit_side.h"
+#include "core/node/introduction_side.h"
 #include "core/node/phone_side.h"
+#include "core/node/relay_links.h"
 #include "core/node/relay_side.h"
 #include "core/node/stun_side.h"
 #include "core/node/verify_side.h"
@@ -78,6 +80,8 @@ class Node {
   void set_service(Now now, peers::Service service, Effects& fx);
   peers::Resources& resources() { return resources_; }
   const peers::Resources& resources() const { return resources_; }
+  // A relay behind a NAT: through whom it is reached.  None: it stands in the open.
+  void set_introducers(Now now, const std::vector<PeerId>& introducers, Effects& fx);
   // A client that ends: leases and circuits are given back, so that nobody keeps them for it.
   void say_goodbye(Now now, Effects& fx);
   // The system refused a datagram as too long for our own link.  What it says of links further on is not believed.
@@ -98,6 +102,7 @@ class Node {
   const ExitSide* exit() const { return exit_.get(); }
   const StunSide* stun() const { return stun_.get(); }
   const VerifySide* verify() const { return verify_.get(); }
+  const IntroductionSide* introductions() const { return introductions_.get(); }
   const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
   const MaskTable& masks() const { return masks_; }
@@ -138,6 +143,9 @@ class Node {
   void on_link_events(Now now, Effects& fx);
   void on_question(Now now, PeerRef caller, Bytes body, Effects& fx);
   void watch_directory(Now now, Effects& fx);
+  // from_introduction.cpp
+  void on_introduction_frame(Now now, PeerRef link, const routing::Frame& f);
+  bool is_spliced(PeerRef link) const { return relay_ && links_.use_of(link) == LinkUse::introduction; }
   // from_phone.cpp
   void on_phone_packet(Now now, PeerRef peer, Packet&& packet, Effects& fx);
   void give_to_phones(Effects& fx);  // packets for them, out of tun_packets
@@ -165,6 +173,7 @@ class Node {
   RelayLinks links_;
   std::unique_ptr<DirectorySide> live_;
   std::unique_ptr<ClientSide> client_;
+  std::unique_ptr<IntroductionSide> introductions_;
   std::unique_ptr<RelaySide> relay_;
   std::unique_ptr<ExitSide> exit_;
   std::unique_ptr<StunSide> stun_;

@@ -100,7 +100,9 @@ RelayInfo TestWorld::describe(const Host& relay) const {
   info.wireguard = relay.config.wireguard.pub;
   info.endpoints = {{relay.address, kListenPort}};
   info.flags.set(RelayFlag::middle);
-  info.flags.set(relay.config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
+  if (relay.nat == Host::Nat::none || relay.config.relay->exit) info.flags.set(relay.config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
+  if (relay.config.relay->introducer) info.flags.set(RelayFlag::introducer);
+  for (const std::string& name : relay.introducers) info.introducers.push_back(discovery::peer_id_of(hosts.at(name)->config.identity->pub));
   info.bandwidth = {1'000'000};
   info.prekey = relay.prekey;
   info.created = now.wall - std::chrono::hours(24 * 30);
@@ -137,6 +139,24 @@ void TestWorld::publish() {
   }
 }
 
+std::optional<Endpoint> TestWorld::leave_nat(Host& h, SocketId socket, const Endpoint& to) {
+  if (h.nat == Host::Nat::none) return std::nullopt;
+  const uint16_t own = socket == kListenSocket ? kListenPort : kEgressPort;
+  const auto fresh = static_cast<uint16_t>(20'000 + 13 * h.mapped.size());
+  const auto port = h.mapped.try_emplace({socket, to}, h.nat == Host::Nat::hard ? fresh : own).first->second;
+  return Endpoint{h.address, port};
+}
+
+bool TestWorld::enter_nat(const Host& h, const Endpoint& source, Flight& f) {
+  if (h.nat == Host::Nat::none) return true;
+  for (const auto& [from, port] : h.mapped) {
+    if (from.second != source || port != f.port) continue;
+    f.socket = from.first;
+    return true;
+  }
+  return false;
+}
+
 void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
   for (Datagram& d : fx.datagrams) {
     const auto to = by_address_.find(d.remote.address);
@@ -146,6 +166,9 @@ void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
     const bool called = d.remote.port >= kEgressPort;
     Flight f{&h, to->second, called ? kEgressSocket : kListenSocket, {d.packet.bytes().begin(), d.packet.bytes().end()}, {}};
     f.shard = called ? d.remote.port - kEgressPort : 0;
+    f.source = leave_nat(h, d.socket, d.remote);
+    f.port = d.remote.port;
+    if (to->second->nat != Host::Nat::none) f.shard = 0;
     // The source port is told by the socket that it left from; kept in the first byte pushed behind.
     f.bytes.push_back(static_cast<uint8_t>(d.socket.value | shard << 4));
     if (tap) tap(f);
@@ -212,9 +235,10 @@ bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
       const bool called = (f.bytes.back() & 0x0f) == kEgressSocket.value;
       const auto port = static_cast<uint16_t>(called ? kEgressPort + (f.bytes.back() >> 4) : kListenPort);
       f.bytes.pop_back();
+      const Endpoint source = f.source ? *f.source : Endpoint{f.from->address, port};
+      if (!enter_nat(*f.to, source, f)) continue;
       f.to->datagrams_in++;
       f.to->bytes_in += f.bytes.size();
-      const Endpoint source = f.source ? *f.source : Endpoint{f.from->address, port};
       Datagram d{f.socket, source, pool_.copy_of(f.bytes)};
       Effects fx;
       const size_t at = shard_for(*f.to, f, source);

@@ -28,6 +28,10 @@ class TestWorld {
     uint64_t datagrams_in = 0, bytes_in = 0, bytes_out = 0;
     bool dead = false;
     PublicKey prekey;
+    // Its NAT: nothing comes in from where nothing went, and a hard one shows everybody another port.
+    enum class Nat : uint8_t { none, cone, hard } nat = Nat::none;
+    std::map<std::pair<SocketId, Endpoint>, uint16_t> mapped{};  // what went out, and by which port
+    std::vector<std::string> introducers{};                      // published
   };
   struct Flight {
     Host* from;
@@ -36,6 +40,7 @@ class TestWorld {
     std::vector<uint8_t> bytes;  // the last one is the socket that it left by, and above that its shard
     std::optional<Endpoint> source;  // forged
     size_t shard = 0;                // to which it comes, at the egress socket
+    uint16_t port = 0;               // to which it was sent
   };
 
   explicit TestWorld(uint64_t seed = 1);
@@ -83,6 +88,8 @@ class TestWorld {
  private:
   void apply(Host& h, Effects& fx, size_t shard = 0);
   size_t shard_for(Host& h, const Flight& f, const Endpoint& source) const;
+  static std::optional<Endpoint> leave_nat(Host& h, SocketId socket, const Endpoint& to);
+  static bool enter_nat(const Host& h, const Endpoint& source, Flight& f);
   void start(Host& h);
   SeededRng rng_;
   PacketPool pool_;

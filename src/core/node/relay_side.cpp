@@ -104,22 +104,24 @@ void RelaySide::error(PeerRef upstream, ErrorCode code, LegNumber leg) {
   s_.egress.frame(upstream, routing::write_error(code, leg));
 }
 
-Result<routing::NextHop, ErrorCode> RelaySide::next_hop(Now now, const Upstream& from,
-                                                        const routing::ExtendFrame& f) {
-  if (from.relays_before >= kMostRelaysBefore) return Failure{ErrorCode::too_deep};
-  const RelayInfo* relay = s_.directory.find(f.relay, now.wall);
-  if (relay == nullptr) return Failure{ErrorCode::unknown_relay};
-  if (relay->id == s_.self || relay->wireguard == s_.config.wireguard.pub || relay->id == from.relay ||
-      f.endpoint >= relay->endpoints.size()) {
-    return Failure{ErrorCode::refused_endpoint};
-  }
-  const Endpoint& to = relay->endpoints[f.endpoint];
-  if (!may_send_to(s_.config, to.address)) return Failure{ErrorCode::refused_endpoint};
-  const auto pair = s_.masks.pair(relay->wireguard);
+Result<routing::NextHop, ErrorCode> RelaySide::hop_to(const RelayInfo& relay, const Endpoint& at, SocketId socket) {
+  if (!may_send_to(s_.config, at.address)) return Failure{ErrorCode::refused_endpoint};
+  const auto pair = s_.masks.pair(relay.wireguard);
   if (!pair) return Failure{ErrorCode::refused_endpoint};
-  const auto called = s_.masks.called(relay->wireguard);
+  const auto called = s_.masks.called(relay.wireguard);
   if (!called) return Failure{ErrorCode::full};
-  return routing::NextHop{relay->id, to, *called, *pair};
+  return routing::NextHop{relay.id, at, *called, *pair, socket};
+}
+
+Result<RelaySide::NextWay, ErrorCode> RelaySide::next_hop(Now now, const Upstream& from, const Wanted& w) {
+  if (w.relays_before >= kMostRelaysBefore) return Failure{ErrorCode::too_deep};
+  const RelayInfo* relay = s_.directory.find(w.relay, now.wall);
+  if (relay == nullptr) return Failure{ErrorCode::unknown_relay};
+  if (relay->id == s_.self || relay->wireguard == s_.config.wireguard.pub || relay->id == from.relay) return Failure{ErrorCode::refused_endpoint};
+  if (!relay->introducers.empty()) return way_to_guest(now, from, w, *relay);
+  if (w.asked == Asked::by_splice || w.endpoint >= relay->endpoints.size()) return Failure{ErrorCode::refused_endpoint};
+  TRY(const routing::NextHop hop, hop_to(*relay, relay->endpoints[w.endpoint], kEgressSocket));
+  return NextWay{hop};
 }
 
 void RelaySide::call(Now now, const routing::NextHop& next, Bytes message, Bytes early,
@@ -135,11 +137,10 @@ void RelaySide::call(Now now, const routing::NextHop& next, Bytes message, Bytes
   s_.masks.note_endpoint(next.endpoint, next.called_mask);
   s_.masks.note_endpoint(next.endpoint, next.pair_mask);
   s_.resources.carry_always(p.size() + kCarriedHeaders);
-  s_.egress.datagram(kEgressSocket, next.endpoint, next.called_mask, std::move(p));
+  s_.egress.datagram(next.socket, next.endpoint, next.called_mask, std::move(p));
 }
 
-Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routing::ExtendFrame& f,
-                                          const routing::Element& element) {
+Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const Wanted& w, const routing::Element& element) {
   const auto from = upstreams_.find(upstream);
   if (from == upstreams_.end()) return Failure{ErrorCode::refused_endpoint};
   if (s_.service != peers::Service::open) return Failure{ErrorCode::going_away};
@@ -147,25 +148,48 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const routi
   const size_t size = element.message.size() + encryption::kLengthFieldSize + element.early.size();
   if (size + encryption::kTrailerSize > encryption::kMaxHandshakeDatagram)
     return Failure{ErrorCode::too_deep};
-  TRY(const routing::NextHop next, next_hop(now, from->second, f));
-  TRY(routing::LegTable::Leg* const leg, legs_.open(upstream, from->second.caller, element.leg, next));
+  // Said again: the way to a guest may be another by now, the leg stays where it is.
+  routing::LegTable::Leg* leg = legs_.find_down(upstream, element.leg);
+  const bool again = leg != nullptr && leg->next.relay == w.relay && (leg->splice.link.value != 0 || leg->next.socket == kListenSocket);
+  if (!again) {
+    TRY(const NextWay way, next_hop(now, from->second, w));
+    TRY(leg, legs_.open(upstream, from->second.caller, element.leg, way.hop, way.splice));
+    counters_.spliced += !leg->direct;
+  }
+  leg->relays_before = w.relays_before;
   TRY_VOID(legs_.register_index(now.mono, *leg, encryption::sender_index(element.message)));
-  call(now, next, element.message, element.early, from->second.relays_before);
+  if (leg->direct) {
+    call(now, leg->next, element.message, element.early, w.relays_before);
+    return {};
+  }
+  auto message = std::vector<uint8_t>(element.message.begin(), element.message.end());
+  const auto inner = routing::write_element(message, leg->splice.number, element.early);
+  links_.send(now, leg->splice.link, routing::write_splice({static_cast<uint8_t>(w.relays_before), w.relay, inner}));
+  introductions_.come_together(now, w.relay, leg->splice.link);
   return {};
 }
 
-void RelaySide::on_extend(Now now, PeerRef upstream, Bytes body) {
-  const auto f = routing::read_extend(body);
-  const auto element = f ? routing::read_element(f->element) : std::nullopt;
+void RelaySide::extend_or_refuse(Now now, PeerRef upstream, const Wanted& w, Bytes bytes) {
+  const auto element = routing::read_element(bytes);
   if (!element) {
     counters_.dropped++;
     return;
   }
-  if (const auto done = extend(now, upstream, *f, *element); !done.ok()) {
+  if (const auto done = extend(now, upstream, w, *element); !done.ok()) {
     error(upstream, done.error(), element->leg);
     return;
   }
   counters_.extended++;
+}
+
+void RelaySide::on_extend(Now now, PeerRef upstream, Bytes body) {
+  const auto f = routing::read_extend(body);
+  const auto from = upstreams_.find(upstream);
+  if (!f || from == upstreams_.end()) {
+    counters_.dropped++;
+    return;
+  }
+  extend_or_refuse(now, upstream, {f->relay, f->endpoint, from->second.relays_before, Asked::by_extend}, f->element);
 }
 
 void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet&& packet) {
@@ -187,19 +211,26 @@ void RelaySide::on_relayed_down(Now now, PeerRef upstream, Packet&& packet) {
   if (type == MessageType::initiation) {
     if (!upstreams_.at(upstream).handshakes.take(now.mono))
       return error(upstream, ErrorCode::full, leg->number);
+    if (!leg->direct) straighten(now, *leg);
     if (const auto r = legs_.register_index(now.mono, *leg, encryption::sender_index(packet.bytes()));
         !r.ok()) {
       error(upstream, r.error(), leg->number);
       return;
     }
-    call(now, leg->next, packet.bytes(), {}, upstreams_.at(upstream).relays_before);
+    if (leg->direct) return call(now, leg->next, packet.bytes(), {}, leg->relays_before);
+    introductions_.way_used(now, leg->splice.link);
+    introductions_.come_together(now, leg->next.relay, leg->splice.link);
+  } else if (!s_.resources.carry(now.mono, upstream, packet.size() + kCarriedHeaders)) {
     return;
   }
-  if (!s_.resources.carry(now.mono, upstream, packet.size() + kCarriedHeaders)) return;
-  routing::set_leg(packet.data(), {0});
   counters_.forwarded_down++;
   counters_.forwarded_bytes += packet.size();
-  s_.egress.datagram(kEgressSocket, leg->next.endpoint, leg->next.pair_mask, std::move(packet));
+  if (!leg->direct) {
+    routing::set_leg(packet.data(), leg->splice.number);
+    return s_.egress.payload(leg->splice.link, std::move(packet));
+  }
+  routing::set_leg(packet.data(), {0});
+  s_.egress.datagram(leg->next.socket, leg->next.endpoint, leg->next.pair_mask, std::move(packet));
 }
 
 void RelaySide::on_answer(Now now, const Endpoint& from, Packet&& packet) {
@@ -211,16 +242,21 @@ void RelaySide::on_answer(Now now, const Endpoint& from, Packet&& packet) {
     counters_.dropped++;
     return;
   }
-  if (type == MessageType::response) legs_.answered(*leg);
+  pass_up(now, *leg, std::move(packet));
+}
+
+void RelaySide::pass_up(Now now, routing::LegTable::Leg& leg, Packet&& packet) {
+  const MessageType type = static_cast<MessageType>(packet.data()[0]);
+  if (type == MessageType::response) legs_.answered(leg);
   if (type != MessageType::transport) {
     s_.resources.carry_always(packet.size() + kCarriedHeaders);
-  } else if (!s_.resources.carry(now.mono, leg->upstream, packet.size() + kCarriedHeaders)) {
+  } else if (!s_.resources.carry(now.mono, leg.upstream, packet.size() + kCarriedHeaders)) {
     return;
   }
-  routing::set_leg(packet.data(), leg->number);
+  routing::set_leg(packet.data(), leg.number);
   counters_.forwarded_up++;
   counters_.forwarded_bytes += packet.size();
-  s_.egress.payload(leg->upstream, std::move(packet));
+  s_.egress.payload(leg.upstream, std::move(packet));
 }
 
 void RelaySide::check_invariants() const {

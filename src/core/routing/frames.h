@@ -34,6 +34,12 @@ enum class FrameType : uint8_t {
   directory = 0x20,  // core/discovery/sync_message.h
   dial = 0x34,    // call this relay
   dialed = 0x35,
+  // Introductions (introduction_frames.h)
+  register_here = 0x28,
+  registered = 0x29,
+  splice = 0x2a,
+  connect = 0x2b,
+  introduce = 0x2c,
 };
 
 enum class ErrorCode : uint8_t {

@@ -3,7 +3,7 @@
 namespace macrovpn::routing {
 
 Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, const CallerKey& caller, LegNumber number,
-                                                 const NextHop& next) {
+                                                 const NextHop& next, const Splice& splice) {
   if (const auto it = legs_.find({upstream, number}); it != legs_.end()) {
     if (it->second.next != next) return Failure{ErrorCode::no_such_leg};
     return &it->second;
@@ -20,6 +20,9 @@ Result<LegTable::Leg*, ErrorCode> LegTable::open(PeerRef upstream, const CallerK
   leg.caller = caller;
   leg.number = number;
   leg.next = next;
+  leg.splice = splice;
+  leg.direct = splice.link.value == 0;
+  if (!leg.direct) spliced_[splice] = &leg;
   deaths_[{death_of(leg), {upstream, number}}] = 0;
   return &leg;
 }
@@ -49,9 +52,9 @@ Result<void, ErrorCode> LegTable::register_index(Mono now, Leg& leg, SessionInde
   leg.newest = (leg.newest + 1) % kIndexesPerLeg;
   last_up_ = nullptr;
   auto& slot = leg.indexes[leg.newest];
-  if (const auto old = up_.find({leg.next.endpoint, slot.index}); old != up_.end() && old->second == &leg)
+  if (const auto old = up_.find({slot.endpoint, slot.index}); old != up_.end() && old->second == &leg)
     up_.erase(old);
-  slot = {sender, now};
+  slot = {sender, leg.next.endpoint, now};
   up_[key] = &leg;
   deaths_[{death_of(leg), name}] = 0;
   return {};
@@ -80,15 +83,34 @@ LegTable::Leg* LegTable::find_up(Mono now, const Endpoint& from, SessionIndex re
 void LegTable::forget_indexes(const Leg& leg) {
   last_down_ = last_up_ = nullptr;
   for (const auto& i : leg.indexes) {
-    const auto it = up_.find({leg.next.endpoint, i.index});
+    const auto it = up_.find({i.endpoint, i.index});
     if (it != up_.end() && it->second == &leg) up_.erase(it);
   }
+}
+
+void LegTable::redirect(Leg& leg, const NextHop& next) {
+  leg.next = next;
+  leg.direct = true;
+}
+
+LegTable::Leg* LegTable::find_spliced(const Splice& splice) {
+  const auto it = spliced_.find(splice);
+  return it == spliced_.end() ? nullptr : it->second;
+}
+
+std::vector<std::pair<PeerRef, LegNumber>> LegTable::spliced_through(PeerRef link) const {
+  std::vector<std::pair<PeerRef, LegNumber>> out;
+  for (auto it = spliced_.lower_bound({link, {0}}); it != spliced_.end() && it->first.link == link; ++it) {
+    out.emplace_back(it->second->upstream, it->second->number);
+  }
+  return out;
 }
 
 void LegTable::close(PeerRef upstream, LegNumber number) {
   const auto it = legs_.find({upstream, number});
   if (it == legs_.end()) return;
   forget_indexes(it->second);
+  if (it->second.splice.link.value != 0) spliced_.erase(it->second.splice);
   deaths_.erase({death_of(it->second), it->first});
   shares_.remove(it->second.caller);
   legs_.erase(it);
@@ -125,6 +147,7 @@ void LegTable::check_invariants() const {
   }
   MV_ASSERT(counts == per_upstream_ && (&shares_ != &own_shares_ || shares_.all() == legs_.size()));
   for (const auto& [upstream, n] : counts) MV_ASSERT(n <= limits_.per_upstream);
+  for (const auto& [splice, leg] : spliced_) MV_ASSERT(leg->splice == splice && legs_.contains({leg->upstream, leg->number}));
   MV_ASSERT(up_.size() <= legs_.size() * kIndexesPerLeg);
 }
 

@@ -43,7 +43,15 @@ struct NextHop {
   Endpoint endpoint;
   MaskId called_mask;  // handshakes to it
   MaskId pair_mask;    // transport between the two relays
+  SocketId socket = kEgressSocket;  // the listening one for a relay that registered there (core/node/registrations.h)
   auto operator<=>(const NextHop&) const = default;
+};
+
+// A leg that goes on inside a session of ours with an introducer: as which leg of that session.
+struct Splice {
+  PeerRef link;  // nobody: none
+  LegNumber number;
+  auto operator<=>(const Splice&) const = default;
 };
 
 class LegTable {
@@ -54,8 +62,12 @@ class LegTable {
     LegNumber number;
     NextHop next;
     bool answered = false;  // until then only initiations go down
+    Splice splice;           // what comes from there is this leg's, also when `direct`
+    bool direct = true;      // else down goes through the splice
+    unsigned relays_before = 0;  // before us, in the circuits of this leg
     struct Index {
       SessionIndex index;
+      Endpoint endpoint;  // from where the answer will come
       Mono registered = kLongAgo;
     };
     std::array<Index, kIndexesPerLeg> indexes{};
@@ -68,7 +80,12 @@ class LegTable {
 
   // Opens a leg, or returns the one of that number if it leads to the same place.  full: a limit is reached.
   // no_such_leg: the number is taken by a leg to elsewhere.
-  Result<Leg*, ErrorCode> open(PeerRef upstream, const CallerKey& caller, LegNumber, const NextHop&);
+  // `splice`: it goes through there, at first.
+  Result<Leg*, ErrorCode> open(PeerRef upstream, const CallerKey& caller, LegNumber, const NextHop&, const Splice& splice = {});
+  // The relay is reached there from now on; answers to what was sent before may still come the old way.
+  void redirect(Leg&, const NextHop&);
+  Leg* find_spliced(const Splice&);
+  std::vector<std::pair<PeerRef, LegNumber>> spliced_through(PeerRef link) const;
   // An initiation with this sender index goes down `leg` now.  index_in_use: draw another.
   Result<void, ErrorCode> register_index(Mono now, Leg& leg, SessionIndex sender);
   void answered(Leg&);  // its next hop responded
@@ -99,6 +116,7 @@ class LegTable {
   LegLimits limits_;
   std::map<Key, Leg> legs_;  // ordered: walked; a node's address is stable
   std::unordered_map<UpKey, Leg*, UpHash> up_;
+  std::map<Splice, Leg*> spliced_;
   // Packets come in runs: what was found last.
   Leg* last_down_ = nullptr;
   Leg* last_up_ = nullptr;

@@ -25,7 +25,8 @@ struct Draw {
   }
   bool is_avoided(const RelayInfo& r) const { return contains(request.avoid, r.id) || contains(request.silent, r.id); }
   bool suits_exit(const RelayInfo& r) const {
-    return fits(r, Role::exit) && (!request.exit_region || relays.region_of(r) == *request.exit_region);
+    return fits(r, Role::exit) && (request.hops > 1 || r.introducers.empty()) &&
+           (!request.exit_region || relays.region_of(r) == *request.exit_region);
   }
   std::vector<const RelayInfo*> where(auto&& accept) const {
     std::vector<const RelayInfo*> out;
@@ -88,7 +89,7 @@ struct Draw {
 bool fits(const RelayInfo& r, Role role) {
   switch (role) {
     case Role::guard:
-      return r.flags.has(RelayFlag::guard);
+      return r.flags.has(RelayFlag::guard) && r.introducers.empty();  // a client tells nobody else its address, to be introduced
     case Role::middle:
       return r.flags.has(RelayFlag::middle);
     case Role::exit:

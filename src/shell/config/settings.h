@@ -40,6 +40,8 @@ struct Settings {
   bool exit_risk_accepted = false;
   bool plain_stun = false;
   bool open_port = false;
+  bool at_home = false;      // what others reach the relay by is found out
+  bool introducer = true;    // of a relay in the open
   unsigned open_port_check = 60;  // seconds
   ExitKind exit_kind = ExitKind::automatic;
   Bandwidth rate;             // what a relay carries at most; zero: no cap

@@ -187,6 +187,11 @@ void Driver::set_service(peers::Service service) {
   node_.set_service(reactor_.now(), service, effects_);
 }
 
+void Driver::set_introducers(const std::vector<PeerId>& introducers) {
+  node_.set_introducers(reactor_.now(), introducers, effects_);
+  flush();
+}
+
 void Driver::say_goodbye() {
   on_event_ = {};
   node_.say_goodbye(reactor_.now(), effects_);

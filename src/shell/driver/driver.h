@@ -64,6 +64,7 @@ class Driver {
   void on_directory(std::function<void(const discovery::SetChanges&)> f) { on_directory_ = std::move(f); }
   void follow_directory(const discovery::SetChanges& changes);
   void set_service(peers::Service service);
+  void set_introducers(const std::vector<PeerId>& introducers);
   // The last thing that a client sends; at once.
   void say_goodbye();
 
