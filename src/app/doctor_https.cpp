@@ -1,6 +1,8 @@
 // Whether HTTPS reaches a relay, for where UDP does not pass.
 #include <unistd.h>
 
+#include <csignal>
+
 #include "app/doctor.h"
 #include "core/discovery/details.h"
 #include "shell/clock.h"
@@ -27,6 +29,7 @@ std::optional<https::Address> https_of(const shell::DescriptorFolder& folder, co
 
 HttpsAnswers ask_by_https(const Home& home, const NetworkId& network, std::span<const RelayInfo> relays) {
   HttpsAnswers out;
+  std::signal(SIGPIPE, SIG_IGN);  // who resets a connection must not end the report
   const shell::DescriptorFolder folder(home.descriptor_folder(), network);
   const auto context = shell::tls::Context::client();
   if (!context) return out;

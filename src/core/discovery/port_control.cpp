@@ -35,6 +35,7 @@ std::optional<Told> read_pcp(Reader& r) {
   if (!r.ok() || (op & kAnswer) == 0) return std::nullopt;
   const bool is_map = op == (kAnswer | kPcpMap);
   t.what = t.result != 0 ? Told::What::refusal : is_map ? Told::What::mapping : Told::What::announce;
+  t.of_mapping = is_map;
   if (!is_map) return op == (kAnswer | kPcpAnnounce) || t.result != 0 ? std::optional(t) : std::nullopt;
   // A server that does not know the version may leave the rest out.
   if (r.left() == 0 && t.result == kUnsupportedVersion) return t;
@@ -56,6 +57,7 @@ std::optional<Told> read_nat_pmp(Reader& r) {
   t.result = r.be16();
   t.epoch = r.be32();
   if (!r.ok() || (op & kAnswer) == 0) return std::nullopt;
+  t.of_mapping = op == (kAnswer | kPmpMapUdp);
   if (t.result != 0) return t;
   if (op == (kAnswer | kPmpAddress)) {
     t.what = Told::What::address;

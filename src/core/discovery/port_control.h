@@ -43,7 +43,8 @@ struct Told {
   unsigned result = 0;  // 0: success; of the protocol
   uint32_t epoch = 0;   // seconds that the router has known its mappings
   uint32_t lifetime = 0;
-  Nonce nonce{};                  // PCP mapping
+  bool of_mapping = false;        // a refusal: of a mapping, not of an announcement or an address
+  Nonce nonce{};                  // PCP mapping, and a refusal of one
   uint16_t inside_port = 0, outside_port = 0;
   std::optional<IpAddress> outside;
 };

@@ -121,6 +121,9 @@ void PortMapper::on_datagram(Mono now, const Endpoint& from, Bytes bytes) {
   if (!is_ours && !(by_ == MappedBy::pcp && told->what == Told::What::refusal && told->result == pc::kUnsupportedVersion)) return;
   switch (told->what) {
     case Told::What::refusal:
+      // Of a version nobody knows what it was about.  Else only of the mapping that was asked for: PCP's says which.
+      if (told->result != pc::kUnsupportedVersion && (!told->of_mapping || (by_ == MappedBy::pcp && told->nonce != nonce_))) return;
+      if (told->result == pc::kUnsupportedVersion && mapping_.state != State::asking) return;
       if (mapping_.state == State::asking) mapping_.refused |= told->result != pc::kUnsupportedVersion;
       if (mapping_.state == State::asking || told->result != pc::kUnsupportedVersion) expires_ = std::min(expires_, now), next_way(now);
       return;

@@ -174,6 +174,30 @@ TEST(PortMapper, ASilentRouterIsGivenUpAndTriedAgainLater) {
   EXPECT_EQ(h.mapper.mapping().state, State::open);
 }
 
+TEST(PortMapper, OnlyARefusalOfItsOwnQuestionEndsAMapping) {
+  Home h;
+  h.open();
+  ASSERT_EQ(h.mapper.mapping().by, MappedBy::pcp);
+  // A router that maps and does not announce (UNSUPP_OPCODE), and somebody on the LAN who never saw the question.
+  h.mapper.on_datagram(h.now, h.router, h.pcp_answer(0, 4, 0, {}));
+  EXPECT_EQ(h.mapper.mapping().state, State::open);
+  Buffer map(20);
+  const Buffer outside = h.outside6();
+  map.insert(map.end(), outside.begin(), outside.end());
+  map[12] = 17;  // UDP
+  h.mapper.on_datagram(h.now, h.router, h.pcp_answer(1, 2, 0, map));
+  h.run_for(10s);
+  EXPECT_EQ(h.mapper.mapping().state, State::open);
+  EXPECT_EQ(h.mapper.mapping().by, MappedBy::pcp);
+  EXPECT_EQ(h.asked_pcp, 1);
+  // Its own, with the nonce: it is over.
+  std::copy(h.nonce.begin(), h.nonce.end(), map.begin());
+  h.pcp = h.nat_pmp = h.upnp = false;
+  h.mapper.on_datagram(h.now, h.router, h.pcp_answer(1, 2, 0, map));
+  h.run_for(20s);
+  EXPECT_NE(h.mapper.mapping().by, MappedBy::pcp);
+}
+
 TEST(PortMapper, RenewsAtHalfOfWhatItWasGiven) {
   Home h;
   h.open();

@@ -84,6 +84,8 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
     if (drawn == nullptr) break;
     const auto added = guards_.add(drawn->id, now.wall);
     if (added == peers::GuardSet::Add::too_many_new && usable_guards(now, false) < peers::GuardSet::kPrimary) {
+      if (now.mono < warn_of_guards_at_) break;
+      warn_of_guards_at_ = now.mono + std::chrono::hours(24);
       fx.events.push_back(
           Warning{"More than two new entry relays in a week were refused: something may be making "
                   "your entry relays fail on purpose."});
@@ -226,7 +228,7 @@ Result<void> ClientSide::add_peers(Now now, Circuit& c) {
     const KeyPair ours = crypto::x25519_generate(s_.rng);
     const auto peer = s_.tunnels.add_hop(now.mono, {ours, hop.relay.wireguard, route});
     if (!peer.ok()) {
-      banned_.insert(hop.relay.id);
+      if (peer.error() == encryption::Drop::low_order_point) banned_.insert(hop.relay.id);
       return fail("a relay's key cannot be used, or there are too many circuits at once");
     }
     hop.peer = *peer;

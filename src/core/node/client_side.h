@@ -223,6 +223,7 @@ class ClientSide {
   int spare_failures_ = 0;
   Mono leave_broken_at_ = kLongAgo;
   bool warned_v4_only_ = false;
+  Mono warn_of_guards_at_ = kLongAgo;
 };
 
 }  // namespace macrovpn::node

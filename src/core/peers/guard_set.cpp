@@ -23,7 +23,13 @@ GuardSet::Add GuardSet::add(const PeerId& id, Wall now) {
 }
 
 void GuardSet::drop_expired(Wall now) {
-  std::erase_if(guards_, [&](const Guard& g) { return now - g.added > kLife; });
+  // A clock that was ahead must not make guards eternal, nor keep new ones out.
+  for (Guard& g : guards_) g.added = std::min(g.added, now);
+  for (Wall& t : recently_added_) t = std::min(t, now);
+  const auto is_new = [&](const Guard& g) { return now - g.added < kWeek; };
+  const auto oldest = std::min_element(guards_.begin(), guards_.end(), [](const Guard& a, const Guard& b) { return a.added < b.added; });
+  if (oldest == guards_.end() || now - oldest->added <= kLife) return;
+  if (std::none_of(guards_.begin(), guards_.end(), is_new)) guards_.erase(oldest);
 }
 
 void GuardSet::forget(const PeerId& id) {

@@ -106,5 +106,41 @@ TEST(MiddleSet, KeepsEightEachForOneToTwelveDays) {
   EXPECT_TRUE(m.ids().empty());
 }
 
+PeerId guard_named(uint8_t n) {
+  PeerId id;
+  id.bytes[0] = n;
+  return id;
+}
+
+TEST(GuardSet, GuardsOfOneDayEndAWeekApartAndEachHasASuccessor) {
+  GuardSet g;
+  for (uint8_t n = 1; n <= 3; n++) ASSERT_EQ(g.add(guard_named(n), kNow), GuardSet::Add::added);
+  Wall now = kNow + GuardSet::kLife + 1h;
+  uint8_t next = 10;
+  for (int week = 0; week < 3; week++, now += std::chrono::hours(24 * 7 + 1)) {
+    for (int times = 0; times < 5; times++) g.drop_expired(now);
+    ASSERT_EQ(g.all().size(), 2u) << "one at a time";
+    ASSERT_EQ(g.add(guard_named(next++), now), GuardSet::Add::added) << "and nobody is suspected for it";
+    g.drop_expired(now);
+    ASSERT_EQ(g.all().size(), 3u);
+  }
+  for (const auto& guard : g.all()) EXPECT_GE(guard.id.bytes[0], 10);
+}
+
+TEST(GuardSet, AClockThatJumpsCostsOneGuardAtMostAndNothingForGood) {
+  GuardSet g;
+  for (uint8_t n = 1; n <= 3; n++) g.add(guard_named(n), kNow);
+  const Wall ahead = kNow + std::chrono::hours(24 * 400);
+  g.drop_expired(ahead);
+  g.add(guard_named(4), ahead);
+  g.drop_expired(ahead);
+  EXPECT_EQ(g.all().size(), 3u);
+  // The clock is right again: the new one is of today, and ends like others.
+  g.drop_expired(kNow);
+  EXPECT_EQ(g.all().back().added, kNow);
+  g.forget(guard_named(4));
+  EXPECT_EQ(g.add(guard_named(5), kNow + std::chrono::hours(24 * 8)), GuardSet::Add::added);
+}
+
 }  // namespace
 }  // namespace macrovpn::peers

@@ -88,7 +88,12 @@ LinkChoice::Do LinkChoice::next(Mono now) {
   const bool deaf = unanswered_since_ != kNever && now >= unanswered_since_ + kDeaf;
   const bool idle = now >= last_sent_ + kIdle;
   if (deaf || idle) {
-    if (deaf) retry_at_ = now;
+    if (deaf && https_heard_) {
+      retry_at_ = now;  // it worked: perhaps only this connection is gone
+    } else if (deaf) {
+      retry_at_ = now + retry_;
+      retry_ = std::min(retry_ * 2, kMostRetry);
+    }
     unanswered_since_ = kNever;
     udp_heard_ = false;
     back_to_udp();

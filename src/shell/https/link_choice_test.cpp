@@ -129,6 +129,22 @@ TEST_F(Choice, AUdpThatComesAndGoesIsBelievedEverLess) {
   }
 }
 
+// A relay whose node says nothing would otherwise be called every few seconds, and look like nothing else.
+TEST_F(Choice, WhereNothingIsEverHeardByHttpsItIsTriedEverMoreRarely) {
+  Duration before = Duration::zero();
+  for (int i = 0; i < 3; i++) {
+    Mono asked = now;
+    c.sent(now);
+    while (c.next(now) != Do::connect) wait(100ms), c.sent(now);
+    EXPECT_GE(now - asked, before);
+    before = std::max<Duration>(LinkChoice::kRetry, (now - asked) * 3 / 2) - 1s;
+    c.connected(now);
+    c.sent(now);
+    wait(LinkChoice::kDeaf);
+    ASSERT_EQ(c.next(now), Do::disconnect);
+  }
+}
+
 TEST_F(Choice, ADeafOrFinishedConnectionIsGivenUpAndAllBeginsAnew) {
   use_https();
   wait(1s);

@@ -202,7 +202,7 @@ bool Server::become_link(Id id, Connection& c, const websocket::Key& key, size_t
   c.link = std::make_unique<Link>(websocket::Role::server, std::move(c.stream), pool_, rng_);
   if (const auto old = by_remote_.find(c.remote); old != by_remote_.end()) end(Id{old->second});
   by_remote_[c.remote] = id;
-  c.deadline = reactor_.now().mono + kIdle;
+  c.deadline = reactor_.now().mono + kFirstAnswer;
   got_.clear();
   const bool open = c.link->take_early(Bytes(c.said).subspan(used), got_) == Link::State::open;
   c.said = {};
@@ -219,7 +219,6 @@ bool Server::serve(Connection& c, uint32_t events) {
 
 bool Server::hand_over(Connection& c) {
   if (got_.empty()) return true;
-  c.deadline = reactor_.now().mono + kIdle;
   datagrams_.clear();
   for (Packet& p : got_) datagrams_.push_back({kHttpsSocket, c.remote, std::move(p)});
   got_.clear();
@@ -236,6 +235,7 @@ void Server::send(std::span<node::Datagram> datagrams) {
     if (it == by_remote_.end() || !d.packet) continue;
     connections_.at(it->second)->link->queue(std::move(d.packet));
     touched.insert(it->second);
+    connections_.at(it->second)->deadline = reactor_.now().mono + kIdle;
   }
   for (const Id id : touched) {
     Connection& c = *connections_.at(id);

@@ -45,7 +45,9 @@ class Server {
   static constexpr size_t kMostLinks = 1024, kMostLinksOfSource = 64;
   static constexpr encryption::Rate kHandshakes{200, 100}, kHandshakesOfSource{10, 20};  // a second; each costs about 0.5 ms
   static constexpr Duration kHandshakeTime = 10s, kRequestTime = 10s, kPageTime = 5s;
-  static constexpr Duration kIdle = 180s;  // of a link: as long as a session lives
+  // Of a link, since the node last answered it: as long as a session lives.  What comes in proves nothing; who says nothing that the node answers
+  // holds a place for kFirstAnswer.
+  static constexpr Duration kIdle = 180s, kFirstAnswer = 15s;
   static constexpr size_t kMostFromOthers = 1024;
 
   using OnDatagrams = std::function<void(std::span<node::Datagram>)>;

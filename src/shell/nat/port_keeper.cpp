@@ -52,11 +52,11 @@ void PortKeeper::look() {
 }
 
 void PortKeeper::begin(const DefaultRouter& at) {
-  at_ = at;
   if (socket_) reactor_.remove(socket_->fd());
   socket_.reset();
   auto socket = UdpSocket::open({IpAddress(), 0}, geteuid() == 0 ? system::kMark : 0);
-  if (!socket) return;
+  if (!socket) return;  // looked for again
+  at_ = at;
   socket_ = std::move(socket).value();
   reactor_.add(socket_->fd(), EPOLLIN, [this](uint32_t) { read(*socket_); });
   mapper_ = std::make_unique<PortMapper>(PortMapper::Config{at.router, at.inside_address, config_.port, config_.check}, rng_);
