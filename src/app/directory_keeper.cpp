@@ -129,6 +129,7 @@ std::string DirectoryKeeper::progress(const node::Node& node) {
   const DirectoryStatus s = live->status();
   std::string text = "Finding relays: ";
   if (s.phase == DirectoryStatus::Phase::waiting && !s.last) {
+    if (s.known > 0) return {};  // a circuit comes first: by files, or an old copy
     text += "nobody is known to ask; join with an invite that names relays, or add seeds (`macrovpn network join`)";
   } else if (s.phase == DirectoryStatus::Phase::waiting && s.last->kind == SyncVerdict::Kind::nobody_answered) {
     text += "nobody answered; trying again";

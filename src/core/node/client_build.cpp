@@ -57,11 +57,12 @@ class ClientSide::Usable final : public routing::Candidates {
   mutable std::vector<const RelayInfo*> all_;  // once somebody asked
 };
 
-// While none has ever worked, those that were tried are as good as none (else an outage would draw new ones).
+// While none has ever worked, those that were tried are as good as none: but only if somebody has answered us, since where nothing gets
+// through, or in an outage, more of them would learn our address for nothing.
 size_t ClientSide::usable_guards(Now now, bool that_may_work) const {
   const Usable relays(*this, now, Usable::Leaving::too);
   const auto& have = guards_.all();
-  that_may_work &= std::all_of(have.begin(), have.end(), [](const auto& g) { return g.successes == 0; });
+  that_may_work &= heard_anybody_ && std::all_of(have.begin(), have.end(), [](const auto& g) { return g.successes == 0; });
   return static_cast<size_t>(std::count_if(have.begin(), have.end(), [&](const auto& g) {
     const RelayInfo* r = relays.find(g.id);
     return r != nullptr && routing::fits(*r, routing::Role::guard) && !(that_may_work && g.never_worked());

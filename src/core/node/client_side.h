@@ -62,6 +62,7 @@ class ClientSide {
 
   // ---- from tunnels
   void session_up(Now now, PeerRef peer, Effects& fx);
+  void heard_somebody() { heard_anybody_ = true; }  // a relay answered a handshake, whatever it was for
   void handshake_failed(Now now, PeerRef peer, Effects& fx);
 
   Mono next_deadline() const;
@@ -224,6 +225,7 @@ class ClientSide {
   Mono leave_broken_at_ = kLongAgo;
   bool warned_v4_only_ = false;
   Mono warn_of_guards_at_ = kLongAgo;
+  bool heard_anybody_ = false;  // in this run
 };
 
 }  // namespace macrovpn::node

@@ -180,6 +180,7 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
   for (const encryption::Event& e : events) {
     if (const auto* up = std::get_if<encryption::SessionUp>(&e)) {
       if (exit_) exit_->session_confirmed(now, up->peer, fx);
+      if (client_ && tunnels_.kind_of(up->peer) == PeerKind::hop) client_->heard_somebody();
       if (links_.session_up(now, up->peer)) continue;
       if (client_) client_->session_up(now, up->peer, fx);
     } else if (const auto* failed = std::get_if<encryption::HandshakeFailed>(&e)) {
