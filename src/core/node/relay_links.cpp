@@ -6,13 +6,16 @@
 
 namespace macrovpn::node {
 
+// Of several shards the listening port is everybody's, and another one may get the answer, which it could not unmask.
+SocketId RelayLinks::socket() const { return s_.config.place.shards > 1 ? kEgressSocket : kListenSocket; }
+
 std::optional<PeerRef> RelayLinks::open(Now now, const Contact& to, LinkUse use, uint8_t endpoint) {
   if (endpoint >= to.endpoints.size() || to.wireguard == s_.config.wireguard.pub) return std::nullopt;
   const Endpoint& e = to.endpoints[endpoint];
   const auto mask = s_.masks.called(to.wireguard);
   if (!mask) return std::nullopt;
   s_.masks.note_endpoint(e, *mask);
-  return add(now, {.to = to, .use = use, .endpoint = endpoint}, Route::udp(kListenSocket, e, *mask));
+  return add(now, {.to = to, .use = use, .endpoint = endpoint}, Route::udp(socket(), e, *mask));
 }
 
 std::optional<PeerRef> RelayLinks::open_through(Now now, PeerRef carrier, const Contact& to, LinkUse use, uint8_t endpoint) {
@@ -60,7 +63,7 @@ void RelayLinks::send_initiation(Now, const Link& link, const encryption::Initia
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   const Endpoint& e = link.to.endpoints[link.endpoint];
   s_.masks.note_endpoint(e, *mask);
-  s_.egress.datagram(kListenSocket, e, *mask, std::move(p));
+  s_.egress.datagram(socket(), e, *mask, std::move(p));
 }
 
 void RelayLinks::close(PeerRef peer) {

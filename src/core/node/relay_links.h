@@ -1,7 +1,8 @@
 // RelayLinks: sessions that a node opens to relays for control frames alone, both ways: the directory, introductions, records, checks.
 // No circuit, lease or packet of a user's is in them.
 //
-//   direct    from our listening socket, as a client calls its guard: relays, whose address is public, and a client that knows no way yet
+//   direct    as a client calls its guard, from our listening socket, or of several shards from the first one's own: relays, whose address is
+//             public, and a client that knows no way yet
 //   through   a leg beyond a relay of one of the client's circuits: who is called learns that relay's address, not the client's
 //
 // A link is named by its PeerRef.  Its fate comes by take_events(): up once, or failed (nobody answered within kLinkTimeout, asked twice);
@@ -88,6 +89,7 @@ class RelayLinks {
   Links::iterator end(Links::iterator, LinkEvent::Kind);
   Links::iterator forget(Links::iterator);
   static Mono deadline_of(const Link& link);
+  SocketId socket() const;
 
   Shared s_;
   Links links_;
