@@ -29,7 +29,7 @@ void GuardSet::drop_expired(Wall now) {
   const auto is_new = [&](const Guard& g) { return now - g.added < kWeek; };
   const auto oldest = std::min_element(guards_.begin(), guards_.end(), [](const Guard& a, const Guard& b) { return a.added < b.added; });
   if (oldest == guards_.end() || now - oldest->added <= kLife) return;
-  if (std::none_of(guards_.begin(), guards_.end(), is_new)) guards_.erase(oldest);
+  if (guards_.size() >= kPrimary && std::none_of(guards_.begin(), guards_.end(), is_new)) guards_.erase(oldest);
 }
 
 void GuardSet::forget(const PeerId& id) {

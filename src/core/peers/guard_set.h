@@ -38,7 +38,7 @@ class GuardSet {
   bool wants_more() const { return guards_.size() < kPrimary; }
   // First fill of an empty set is not counted as "new in a week".
   Add add(const PeerId&, Wall now);
-  // The oldest, if its time is over and no other is younger than a week: one after the other, so that a client neither changes all of its
+  // The oldest, if its time is over, there are three, and no other is younger than a week: one after the other, so that a client neither changes all of its
   // guards at once, nor loses them to a clock that jumps.  Dates of the future become now.
   void drop_expired(Wall now);
   void forget(const PeerId&);  // gone from the directory
