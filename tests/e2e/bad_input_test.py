@@ -35,10 +35,10 @@ def command(state, *words, prefix=(), timeout=40, env=None):
 
 
 def files(folder):
-    """What is there, but for the sockets and locks of a daemon, and its copy of the directory."""
+    """What is there, but for the sockets and locks of a daemon, its copy of the directory and what it saw of relays."""
     found = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.is_file() and "run" not in path.relative_to(folder).parts and not path.name.startswith("directory.db"):
+        if path.is_file() and "run" not in path.relative_to(folder).parts and not path.name.startswith(("directory.db", "observations")):
             found[str(path.relative_to(folder))] = (oct(path.stat().st_mode), path.stat().st_uid, path.stat().st_mtime_ns,
                                                    hashlib.sha256(path.read_bytes()).hexdigest())
     return found

@@ -87,6 +87,11 @@ void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {
   }
 }
 
+// Until now it may have been the network that failed, and not who was called over it.
+void ClientSide::heard_somebody() {
+  if (!std::exchange(heard_anybody_, true)) guards_.forgive();
+}
+
 // An entry relay has just answered.  What failed before for want of a network is tried again at once.
 void ClientSide::network_is_there(Now now) {
   for (auto& [id, g] : groups_) {

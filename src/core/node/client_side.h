@@ -62,7 +62,7 @@ class ClientSide {
 
   // ---- from tunnels
   void session_up(Now now, PeerRef peer, Effects& fx);
-  void heard_somebody() { heard_anybody_ = true; }  // a relay answered a handshake, whatever it was for
+  void heard_somebody();  // a relay answered a handshake, whatever it was for
   void handshake_failed(Now now, PeerRef peer, Effects& fx);
 
   Mono next_deadline() const;
