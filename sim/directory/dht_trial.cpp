@@ -82,7 +82,7 @@ class Trial {
       const DhtSlot slot = slot_of(owner);
       const std::vector<uint8_t> value(300, version);
       const auto record = sign_dht_record({slot, version, now_.wall + std::chrono::hours(12), value}, relays_.network().id, owner);
-      DhtPutOperation put(relays_.network(), record, dht_key(relays_.network().id, slot), next_number());
+      DhtPutOperation put(record, dht_key(relays_.network().id, slot), next_number());
       const auto heard = [&](const PeerId& from, Bytes body, DhtOut& out) { put.on_stored(now_, from, body, places_, out); };
       converse(put, heard);
       report_.puts++;

@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     get.on_found(now, self.id, body, places, out);
     if (get.result() && get.result()->slot.owner != IdentityKey{{5}}) abort();
   } else {
-    DhtPutOperation put(network, {1, 2, 3}, {}, 7);
+    DhtPutOperation put({1, 2, 3}, {}, 7);
     put.start(now, places, out);
     put.on_stored(now, self.id, body, places, out);
     if (put.stored() > 1) abort();

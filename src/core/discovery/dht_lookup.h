@@ -5,7 +5,8 @@
 //
 // A get asks the 12 relays closest to the key at once and takes the valid record of the highest seq among all that came within
 // kDhtWave: who answers first may serve what is old.  Where nothing valid came, the next 12 are asked too, and yesterday's key.  A put counts the
-// holders that said "stored"; with fewer than 6 it goes on to the next 12, where a get that finds nothing looks next.
+// holders that said "stored"; with fewer than 6 it goes on to the next 12, where a get that finds nothing looks next.  Where there are
+// fewer than 12 relays, half of them are as good as 6.
 #pragma once
 #include <map>
 #include <string>
@@ -31,6 +32,7 @@ struct DhtOut {
 struct DhtAsked {
   unsigned wave = 0;
   bool back = false;
+  bool answered = false;
 };
 
 class DhtGet {
@@ -44,8 +46,9 @@ class DhtGet {
   Mono next_deadline() const { return is_done() ? kNever : wave_ends_; }
   bool is_done() const { return wave_ == kWaves; }
   const std::optional<DhtRecord>& result() const { return best_; }  // once done
-  size_t asked() const { return asked_.size(); }
-  size_t answered() const { return answered_; }
+  size_t asked() const { return asked_.size(); }  // questions
+  size_t relays_asked() const;
+  size_t relays_answered() const;
   uint32_t number() const { return number_; }
 
  private:
@@ -65,13 +68,15 @@ class DhtGet {
   unsigned wave_ = 0;
   Mono wave_ends_ = kNever;
   std::map<Question, DhtAsked> asked_;
-  size_t open_ = 0, answered_ = 0;
+  size_t open_ = 0;
   std::optional<DhtRecord> best_;
 };
 
 class DhtPutOperation {
  public:
-  DhtPutOperation(const Network&, std::vector<uint8_t> record, const DhtKey&, uint32_t number);
+  DhtPutOperation(std::vector<uint8_t> record, const DhtKey&, uint32_t number);
+  // For these alone, whatever comes of it.
+  DhtPutOperation(std::vector<uint8_t> record, const DhtKey&, uint32_t number, std::vector<PeerId> only);
   void start(const Now&, const DhtPlaces&, DhtOut&);
   void on_stored(const Now&, const PeerId& from, Bytes body, const DhtPlaces&, DhtOut&);
   void on_failed(const Now&, const PeerId& relay, const DhtPlaces&, DhtOut&);
@@ -79,13 +84,20 @@ class DhtPutOperation {
   Mono next_deadline() const { return is_done() ? kNever : wave_ends_; }
   bool is_done() const { return wave_ == kWaves; }
   size_t asked() const { return asked_.size(); }
+  size_t answered() const;
   size_t stored() const { return stored_; }
-  bool succeeded() const { return stored_ >= kAcksWanted; }
+  size_t older() const { return older_; }  // that have a newer one
+  bool succeeded() const { return stored_ >= wanted_; }
+  std::vector<PeerId> lacking() const;  // were asked, and did not say that they have it
+  const DhtKey& key() const { return key_; }
   uint32_t number() const { return number_; }
 
  private:
   static constexpr unsigned kWaves = 2;
-  void ask(size_t skip, const DhtPlaces&, DhtOut&);
+  struct Asked : DhtAsked {
+    bool stored = false;
+  };
+  void ask(const std::vector<PeerId>&, DhtOut&);
   void go_on(const Now&, const DhtPlaces&, DhtOut&);
 
   std::vector<uint8_t> record_;
@@ -93,18 +105,23 @@ class DhtPutOperation {
   uint32_t number_;
   unsigned wave_ = 0;
   Mono wave_ends_ = kNever;
-  std::map<PeerId, DhtAsked> asked_;
-  size_t open_ = 0, stored_ = 0;
+  std::map<PeerId, Asked> asked_;
+  std::optional<std::vector<PeerId>> only_;
+  size_t wanted_ = kAcksWanted;
+  size_t open_ = 0, stored_ = 0, older_ = 0;
 };
 
-// What an owner keeps with its holders: signed anew, told to relays that became holders as the directory changed, under tomorrow's key in
-// the last hour of a day, and to all of them every 6 hours, since holders forget when they start again.
+// What an owner keeps with its holders until it says otherwise: signed anew, told to relays that became holders as the directory changed, under
+// tomorrow's key in the last hour of a day, and to all of them every 6 hours, since holders forget when they start again.
 class DhtKeeper {
  public:
   DhtKeeper(const Network& network, const crypto::SigningKey& key) : network_(network), key_(key) {}
-  // False: kMaxDhtKept are there, or the value is too large.  Nothing is told before the next deadline, which is now.
-  bool keep(DhtService, const DhtName&, std::vector<uint8_t> value);
+  // False: kMaxDhtKept are there, or the value is too large.  Nothing is told before the next deadline, which is now; then all holders
+  // are.  No record of it outlives `until`.
+  bool keep(DhtService, const DhtName&, std::vector<uint8_t> value, Wall until = Wall::max());
   void forget(DhtService, const DhtName&);
+  // It was told to this one in vain, and is again at the next look.
+  void missed(const DhtKey&, const PeerId&);
   // Records to put, one after the other; the caller makes operations of them.
   struct Due {
     std::vector<uint8_t> record;
@@ -112,12 +129,14 @@ class DhtKeeper {
     std::vector<PeerId> relays;  // those that do not have it
   };
   std::vector<Due> due(const Now&, const DhtPlaces&);
+  const IdentityKey& owner() const { return key_.pub; }
   Mono next_deadline() const { return kept_.empty() ? kNever : look_at_; }
   size_t size() const { return kept_.size(); }
 
  private:
   struct Kept {
     std::vector<uint8_t> value;
+    Wall until = Wall::max();
     uint64_t seq = 0;
     std::map<DhtKey, std::map<PeerId, Mono>> told;
   };

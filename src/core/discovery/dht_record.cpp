@@ -74,6 +74,16 @@ bool is_timely(const DhtRecord& r, Wall now) {
   return r.slot.day + 1 >= dht_day(now) && r.slot.day <= dht_day(now + std::chrono::hours(1) + kDhtSkew);
 }
 
+void DhtPlaces::reset(std::span<const EntryPtr> relays) {
+  places_.clear();
+  places_.reserve(relays.size());
+  for (const EntryPtr& e : relays) {
+    if (!e->convicted()) places_.push_back({dht_place(network_, e->id, e->rank), e->id});
+  }
+  std::sort(places_.begin(), places_.end());
+  places_.erase(std::unique(places_.begin(), places_.end()), places_.end());
+}
+
 void DhtPlaces::apply(const SetChanges& changes) {
   for (const EntryPtr& e : changes.gone) remove(*e);
   for (const EntryPtr& e : changes.come) add(*e);

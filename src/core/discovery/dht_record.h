@@ -35,7 +35,7 @@ inline constexpr size_t kMaxDhtValue = kMaxDhtRecord - kDhtRecordOverhead;
 inline constexpr Duration kMaxDhtLife = std::chrono::hours(24);
 inline constexpr Duration kDhtSkew = std::chrono::minutes(10);  // that clocks may differ
 
-enum class DhtService : uint8_t { diagnosis = 0, introducers = 1, measurements = 2, payments = 3 };
+enum class DhtService : uint8_t { diagnosis = 0, introducers = 1, measurements = 2, payments = 3, notes = 4 };  // or any other number
 
 using DhtName = ByteArray<16>;
 struct DhtKey {
@@ -76,6 +76,7 @@ class DhtPlaces {
  public:
   explicit DhtPlaces(const Network& network) : network_(network.id) {}
   void apply(const SetChanges&);
+  void reset(std::span<const EntryPtr>);  // these and no others; what apply() would take a second for
   void add(const RelayEntry&);     // convicted ones have no place
   void remove(const RelayEntry&);
   // The `count` closest, closest first, after leaving out the first `skip`.

@@ -215,7 +215,7 @@ TEST_F(DhtAsking, PutThenGetAcrossHolders) {
   };
   const auto found = [&](DhtGet& g, const PeerId& r, Bytes b, DhtOut& o) { g.on_found(now_, r, b, places_, o); };
   const auto stored = [&](DhtPutOperation& p, const PeerId& r, Bytes b, DhtOut& o) { p.on_stored(now_, r, b, places_, o); };
-  DhtPutOperation put(network_, record(owner_, 3), dht_key(network_.id, slot(owner_)), 1);
+  DhtPutOperation put(record(owner_, 3), dht_key(network_.id, slot(owner_)), 1);
   DhtOut out;
   put.start(now_, places_, out);
   EXPECT_EQ(out.asks.size(), kHolders);
@@ -272,7 +272,7 @@ TEST_F(DhtAsking, ForgedForeignAndOldAnswersLose) {
 
 TEST_F(DhtAsking, APutGoesOnWhenFewStore) {
   many(60);
-  DhtPutOperation put(network_, record(owner_, 3), dht_key(network_.id, slot(owner_)), 1);
+  DhtPutOperation put(record(owner_, 3), dht_key(network_.id, slot(owner_)), 1);
   DhtOut out;
   put.start(now_, places_, out);
   const auto first = std::exchange(out.asks, {});

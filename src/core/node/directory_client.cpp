@@ -125,7 +125,19 @@ void DirectorySide::choose(Now now) {
   for (const discovery::EntryPtr& e : set().all()) {
     if (!e->convicted() && copy_->may_choose(e->short_id) && e->expiry > now.wall) static_cast<void>(s_.directory.insert(e->descriptor.relay));
   }
-  changed_ = true;
+  changed_ = places_stale_ = true;
+}
+
+// A client asks seldom, and its copy changes as a whole: made anew when it is wanted.
+const discovery::DhtPlaces& DirectorySide::places() {
+  if (copy_ && std::exchange(places_stale_, false)) {
+    std::vector<discovery::EntryPtr> chosen;
+    for (const discovery::EntryPtr& e : set().all()) {
+      if (copy_->may_choose(e->short_id)) chosen.push_back(e);
+    }
+    places_.reset(chosen);
+  }
+  return places_;
 }
 
 DirectoryStatus DirectorySide::status() const {

@@ -12,7 +12,7 @@ using discovery::SyncOut;
 using discovery::SyncRole;
 using discovery::SyncSession;
 
-DirectorySide::DirectorySide(Shared s, RelayLinks& links) : s_(s), links_(links), contacts_(s.config.directory->contacts) {
+DirectorySide::DirectorySide(Shared s, RelayLinks& links) : s_(s), links_(links), contacts_(s.config.directory->contacts), places_(s.config.network) {
   if (s.config.relay) {
     gossip_ = std::make_unique<Gossip>(discovery::RelaySet(s.config.network), s.rng, s.self);
   } else {
@@ -219,6 +219,7 @@ void DirectorySide::follow(Now, Effects& fx) {
   if (changes.come.empty() && changes.gone.empty()) return;
   if (gossip_) {
     changed_ = true;
+    places_.apply(changes);
     for (const auto& e : changes.gone) s_.directory.remove(e->id);
     for (const auto& e : changes.come) {
       if (!e->convicted()) static_cast<void>(s_.directory.insert(e->descriptor.relay));

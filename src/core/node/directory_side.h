@@ -15,6 +15,7 @@
 #include <set>
 
 #include "core/discovery/client_copy.h"
+#include "core/discovery/dht_record.h"
 #include "core/discovery/gossip.h"
 #include "core/node/client_side.h"
 #include "core/node/relay_links.h"
@@ -76,6 +77,9 @@ class DirectorySide {
   bool is_relay() const { return gossip_ != nullptr; }
   const discovery::RelaySet& set() const { return gossip_ ? gossip_->set() : copy_->set(); }
   bool may_choose(discovery::ShortId id) const { return gossip_ || copy_->may_choose(id); }
+  // Where records are kept (core/discovery/dht_record.h): a relay goes by all that it knows, a client by what may be chosen, so by nobody
+  // whom one source alone named.
+  const discovery::DhtPlaces& places();
   DirectoryStatus status() const;
   const discovery::SyncCounts& counts() const;
   void check_invariants() const;
@@ -115,6 +119,8 @@ class DirectorySide {
   std::map<PeerRef, discovery::SyncSession> talk_of_;
   uint32_t next_talk_ = 1;
   bool changed_ = false;
+  discovery::DhtPlaces places_;
+  bool places_stale_ = false;
   Mono idle_check_ = kNever;
 
   std::vector<PeerId> failed_calls_;  // told at the next deadline, since who is told calls another

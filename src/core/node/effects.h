@@ -9,6 +9,7 @@
 #include "core/controller/state.h"
 #include "core/discovery/client_copy.h"
 #include "core/node/group_id.h"
+#include "core/node/records.h"
 #include "core/node/shard_message.h"
 #include "core/routing/lease_table.h"
 #include "model/ids.h"
@@ -67,8 +68,13 @@ struct DirectorySynced {
   discovery::SyncVerdict verdict;
   size_t known = 0;
 };
-using NodeEvent =
-    std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced, Warning>;
+// A question for a record, or a put, has come to an end (records.h).
+struct RecordEnded {
+  RecordTicket ticket;
+  RecordOutcome outcome;
+};
+using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced,
+                               RecordEnded, Warning>;
 
 // For the exit's network: a lease took effect with this MTU, has it from now on, or (no MTU) was forgotten.
 struct ExitLease {

@@ -1,4 +1,4 @@
-// Sessions of our own with relays (relay_links.h), and the live directory that they are for.
+// Sessions of our own with relays (relay_links.h), and the live directory and the records that they are for.
 #include "core/node/node.h"
 
 namespace macrovpn::node {
@@ -15,6 +15,10 @@ void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
       case FrameType::bound:
       case FrameType::dialed:
         if (verify_ && links_.use_of(link) == LinkUse::verification) verify_->on_link_frame(now, link, *f);
+        break;
+      case FrameType::dht_stored:
+      case FrameType::dht_found:
+        if (records_ && links_.use_of(link) == LinkUse::records) records_->on_link_frame(now, link, *f, fx);
         break;
       case FrameType::registered:
       case FrameType::introduce:
@@ -50,6 +54,7 @@ void Node::on_link_events(Now now, Effects& fx) {
           if (introductions_) introductions_->on_link_event(now, e);
           break;
         case LinkUse::records:
+          if (records_) records_->on_link(now, e, fx);
           break;
       }
     }
@@ -73,6 +78,44 @@ void Node::on_question(Now now, PeerRef caller, Bytes body, Effects& fx) {
   note.from = config_.place.shard;
   note.session = caller;
   fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(body)});
+}
+
+// Records are at the first shard too.
+void Node::on_record_request(Now now, PeerRef caller, const routing::Frame& f, Effects& fx) {
+  if (service_ == peers::Service::closed) return;
+  const CallerKey budget = relay_->caller_of(caller);
+  if (records_kept_) return records_kept_->on_request(now, caller, budget, f.type, f.body, fx);
+  if (config_.place.shard == ShardId{0}) {
+    counters_.bad_payload++;
+    return;
+  }
+  ShardNote note;
+  note.kind = ShardNote::Kind::record;
+  note.from = config_.place.shard;
+  note.session = caller;
+  note.caller = budget;
+  std::vector<uint8_t> typed{static_cast<uint8_t>(f.type)};
+  typed.insert(typed.end(), f.body.begin(), f.body.end());
+  fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(typed)});
+}
+
+Result<RecordTicket> Node::put_record(Now now, const RecordPut& put, Effects& fx) {
+  if (!records_) return fail("records need the live directory; switch it on: macrovpn config set network.live true");
+  auto ticket = records_->put(now, put, fx);
+  finish(now, fx);
+  return ticket;
+}
+
+Result<RecordTicket> Node::get_record(Now now, const RecordGet& get, Effects& fx) {
+  if (!records_) return fail("records need the live directory; switch it on: macrovpn config set network.live true");
+  auto ticket = records_->get(now, get, fx);
+  finish(now, fx);
+  return ticket;
+}
+
+void Node::forget_question(Now now, RecordTicket ticket, Effects& fx) {
+  if (records_) records_->forget(ticket);
+  finish(now, fx);
 }
 
 void Node::watch_directory(Now now, Effects& fx) {

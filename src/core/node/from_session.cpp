@@ -134,6 +134,9 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return;
     case FrameType::directory:
       return on_question(now, peer, f.body, fx);
+    case FrameType::dht_put:
+    case FrameType::dht_get:
+      return on_record_request(now, peer, f, fx);
     case FrameType::splice:
       return relay_->on_splice(now, peer, f.body);
     case FrameType::register_here:

@@ -82,6 +82,12 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
     }
     return;
   }
+  if (n.kind == Kind::record) {
+    if (records_kept_ && m.packet && m.packet.size() > 0) {
+      records_kept_->on_request(now, n.session, n.caller, routing::FrameType{m.packet.data()[0]}, m.packet.bytes().subspan(1), fx);
+    }
+    return;
+  }
   if (!exit_) return;
   switch (n.kind) {
     case Kind::ask:
@@ -103,6 +109,7 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
     case Kind::datagram:
     case Kind::initiation:
     case Kind::question:
+    case Kind::record:
       return;
   }
 }

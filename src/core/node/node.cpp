@@ -35,9 +35,11 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
     if (live_) {
       verify_ = std::make_unique<VerifySide>(shared(), links_, *live_);
       live_->set_gate(verify_.get());
+      records_kept_ = std::make_unique<RecordHolder>(shared(), *live_);
     }
     tunnels_.accept_ephemeral_peers(true);
   }
+  if (live_) records_ = std::make_unique<RecordAsker>(shared(), links_, *live_, client_.get(), records_kept_.get());
 }
 
 Shared Node::shared() {
@@ -118,6 +120,7 @@ Mono Node::next_deadline() const {
   Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_, links_.next_deadline()});
   if (live_) d = std::min(d, live_->next_deadline());
   if (verify_) d = std::min(d, verify_->next_deadline());
+  if (records_) d = std::min(d, records_->next_deadline());
   if (client_) d = std::min(d, client_->next_deadline());
   if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline(), introductions_->next_deadline()});
   return d;
@@ -142,12 +145,14 @@ void Node::on_deadline(Now now, Effects& fx) {
   links_.on_deadline(now);
   watch_directory(now, fx);
   if (verify_ && now.mono >= verify_->next_deadline()) verify_->on_deadline(now);
+  if (records_ && now.mono >= records_->next_deadline()) records_->on_deadline(now, fx);
   finish(now, fx);
 }
 
 void Node::sweep(Now now) {
   next_sweep_ = now.mono + kSweep;
   directory_.expire(now.wall);
+  if (records_kept_) records_kept_->sweep(now.wall);
   const auto is_listed = [&](const PublicKey& key) { return directory_.is_relay_key(key); };
   masks_.sweep(is_listed);
   if (config_.commons.numbers && config_.place.shard == ShardId{0}) config_.commons.numbers->sweep(is_listed);
@@ -228,6 +233,8 @@ void Node::check_invariants() const {
   links_.check_invariants();
   if (live_) live_->check_invariants();
   if (verify_) verify_->check_invariants();
+  if (records_) records_->check_invariants();
+  if (records_kept_) records_kept_->check_invariants();
   if (client_) client_->check_invariants();
   if (relay_) relay_->check_invariants();
   if (exit_) exit_->check_invariants();

@@ -14,6 +14,8 @@
 #include "core/node/exit_side.h"
 #include "core/node/introduction_side.h"
 #include "core/node/phone_side.h"
+#include "core/node/record_asker.h"
+#include "core/node/record_holder.h"
 #include "core/node/relay_links.h"
 #include "core/node/relay_side.h"
 #include "core/node/stun_side.h"
@@ -66,6 +68,14 @@ class Node {
   void add_contacts(Now now, std::vector<Contact> contacts, Effects& fx);
   // Another shard of this node has a live one, and this is what became of it (Effects::directory).
   void follow_directory(Now now, const discovery::SetChanges& changes, Effects& fx);
+
+  // ---- records (records.h); they need a live directory here, and fail without one
+  Result<RecordTicket> put_record(Now now, const RecordPut& put, Effects& fx);
+  Result<RecordTicket> get_record(Now now, const RecordGet& get, Effects& fx);
+  // Whoever asked does not want to know any more; a put stays.
+  void forget_question(Now now, RecordTicket ticket, Effects& fx);
+  const RecordAsker* records() const { return records_.get(); }            // nullptr: no live directory here
+  const RecordHolder* records_kept() const { return records_kept_.get(); }  // for others; nullptr: no relay
 
   // ---- the directory: filled by the live one, else by whoever reads descriptors
   discovery::Directory& directory() { return directory_; }
@@ -142,6 +152,7 @@ class Node {
   bool is_about_links(PeerRef carrier, Bytes payload);
   void on_link_events(Now now, Effects& fx);
   void on_question(Now now, PeerRef caller, Bytes body, Effects& fx);
+  void on_record_request(Now now, PeerRef caller, const routing::Frame& f, Effects& fx);
   void watch_directory(Now now, Effects& fx);
   // from_introduction.cpp
   void on_introduction_frame(Now now, PeerRef link, const routing::Frame& f);
@@ -178,6 +189,8 @@ class Node {
   std::unique_ptr<ExitSide> exit_;
   std::unique_ptr<StunSide> stun_;
   std::unique_ptr<VerifySide> verify_;  // of a relay with a live directory
+  std::unique_ptr<RecordHolder> records_kept_;  // of a relay with a live directory
+  std::unique_ptr<RecordAsker> records_;        // where there is one
   PhoneSide phones_;
   std::vector<Opening> opening_, opened_;
   std::vector<encryption::OpenJob> jobs_;

@@ -11,6 +11,7 @@
 //   inward       an IP packet for such a session
 //   frame        a control frame for such a session
 //   question     a frame about the directory, out of a session of the sender's; answered by `frame`.  Empty: it ended
+//   record       a frame about records out of one, its type first and without its length, and whose share it takes; answered by `frame`
 //
 // Order between two shards is kept.  Packets and strays may be lost, as on any link; the others must not be.
 #pragma once
@@ -22,7 +23,7 @@
 namespace macrovpn::node {
 
 struct ShardNote {
-  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question };
+  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question, record };
   Kind kind = Kind::datagram;
   ShardId from;
   PeerRef session;
@@ -34,12 +35,12 @@ struct ShardNote {
   bool through_relay = false;
   unsigned relays_before = 0;
   PeerId relay{};
-  // ---- ask, and initiation
+  // ---- ask, record, and initiation
   CallerKey caller;
   crypto::Hash32 h1{};
 
   bool is_stray() const { return kind == Kind::datagram || kind == Kind::initiation; }
-  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || kind == Kind::question; }
+  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || kind == Kind::question || kind == Kind::record; }
 };
 
 struct ShardMessage {

@@ -32,6 +32,10 @@ enum class FrameType : uint8_t {
   bind = 0x1c,
   bound = 0x1d,
   directory = 0x20,  // core/discovery/sync_message.h
+  dht_put = 0x24,  // core/discovery/dht_message.h
+  dht_stored = 0x25,
+  dht_get = 0x26,
+  dht_found = 0x27,
   dial = 0x34,    // call this relay
   dialed = 0x35,
   // Introductions (introduction_frames.h)
