@@ -29,6 +29,7 @@ void add_config(CLI::App&, Program&);
 void add_daemon(CLI::App&, Program&);
 void add_descriptor(CLI::App&, Program&);
 void add_device(CLI::App&, Program&);
+void add_dht(CLI::App&, Program&);
 void add_doctor(CLI::App&, Program&);
 void add_down(CLI::App&, Program&);
 void add_hop(CLI::App&, Program&);

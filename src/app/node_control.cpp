@@ -42,11 +42,15 @@ Result<void> NodeDaemon::serve() {
   });
   server_->on("directory.accept", [this](Request&) { return accept_directory(); });
   phones_->serve(*server_);
+  records_->serve(*server_);
   server_->on("stop", [this](Request&) -> Result<json> {
     reactor_.after(100ms, [this] { stop(); });  // the answer goes out first
     return json::object();
   });
-  server_->on_disconnect([this](shell::control::ConnectionId id) { let_go_of(id); });
+  server_->on_disconnect([this](shell::control::ConnectionId id) {
+    let_go_of(id);
+    records_->let_go_of(id);
+  });
   return {};
 }
 

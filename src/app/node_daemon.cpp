@@ -184,6 +184,7 @@ Result<void> NodeDaemon::start() {
   driver_->on_device_gone([this](TunId tun) { let_go(group_of(tun)); });
   regions_ = std::make_unique<RegionWatch>(options_.settings, options_.paths);
   phones_ = std::make_unique<PhoneKeeper>(reactor_, *driver_, options_);
+  records_ = std::make_unique<RecordDesk>(*driver_);
   TRY_VOID(serve());
   start_directory();
   driver_->start();
@@ -261,6 +262,8 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
     moves_.lost++;
   } else if (const auto* d = std::get_if<node::DirectorySynced>(&e)) {
     on_synced(*d);
+  } else if (const auto* r = std::get_if<node::RecordEnded>(&e)) {
+    records_->on_ended(*r);
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }

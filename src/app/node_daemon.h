@@ -10,6 +10,7 @@
 #include "app/own_descriptor.h"
 #include "app/home_keeper.h"
 #include "app/phone_keeper.h"
+#include "app/record_desk.h"
 #include "app/region_watch.h"
 #include "app/relay_operator.h"
 #include "app/transports.h"
@@ -120,6 +121,7 @@ class NodeDaemon {
   std::unique_ptr<RelayOperator> operator_;  // of a relay
   std::unique_ptr<Transports> transports_;
   std::unique_ptr<PhoneKeeper> phones_;
+  std::unique_ptr<RecordDesk> records_;
   std::unique_ptr<RegionWatch> regions_;
   std::unique_ptr<HomeKeeper> home_;         // of a relay at home
   std::unique_ptr<shell::PortKeeper> port_;  // of a relay whose router shall open it

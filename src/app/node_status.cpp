@@ -155,6 +155,7 @@ json NodeDaemon::relay_json(const Totals& t) const {
              {"refused", t.stun.refused}}}};
   if (operator_) out.update(operator_->json());
   if (json https = transports_->relay_json(); !https.is_null()) out["https"] = std::move(https);
+  if (const auto* kept = driver_->node().records_kept()) out["records"] = kept->size();
   if (port_) out["port"] = port_json();
   if (home_) out["home"] = home_->json();
   out["introductions"] = introductions_json();

@@ -30,6 +30,7 @@ constexpr const char* kExamples =
     "  macrovpn hop                              move to other relays; open connections live on\n"
     "  macrovpn relay --endpoint 203.0.113.5:51820   carry other people's traffic\n"
     "  macrovpn device add phone                 a QR code for a phone's WireGuard app; it goes through your node\n"
+    "  macrovpn dht put --name door \"it is open\"  a small note that relays keep for a day, for those who know your key\n"
     "  macrovpn wireguard wg0                    a plain WireGuard device for wg and wg-quick, as root\n"
     "`macrovpn COMMAND --help` says more.\n\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon is running, 4 no network yet, 5 refused "
@@ -61,7 +62,7 @@ int run_command(int argc, char** argv) {
                  "keep everything in this folder instead of the usual places")
       ->type_name("DIR");
   for (const auto add : {add_run, add_proxy, add_up, add_down, add_status, add_hop, add_relay, add_daemon, add_network, add_descriptor, add_peers,
-                         add_key, add_device, add_config, add_doctor, add_wireguard, add_version}) {
+                         add_key, add_device, add_dht, add_config, add_doctor, add_wireguard, add_version}) {
     add(app, program);
   }
   // What stands behind "--" is not ours to read.

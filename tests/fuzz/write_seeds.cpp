@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/discovery/descriptor.h"
+#include "core/discovery/dht_message.h"
 #include "core/discovery/port_control.h"
 #include "core/discovery/stun.h"
 #include "core/encryption/header_mask.h"
@@ -54,6 +55,34 @@ RelayInfo relay() {
   r.as_number = 64500;
   r.created = kWall - std::chrono::hours(1000);
   return r;
+}
+
+// First byte: the kind of message; the owner, network and time are those of fuzz_dht.cpp.
+void records() {
+  using namespace discovery;
+  const Wall wall = wall_from_unix(1'800'000'000);
+  const NetworkId network{{1, 2, 3, 4, 5, 6, 7, 8}};
+  const crypto::SigningKey owner = crypto::ed25519_from_seed({});
+  const auto record = [&](const char* name, int days, size_t size) {
+    const DhtSlot slot{static_cast<uint8_t>(DhtService::notes), owner.pub, dht_name(network, name), dht_day(wall) - static_cast<uint32_t>(days)};
+    return sign_dht_record({slot, 5, wall + std::chrono::hours(20), Buffer(size, 'x')}, network, owner);
+  };
+  const auto message = [](DhtKind kind, const Buffer& body) {
+    Buffer out{static_cast<uint8_t>(kind)};
+    out.insert(out.end(), body.begin(), body.end());
+    return out;
+  };
+  put("fuzz_dht", "put", message(DhtKind::put, encode_dht_put(3, record("a", 0, 40))));
+  put("fuzz_dht", "put_largest", message(DhtKind::put, encode_dht_put(3, record("a", 0, kMaxDhtValue))));
+  put("fuzz_dht", "put_empty", message(DhtKind::put, encode_dht_put(3, record("a", 0, 0))));
+  put("fuzz_dht", "put_late", message(DhtKind::put, encode_dht_put(3, record("a", 2, 40))));
+  put("fuzz_dht", "get", message(DhtKind::get, encode_dht_get(4, {})));
+  for (unsigned outcome = 0; outcome < 6; outcome++)
+    put("fuzz_dht", "stored_" + std::to_string(outcome), message(DhtKind::stored, encode_dht_stored(7, DhtPut{static_cast<uint8_t>(outcome)})));
+  put("fuzz_dht", "found", message(DhtKind::found, encode_dht_found(7, record("a", 0, 40))));
+  put("fuzz_dht", "found_other", message(DhtKind::found, encode_dht_found(7, record("b", 0, 40))));
+  put("fuzz_dht", "found_yesterday", message(DhtKind::found, encode_dht_found(8, record("a", 1, 40))));
+  put("fuzz_dht", "found_none", message(DhtKind::found, encode_dht_found(7, {})));
 }
 
 void descriptors() {
@@ -324,6 +353,7 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   folder = argv[1];
   descriptors();
+  records();
   stun_and_ports();
   handshakes();
   frames();

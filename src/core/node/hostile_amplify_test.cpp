@@ -12,8 +12,10 @@ struct Amplifier : HostileNet {
   explicit Amplifier(uint64_t seed) : HostileNet({.spare_circuits = 0}, seed), stranger(seed + 1000) {
     relay = hosts["r0"].get();
     relay->config.relay->plain_stun = true;
+    relay->config.directory = DirectoryConfig{};
     restart(*relay);
     publish();
+    keep_a_note();
     helper = hosts["r1"].get();
     helper->dead = true;  // the test answers in its name
     sends = [this](const Host& from, const Datagram& d) {
@@ -24,6 +26,18 @@ struct Amplifier : HostileNet {
         out[d.remote] += d.packet.size();
       }
     };
+  }
+  // The relay holds a record, which is larger than the question for it.
+  void keep_a_note() {
+    announce(*relay);
+    const auto owner = crypto::ed25519_generate(rng());
+    command(*relay, [&](Node& n, Effects& fx) {
+      MV_ASSERT(n.put_record(now, {.name = "note", .value = std::vector<uint8_t>(500), .owner = owner}, fx).ok());
+    });
+    MV_ASSERT(relay->node->records_kept()->size() == 1);
+    const discovery::DhtSlot slot{static_cast<uint8_t>(discovery::DhtService::notes), owner.pub, discovery::dht_name(network.id, "note"), discovery::dht_day(now.wall)};
+    noted = discovery::dht_key(network.id, slot);
+    note = discovery::sign_dht_record({slot, UINT64_MAX, now.wall + 1h, std::vector<uint8_t>(500)}, network.id, owner);
   }
   static bool is_victim(const IpAddress& a) { return a.bytes()[2] == 2 && a.bytes()[3] >= 200; }
   Endpoint victim() {
@@ -143,6 +157,8 @@ struct Amplifier : HostileNet {
   }
 
   Stranger stranger;
+  discovery::DhtKey noted;
+  Buffer note;
   Host *relay = nullptr, *helper = nullptr;
   uint64_t asked = 0;
   std::map<Endpoint, uint64_t> in, out;
@@ -252,7 +268,9 @@ TEST(Amplification, EveryFrameOfEarlyDataIsAnsweredByNoMoreThanCame) {
     const auto next = a.stranger.call(a.now, *a.helper);
     const Buffer known[] = {routing::write_extend(a.id_of(*a.helper), 0, routing::write_element(next.initiation.message, {7}, {})),
                             routing::write_lease({.mtu = 1280}), routing::write_bind(a.rng().bytes<32>()),
-                            routing::write_ping(routing::FrameType::ping, {1, 500})};
+                            routing::write_ping(routing::FrameType::ping, {1, 500}),
+                            routing::write_frame(routing::FrameType::dht_get, discovery::encode_dht_get(1, a.noted)),
+                            routing::write_frame(routing::FrameType::dht_put, discovery::encode_dht_put(1, a.note))};
     for (const Buffer& k : known) bodies.emplace_back(k.begin() + routing::kFrameHeader, k.end());
     for (const Buffer& body : bodies) {
       Buffer frame{static_cast<uint8_t>(type), static_cast<uint8_t>(body.size()), static_cast<uint8_t>(body.size() >> 8)};

@@ -33,6 +33,7 @@ struct Paths {
   std::string settings_file() const { return config + "/settings.toml"; }    // the user's own
   std::string overlay_file() const { return state + "/settings-set.toml"; }  // what `config set` writes
   std::string key_file() const { return state + "/keys"; }
+  std::string record_key_file() const { return state + "/records.key"; }  // signs what `macrovpn dht put` puts
   std::string network_key_file() const { return state + "/network.key"; }  // only where a network was made
   std::string network_file() const { return data + "/network.toml"; }
   std::string invited_file() const { return data + "/invited"; }  // relays of the invite by which we joined

@@ -48,6 +48,12 @@ std::optional<Bandwidth> parse_bandwidth(std::string_view s) {
   return bytes && *bytes != 0 ? std::optional(Bandwidth{*bytes}) : std::nullopt;
 }
 
+std::optional<Duration> parse_duration(std::string_view s) {
+  constexpr Unit kUnits[] = {{"", 1}, {"s", 1}, {"min", 60}, {"m", 60}, {"h", 3600}, {"d", 86'400}};
+  const auto seconds = parse_with_unit(s, kUnits, 1, 366 * 86'400);
+  return seconds ? std::optional<Duration>(std::chrono::seconds(*seconds)) : std::nullopt;
+}
+
 std::optional<uint64_t> parse_amount(std::string_view s) {
   constexpr Unit kUnits[] = {{"", 1},
                              {"B", 1},

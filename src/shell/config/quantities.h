@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/time.h"
 #include "core/peers/service.h"
 #include "model/relay.h"
 
@@ -14,6 +15,8 @@ namespace macrovpn::shell {
 std::optional<Bandwidth> parse_bandwidth(std::string_view);
 // "500 GB", "64 MiB" or a number of bytes; at most 1 EB.
 std::optional<uint64_t> parse_amount(std::string_view);
+// "90 s", "30 min", "12 h", "1 d" or a number of seconds; at most a year.
+std::optional<Duration> parse_duration(std::string_view);
 // "22:00-07:00".
 std::optional<peers::Hours> parse_hours(std::string_view);
 

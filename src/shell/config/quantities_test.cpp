@@ -22,6 +22,15 @@ TEST(Quantities, AmountsAreBytes) {
     EXPECT_FALSE(parse_amount(bad)) << bad;
 }
 
+TEST(Quantities, DurationsHaveUnits) {
+  EXPECT_EQ(parse_duration("90"), std::chrono::seconds(90));
+  EXPECT_EQ(parse_duration("90 s"), std::chrono::seconds(90));
+  EXPECT_EQ(parse_duration("30min"), std::chrono::minutes(30));
+  EXPECT_EQ(parse_duration("24h"), std::chrono::hours(24));
+  EXPECT_EQ(parse_duration("1 d"), std::chrono::hours(24));
+  for (const char* bad : {"", "0", "-1 h", "1.5 h", "h", "5 weeks", "400 d", "99999999999999999999"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+}
+
 TEST(Quantities, HoursAreMinutesOfTheDay) {
   EXPECT_EQ(*parse_hours("22:00-07:30"), (peers::Hours{22 * 60, 7 * 60 + 30}));
   for (const char* bad : {"", "22-07", "22:00-22:00", "24:00-07:00", "22:60-07:00", "2:00-07:00", "22:00 07:00", "22:00-07:00 "})

@@ -179,6 +179,23 @@ void Driver::follow_directory(const discovery::SetChanges& changes) {
   reactor_.wake_at(reactor_.now().mono);
 }
 
+Result<node::RecordTicket> Driver::put_record(const node::RecordPut& put) {
+  auto ticket = node_.put_record(reactor_.now(), put, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+  return ticket;
+}
+
+Result<node::RecordTicket> Driver::get_record(const node::RecordGet& get) {
+  auto ticket = node_.get_record(reactor_.now(), get, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+  return ticket;
+}
+
+void Driver::forget_question(node::RecordTicket ticket) {
+  node_.forget_question(reactor_.now(), ticket, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+}
+
 void Driver::directory_changed() {
   node_.directory_changed(reactor_.now(), effects_);
 }

@@ -63,6 +63,10 @@ class Driver {
   // What became of it, after each batch: for the store and for other shards, which are told by follow_directory().
   void on_directory(std::function<void(const discovery::SetChanges&)> f) { on_directory_ = std::move(f); }
   void follow_directory(const discovery::SetChanges& changes);
+  // ---- records (core/node/records.h); that they have ended is an event
+  Result<node::RecordTicket> put_record(const node::RecordPut& put);
+  Result<node::RecordTicket> get_record(const node::RecordGet& get);
+  void forget_question(node::RecordTicket ticket);
   void set_service(peers::Service service);
   void set_introducers(const std::vector<PeerId>& introducers);
   // The last thing that a client sends; at once.
