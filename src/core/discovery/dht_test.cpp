@@ -192,6 +192,37 @@ TEST_F(DhtStoreTest, StrangersCannotCrowdRelaysOut) {
   s.check_invariants();
 }
 
+TEST_F(DhtStoreTest, IsFullAndThenStrangersGiveWayToRelays) {
+  DhtStore s = anywhere();
+  const DhtPlaces places = places_;
+  const auto fill = [&](size_t from, size_t to) {
+    crypto::SigningKey relay = owner_;
+    for (size_t i = from; i < to; i++) {
+      if (i % kMaxDhtOfOwner == 0 || i == from) {
+        relay = crypto::ed25519_generate(rng_);
+        add_relay(relay.pub);
+        places_ = places;  // the store stays one of the closest
+      }
+      ASSERT_EQ(put(s, record(relay, 1, std::to_string(i))), DhtPut::stored) << i;
+    }
+  };
+  EXPECT_EQ(put(s, record(other_, 1, "short", std::chrono::hours(1))), DhtPut::stored);
+  EXPECT_EQ(put(s, record(other_, 1, "long")), DhtPut::stored);
+  fill(0, kMaxDhtRecords - 2);
+  EXPECT_EQ(s.size(), kMaxDhtRecords);
+  EXPECT_EQ(put(s, record(owner_, 1)), DhtPut::full) << "a stranger's";
+  fill(0, 1);
+  EXPECT_EQ(s.size(), kMaxDhtRecords);
+  EXPECT_TRUE(s.get(now_.wall, dht_key(network_.id, slot(other_, "short"))).empty()) << "that expires first";
+  EXPECT_FALSE(s.get(now_.wall, dht_key(network_.id, slot(other_, "long"))).empty());
+  fill(0, 1);
+  const auto late = crypto::ed25519_generate(rng_);
+  add_relay(late.pub);
+  places_ = places;
+  EXPECT_EQ(put(s, record(late, 1)), DhtPut::full);
+  s.check_invariants();
+}
+
 // Relays of a test network: their stores answer at once.
 struct Holders {
   std::map<PeerId, DhtStore> stores;
@@ -262,7 +293,8 @@ TEST_F(DhtAsking, ForgedForeignAndOldAnswersLose) {
   answer(5, {});
   answer(6, record(owner_, 50), 1234);  // not a number of ours
   answer(3, record(owner_, 60));        // a second answer
-  for (size_t i = 7; i < kHolders; i++) get.on_failed(now_, out.asks[i].relay, places_, out);
+  answer(7, record(owner_, 70, "a", -1s));
+  for (size_t i = 8; i < kHolders; i++) get.on_failed(now_, out.asks[i].relay, places_, out);
   EXPECT_FALSE(get.is_done()) << "one has not answered";
   pass(kDhtWave);
   get.on_deadline(now_, places_, out);
@@ -282,6 +314,68 @@ TEST_F(DhtAsking, APutGoesOnWhenFewStore) {
   EXPECT_EQ(out.asks.size(), kHolders) << "five are one too few";
   put.on_stored(now_, out.asks[0].relay, encode_dht_stored(1, DhtPut::stored), places_, out);
   EXPECT_TRUE(put.succeeded());
+}
+
+TEST_F(DhtAsking, InASmallNetworkHalfOfItIsEnough) {
+  many(5);
+  for (const size_t stored : {2u, 3u}) {
+    DhtPutOperation put(record(owner_, 3), dht_key(network_.id, slot(owner_)), 1);
+    DhtOut out;
+    put.start(now_, places_, out);
+    ASSERT_EQ(out.asks.size(), 5u);
+    for (size_t i = 0; i < 5; i++) put.on_stored(now_, out.asks[i].relay, encode_dht_stored(1, i < stored ? DhtPut::stored : DhtPut::older), places_, out);
+    EXPECT_TRUE(put.is_done());
+    EXPECT_EQ(put.succeeded(), stored == 3);
+    EXPECT_EQ(put.older(), 5 - stored);
+    EXPECT_EQ(put.lacking().size(), 5 - stored);
+  }
+}
+
+TEST_F(DhtAsking, APutForSomeAsksNobodyElse) {
+  many(60);
+  const auto near = places_.closest(dht_key(network_.id, slot(owner_)));
+  DhtPutOperation put(record(owner_, 3), dht_key(network_.id, slot(owner_)), 1, {near[3], near[7]});
+  DhtOut out;
+  put.start(now_, places_, out);
+  ASSERT_EQ(out.asks.size(), 2u);
+  put.on_failed(now_, near[3], places_, out);
+  put.on_stored(now_, near[7], encode_dht_stored(1, DhtPut::stored), places_, out);
+  EXPECT_TRUE(put.is_done());
+  EXPECT_EQ(out.asks.size(), 2u);
+}
+
+TEST_F(DhtAsking, AKeeperEndsWithWhatItKeepsAndTriesAgainWhereItMissed) {
+  many(30);
+  DhtKeeper keeper(network_, owner_);
+  const Wall until = now_.wall + std::chrono::hours(3);
+  ASSERT_TRUE(keeper.keep(DhtService::notes, dht_name(network_.id, "me"), {1}, until));
+  auto due = keeper.due(now_, places_);
+  ASSERT_EQ(due.size(), 1u);
+  EXPECT_EQ(open_dht_record(due[0].record, network_.id)->expiry, until);
+  keeper.missed(due[0].key, due[0].relays[4]);
+  pass(kDhtMovesLooked);
+  const auto again = keeper.due(now_, places_);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].relays, std::vector<PeerId>{due[0].relays[4]});
+  ASSERT_TRUE(keeper.keep(DhtService::notes, dht_name(network_.id, "me"), {1}, until));
+  EXPECT_EQ(keeper.due(now_, places_).at(0).relays.size(), kHolders) << "said anew, told anew";
+  for (size_t i = 1; i < kMaxDhtKept; i++) EXPECT_TRUE(keeper.keep(DhtService::notes, dht_name(network_.id, std::to_string(i)), {1}, until));
+  EXPECT_FALSE(keeper.keep(DhtService::notes, dht_name(network_.id, "one more"), {1}, until));
+  pass(std::chrono::hours(3));
+  EXPECT_TRUE(keeper.due(now_, places_).empty());
+  EXPECT_EQ(keeper.size(), 0u);
+}
+
+TEST_F(DhtPlacesTest, ResetIsAsIfEachHadCome) {
+  many(100);
+  DhtPlaces at_once(network_);
+  at_once.add(*relays_.all()[3]);
+  at_once.reset(relays_.all());
+  EXPECT_EQ(at_once.size(), places_.size());
+  for (int i = 0; i < 20; i++) {
+    const DhtKey key{rng_.bytes<32>()};
+    EXPECT_EQ(at_once.closest(key), places_.closest(key));
+  }
 }
 
 TEST_F(DhtAsking, AKeeperTellsNewHoldersAndTomorrowsKey) {
