@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "app/doctor.h"
+#include "app/home_keeper.h"
 #include "app/region_watch.h"
 #include "app/start_daemon.h"
 #include "shell/box/box.h"
@@ -96,6 +97,17 @@ Finding check_regions(const Home& home) {
   return {"regions", Verdict::good, "a country database is here", ""};
 }
 
+// A relay at home behind a hard NAT opens many sockets for a moment, so that one behind a cone can find it (core/discovery/port_guess.h).
+Finding check_descriptors() {
+  const size_t sockets = guess_part(discovery::NatClass::hard).sockets;
+  if (sockets == discovery::kGuessSockets) return {"open files", Verdict::good, "enough may be open at once, also for a relay at home", ""};
+  const std::string how = "raise the limit, `ulimit -Hn`, to " + std::to_string(kDescriptorsForOthers + 2 * discovery::kGuessSockets) + " or more";
+  if (sockets < discovery::kFewestGuessSockets)
+    return {"open files", Verdict::note, "too few may be open at once: a relay here behind a hard NAT would be reached through other relays only", how};
+  return {"open files", Verdict::note, "only " + std::to_string(sockets) + " sockets of " + std::to_string(discovery::kGuessSockets) +
+          " that a relay here behind a hard NAT would open to be found: it is found less often", how};
+}
+
 }  // namespace
 
 std::vector<Finding> examine_computer(const Home& home) {
@@ -105,6 +117,7 @@ std::vector<Finding> examine_computer(const Home& home) {
           of("network", check_network(home)),
           of("keys", check_keys(home)),
           of("daemon", check_daemon(home)),
+          check_descriptors(),
           check_clock(home),
           check_regions(home)};
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shell/clock.h"
+#include "shell/driver/descriptor_room.h"
 
 namespace macrovpn::app {
 
@@ -45,6 +46,13 @@ std::vector<PeerId> choose_introducers(const discovery::Directory& directory, co
     taken.push_back(at);
   }
   return out;
+}
+
+node::GuessPart guess_part(NatClass nat) {
+  if (nat == NatClass::cone) return {GuessSide::easy, 0};
+  const size_t sockets = std::min(shell::descriptor_room(kDescriptorsForOthers), discovery::kGuessSockets);
+  if (nat != NatClass::hard || sockets < discovery::kFewestGuessSockets) return {GuessSide::none, 0};
+  return {GuessSide::hard, sockets};
 }
 
 HomeKeeper::~HomeKeeper() {
@@ -102,7 +110,7 @@ void HomeKeeper::take(const discovery::NatReport& report) {
   }
   // Published first: an introducer takes nobody whose descriptor it does not have.
   if (before != *endpoint_ || old != introducers_) on_change_();
-  driver_.set_introducers(introducers_);
+  driver_.set_introducers(introducers_, guess_part(nat_));
 }
 
 void HomeKeeper::watch() {

@@ -21,6 +21,10 @@ namespace macrovpn::app {
 // Up to three relays that introduce others, no two of them, or one and us, in one network.
 std::vector<PeerId> choose_introducers(const discovery::Directory& directory, const Network& network, const IpAddress& ours, Wall now, Rng& rng);
 
+// What a relay behind such a NAT could be in a guess (core/discovery/port_guess.h), with as many sockets as this process may open.
+inline constexpr size_t kDescriptorsForOthers = 256;
+node::GuessPart guess_part(discovery::NatClass nat);
+
 class HomeKeeper {
  public:
   static constexpr Duration kTick = std::chrono::milliseconds(250), kProbeAgain = 30s, kPatience = 60s;

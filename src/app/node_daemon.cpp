@@ -95,6 +95,7 @@ Result<void> NodeDaemon::open_sockets() {
     if (options_.roles.relay != Roles::Relay::on) continue;
     TRY(auto egress, shell::UdpSocket::open({listen.address, 0}, mark));
     driver.add_socket(kEgressSocket, std::move(egress));
+    driver.set_socket_maker([address = listen.address, mark] { return shell::UdpSocket::open({address, 0}, mark); });
   }
   return {};
 }

@@ -117,7 +117,8 @@ json NodeDaemon::introductions_json() const {
   const node::RelayCounters& legs = driver_->node().relay()->counters();
   const node::IntroductionCounters& c = side.counters();
   json out{{"guests", side.registrations()}, {"introduced", c.introduced}, {"refused", c.refused}, {"asked", c.asked}, {"met", c.met},
-           {"punched", c.punched}, {"not_punched", c.punch_failed}, {"spliced", legs.spliced}, {"straightened", legs.straightened}};
+           {"punched", c.punched}, {"not_punched", c.punch_failed}, {"guesses", c.guesses}, {"guess_failed", c.guess_failed}, {"guessed", c.guessed},
+           {"sockets", side.sockets().size()}, {"sockets_not_made", driver_->sockets_not_made()}, {"spliced", legs.spliced}, {"straightened", legs.straightened}};
   if (c.met > 0) out["last_meeting_ms"] = ms(c.last_meeting);
   return out;
 }

@@ -9,7 +9,7 @@
 // trailer key of the two relays, covers every byte before itself.  kind: 0 probe, 1 answer to one (never larger than it).
 //
 // A probe from elsewhere than expected (the other's NAT shows another port to us) is answered there, and probes go there from then on: so a relay
-// that stands in the open finds one behind any NAT.  Two whose NATs both forget do not meet; they stay spliced.
+// that stands in the open finds one behind any NAT.  A hard NAT and a cone do not meet so (port_guess.h), and two hard ones stay spliced.
 //
 // Bounds: kMaxProbes, kPunchTime.  Who has no key of the two relays cannot make either send anything.
 #pragma once
@@ -27,6 +27,7 @@ inline constexpr size_t kPunchSize = 64;
 inline constexpr size_t kPunchSigned = 48;
 inline constexpr size_t kLargestPunch = 128;  // with its padding
 inline constexpr Duration kPunchTime = 5s;
+inline constexpr Duration kPunchBeforeGuess = 1500ms;  // where a guess follows (port_guess.h)
 inline constexpr size_t kMaxProbes = 32, kMaxPunchAnswers = 64;
 inline constexpr size_t kMaxPunchTargets = 3;
 
@@ -47,7 +48,7 @@ class Punch {
  public:
   enum class State : uint8_t { trying, through, failed };
   // `told`: where the introducer saw the other.
-  Punch(Mono now, const Endpoint& told) : targets_{told}, next_(now), end_(now + kPunchTime) {}
+  Punch(Mono now, const Endpoint& told, Duration time = kPunchTime) : targets_{told}, next_(now), end_(now + time) {}
 
   State state() const { return state_; }
   // Where the other is; once through.

@@ -76,6 +76,12 @@ struct RecordEnded {
 using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced,
                                RecordEnded, Warning>;
 
+// For the driver: a UDP socket of this number, on any port, is wanted, or no longer (way_sockets.h).
+struct SocketChange {
+  enum class Kind : uint8_t { open, close } kind;
+  SocketId socket;
+};
+
 // For the exit's network: a lease took effect with this MTU, has it from now on, or (no MTU) was forgotten.
 struct ExitLease {
   routing::LeaseNumber number;
@@ -83,6 +89,7 @@ struct ExitLease {
 };
 
 struct Effects {
+  std::vector<SocketChange> sockets;  // those that open: before the datagrams leave; those that close: after
   std::vector<Datagram> datagrams;  // in order; the shell may group them by remote
   std::vector<TunPacket> tun_packets;
   std::vector<Packet> exit_packets;  // IP packets whose source is the lease's private address

@@ -28,6 +28,10 @@ void Node::on_datagrams(Now now, std::span<Datagram> batch, Effects& fx) {
 
 void Node::sort(Now now, Datagram& d, Effects& fx) {
   counters_.datagrams++;
+  if (is_way_socket(d.socket) && !(introductions_ && introductions_->lets_in(now, d))) {
+    counters_.unknown++;
+    return;
+  }
   const auto found = masks_.unmask(d.remote, d.packet.bytes());
   // Phones are stock WireGuard and speak plainly.
   if (!found || (d.socket == kPhoneSocket && found->mask != kPlain)) {

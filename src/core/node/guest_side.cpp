@@ -10,7 +10,8 @@ using discovery::Punch;
 using discovery::PunchMessage;
 using routing::FrameType;
 
-void IntroductionSide::set_introducers(Now now, const std::vector<PeerId>& introducers) {
+void IntroductionSide::set_introducers(Now now, const std::vector<PeerId>& introducers, const GuessPart& part) {
+  part_ = introducers.empty() ? GuessPart{} : part;
   const auto wanted = [&](const PeerId& id) { return std::find(introducers.begin(), introducers.end(), id) != introducers.end(); };
   std::erase_if(homes_, [&](const Home& h) {
     const bool goes = h.until == kNever && !wanted(h.relay);
@@ -49,7 +50,7 @@ void IntroductionSide::call_home(Now now, Home& home) {
   Contact to = contact_of(*info);
   if (home.at) to.endpoints = {*home.at};
   if (!may_send_to(s_.config, to.endpoints[0].address)) return;
-  if (const auto link = links_.open(now, to, LinkUse::introduction)) {
+  if (const auto link = links_.open(now, to, LinkUse::introduction, 0, home.socket)) {
     home.link = *link;
     home.cookie = 0;
     home.again_at = kNever;  // the link says what becomes of it
@@ -62,7 +63,7 @@ void IntroductionSide::say_register(Now now, Home& home) {
   const auto info = s_.tunnels.info(home.link);
   if (!info) return;
   const auto mac = mac_for(now, home.relay, routing::signed_register(info->our_key));
-  if (mac) links_.send(now, home.link, routing::write_register({s_.self, home.cookie, *mac}));
+  if (mac) links_.send(now, home.link, routing::write_register({s_.self, home.cookie, *mac, free_part(now)}));
 }
 
 void IntroductionSide::on_link_frame(Now now, PeerRef link, const routing::Frame& f) {
@@ -100,27 +101,42 @@ void IntroductionSide::on_introduce(Now now, PeerRef link, Bytes body) {
 
 void IntroductionSide::start_punch(Now now, const routing::IntroduceFrame& f, Active::Then then) {
   if (punches_.size() >= kMaxPunches || punches_.contains(f.nonce)) return;
-  Active& a = punches_.emplace(f.nonce, Active{Punch(now.mono, f.at), f.other, then}).first->second;
-  for (const Endpoint& to : a.punch.on_deadline(now.mono)) send_punch(now, a, f.nonce, to, PunchMessage::Kind::probe, discovery::kLargestPunch);
+  const GuessSide ours = part_with(now, f.other);
+  const GuessSide plan = can_guess(ours, f.guess) ? ours : GuessSide::none;
+  const Punch punch(now.mono, f.at, plan == GuessSide::none ? discovery::kPunchTime : discovery::kPunchBeforeGuess);
+  Active& a = punches_.emplace(f.nonce, Active{punch, f.other, then, f.at, plan}).first->second;
+  if (plan != GuessSide::none) say_part_anew(now);
+  advance(now, f.nonce, a);
 }
 
-void IntroductionSide::send_punch(Now now, const Active& a, const discovery::PunchNonce& nonce, const Endpoint& to, PunchMessage::Kind kind, size_t most) {
+void IntroductionSide::advance(Now now, const discovery::PunchNonce& nonce, Active& a) {
+  if (a.guess) return advance_guess(now, nonce, a);
+  for (const Endpoint& to : a.punch.on_deadline(now.mono)) {
+    send_punch(now, a, nonce, {kListenSocket, to, PunchMessage::Kind::probe, discovery::kLargestPunch});
+  }
+  if (a.punch.state() != Punch::State::failed) return;
+  counters_.punch_failed++;
+  if (a.plan != GuessSide::none) start_guess(now, nonce, a);
+}
+
+void IntroductionSide::send_punch(Now now, const Active& a, const discovery::PunchNonce& nonce, const Shot& shot) {
   const RelayInfo* other = s_.directory.find(a.other, now.wall);
   const auto pair = other != nullptr ? s_.masks.pair(other->wireguard) : std::nullopt;
   const auto called = other != nullptr ? s_.masks.called(other->wireguard) : std::nullopt;
   if (!pair || !called) return;
-  auto message = discovery::write_punch({kind, nonce, s_.self, {}});
+  auto message = discovery::write_punch({shot.kind, nonce, s_.self, {}});
   const auto mac = s_.masks.pair_keys(*pair).trailer_mac(discovery::signed_punch(message));
   std::copy(mac.begin(), mac.end(), message.begin() + discovery::kPunchSigned);
   Packet p = s_.pool.copy_of(message);
-  const size_t padding = s_.rng.below(most - p.size() + 1);
+  const size_t padding = s_.rng.below(shot.most - p.size() + 1);
   s_.rng.fill({p.push_back(padding), padding});
   s_.resources.carry_always(p.size() + kCarriedHeaders);
-  s_.egress.datagram(kListenSocket, to, *called, std::move(p));
+  s_.egress.datagram(shot.by, shot.to, *called, std::move(p));
 }
 
 bool IntroductionSide::on_datagram(Now now, const Datagram& d) {
-  if (punches_.empty() || d.socket != kListenSocket || d.packet.size() < discovery::kPunchSize || d.packet.size() > discovery::kLargestPunch) return false;
+  const bool ours = d.socket == kListenSocket || is_way_socket(d.socket);
+  if (punches_.empty() || !ours || d.packet.size() < discovery::kPunchSize || d.packet.size() > discovery::kLargestPunch) return false;
   std::vector<uint8_t> copy(d.packet.bytes().begin(), d.packet.bytes().end());
   if (!s_.masks.unmask_stun(copy)) return false;
   const auto m = discovery::read_punch(copy);
@@ -132,14 +148,19 @@ bool IntroductionSide::on_datagram(Now now, const Datagram& d) {
     return true;
   }
   Active& a = it->second;
-  const auto before = a.punch.state();
-  if (a.punch.on_message(now.mono, d.remote, m->kind)) send_punch(now, a, it->first, d.remote, PunchMessage::Kind::answer, d.packet.size());
-  if (before == Punch::State::trying && a.punch.state() == Punch::State::through) punched(now, a);
+  a.guess ? on_guess(now, it->first, a, d, m->kind) : on_punch(now, it->first, a, d, m->kind);
   return true;
 }
 
+void IntroductionSide::on_punch(Now now, const discovery::PunchNonce& nonce, Active& a, const Datagram& d, PunchMessage::Kind kind) {
+  if (d.socket != kListenSocket) return;
+  const auto before = a.punch.state();
+  if (a.punch.on_message(now.mono, d.remote, kind)) send_punch(now, a, nonce, {kListenSocket, d.remote, PunchMessage::Kind::answer, d.packet.size()});
+  if (before == Punch::State::trying && a.punch.state() == Punch::State::through) opened(now, a, {a.punch.path(), {}, kDirectLife});
+}
+
 // The guest calls over the way that is open now, and registers.
-void IntroductionSide::punched(Now now, Active& a) {
+void IntroductionSide::opened(Now now, const Active& a, const Opened& way) {
   counters_.punched++;
   if (a.then != Active::Then::call) return;
   const auto same = std::find_if(homes_.begin(), homes_.end(), [&](const Home& h) { return h.relay == a.other; });
@@ -151,8 +172,9 @@ void IntroductionSide::punched(Now now, Active& a) {
   if (homes_.size() >= kMaxIntroducers + kMaxDirect) return;
   Home home;
   home.relay = a.other;
-  home.at = a.punch.path();
-  home.until = now.mono + kDirectLife;
+  home.at = way.at;
+  home.socket = way.by;
+  home.until = now.mono + way.life;
   homes_.push_back(home);
   call_home(now, homes_.back());
 }

@@ -66,7 +66,7 @@ void IntroductionSide::send_ask(Now now, const PeerId& guest, Ask& ask) {
   if (!mac) return;
   ask.sent = true;
   counters_.asked++;
-  links_.send(now, ask.link, routing::write_connect({s_.self, guest, ask.nonce, *mac}));
+  links_.send(now, ask.link, routing::write_connect({s_.self, guest, ask.nonce, *mac, part_with(now, guest)}));
 }
 
 void IntroductionSide::on_link_event(Now now, const LinkEvent& e) {
@@ -102,7 +102,9 @@ void IntroductionSide::on_request(Now now, PeerRef session, const routing::Frame
 void IntroductionSide::on_register(Now now, PeerRef session, Bytes body) {
   const auto f = routing::read_register(body);
   const auto info = s_.tunnels.info(session);
-  if (!f || !info || info->route.kind != Route::Kind::udp || info->route.socket != kListenSocket) return;
+  if (!f || !info || info->route.kind != Route::Kind::udp) return;
+  const SocketId socket = info->route.socket;
+  if (socket != kListenSocket && !sockets_.is_of(socket, f->self)) return;
   const auto ask = asks_.find(f->self);
   const bool wanted = s_.config.relay->introducer || ask != asks_.end() || registrations_.find(now.mono, f->self) != nullptr;
   if (!wanted || s_.service == peers::Service::closed || !is_from(now, f->self, routing::signed_register(info->key), f->mac) ||
@@ -111,14 +113,17 @@ void IntroductionSide::on_register(Now now, PeerRef session, Bytes body) {
     return;
   }
   const bool was_there = registrations_.find(now.mono, f->self) != nullptr;
-  const auto cookie = registrations_.on_register(now.mono, f->self, session, info->route.endpoint, f->cookie, s_.rng);
+  const auto cookie = registrations_.on_register(now.mono, f->self, session, info->route.endpoint, socket, f->cookie, s_.rng);
   if (!cookie) {
     counters_.refused++;
     return;
   }
+  registrations_.note_guess(f->self, f->guess);
   if (sweep_at_ == kNever) sweep_at_ = now.mono + kSweepRegistrations;
   if (ask != asks_.end() && !was_there && registrations_.find(now.mono, f->self) != nullptr) {
     counters_.met++;
+    const auto guess = guessed_.find(f->self);
+    counters_.guessed += guess != guessed_.end() && guess->second >= ask->second.at;
     counters_.last_meeting = now.mono - ask->second.at;
   }
   s_.egress.frame(session, routing::write_registered({*cookie, info->route.endpoint}));
@@ -136,8 +141,8 @@ void IntroductionSide::on_connect(Now now, PeerRef session, Bytes body) {
     return;
   }
   counters_.introduced++;
-  s_.egress.frame(guest->session, routing::write_introduce({f->self, f->nonce, info->route.endpoint}));
-  s_.egress.frame(session, routing::write_introduce({f->wanted, f->nonce, guest->at}));
+  s_.egress.frame(guest->session, routing::write_introduce({f->self, f->nonce, info->route.endpoint, f->guess}));
+  s_.egress.frame(session, routing::write_introduce({f->wanted, f->nonce, guest->at, guest->guess}));
 }
 
 // ---- time
@@ -147,8 +152,8 @@ Mono IntroductionSide::next_deadline() const {
   for (const Home& h : homes_) d = std::min({d, h.again_at, h.until});
   for (const auto& [id, w] : ways_) d = std::min(d, w.used + kWayLife);
   for (const auto& [id, a] : asks_) d = std::min(d, a.at + kAskAgain);
-  for (const auto& [nonce, a] : punches_) d = std::min(d, a.punch.next_deadline());
-  return d;
+  for (const auto& [nonce, a] : punches_) d = std::min(d, a.guess ? a.guess->next_deadline() : a.punch.next_deadline());
+  return std::min(d, sockets_.next_deadline());
 }
 
 void IntroductionSide::on_deadline(Now now) {
@@ -180,19 +185,25 @@ void IntroductionSide::on_deadline(Now now) {
     }
   }
   for (auto it = punches_.begin(); it != punches_.end();) {
-    Active& a = it->second;
-    for (const Endpoint& to : a.punch.on_deadline(now.mono)) {
-      send_punch(now, a, it->first, to, discovery::PunchMessage::Kind::probe, discovery::kLargestPunch);
+    advance(now, it->first, it->second);
+    if (!it->second.over(now.mono)) {
+      ++it;
+      continue;
     }
-    counters_.punch_failed += a.punch.state() == discovery::Punch::State::failed;
-    it = a.punch.over(now.mono) ? punches_.erase(it) : std::next(it);
+    const bool was_guess = it->second.plan != GuessSide::none;
+    it = punches_.erase(it);
+    if (was_guess) say_part_anew(now);
   }
+  std::erase_if(guessed_, [&](const auto& g) { return now.mono >= g.second + kGuessAgain; });
+  sockets_.on_deadline(now.mono);
 }
 
 void IntroductionSide::check_invariants() const {
   registrations_.check_invariants();
   MV_ASSERT(ways_.size() <= kMaxWays && asks_.size() <= kMaxAsks && punches_.size() <= kMaxPunches);
-  MV_ASSERT(homes_.size() <= kMaxIntroducers + kMaxDirect);
+  MV_ASSERT(homes_.size() <= kMaxIntroducers + kMaxDirect && guessed_.size() <= kMaxGuessedPairs);
+  MV_ASSERT(std::count_if(punches_.begin(), punches_.end(), [](const auto& p) { return p.second.guess.has_value(); }) <= 1);
+  sockets_.check_invariants();
 }
 
 }  // namespace macrovpn::node

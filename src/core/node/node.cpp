@@ -96,8 +96,8 @@ void Node::set_service(Now now, peers::Service service, Effects& fx) {
   finish(now, fx);
 }
 
-void Node::set_introducers(Now now, const std::vector<PeerId>& introducers, Effects& fx) {
-  if (introductions_) introductions_->set_introducers(now, introducers);
+void Node::set_introducers(Now now, const std::vector<PeerId>& introducers, const GuessPart& part, Effects& fx) {
+  if (introductions_) introductions_->set_introducers(now, introducers, part);
   finish(now, fx);
 }
 
@@ -176,6 +176,7 @@ void Node::finish(Now now, Effects& fx) {
     egress_.flush(now, fx, events_);
     after_flush();
   }
+  if (introductions_) introductions_->take_socket_changes(fx.sockets);
   report_state(fx);
   if (is_idle()) rest();
 }

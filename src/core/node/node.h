@@ -90,8 +90,8 @@ class Node {
   void set_service(Now now, peers::Service service, Effects& fx);
   peers::Resources& resources() { return resources_; }
   const peers::Resources& resources() const { return resources_; }
-  // A relay behind a NAT: through whom it is reached.  None: it stands in the open.
-  void set_introducers(Now now, const std::vector<PeerId>& introducers, Effects& fx);
+  // A relay behind a NAT: through whom it is reached, and what it could be in a guess.  None: it stands in the open.
+  void set_introducers(Now now, const std::vector<PeerId>& introducers, const GuessPart& part, Effects& fx);
   // A client that ends: leases and circuits are given back, so that nobody keeps them for it.
   void say_goodbye(Now now, Effects& fx);
   // The system refused a datagram as too long for our own link.  What it says of links further on is not believed.

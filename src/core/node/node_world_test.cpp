@@ -83,6 +83,7 @@ TestWorld::Host& TestWorld::add_client(const std::string& name, const std::strin
 void TestWorld::restart(Host& h) {
   h.others.clear();
   h.node.reset();
+  h.sockets.clear();
   h.dead = false;
   start(h);
 }
@@ -142,7 +143,8 @@ void TestWorld::publish() {
 std::optional<Endpoint> TestWorld::leave_nat(Host& h, SocketId socket, const Endpoint& to) {
   if (h.nat == Host::Nat::none) return std::nullopt;
   const uint16_t own = socket == kListenSocket ? kListenPort : kEgressPort;
-  const auto fresh = static_cast<uint16_t>(20'000 + 13 * h.mapped.size());
+  // As good routers draw them.
+  const auto fresh = static_cast<uint16_t>(1024 + nat_ports_.below(65'536 - 1024));
   const auto port = h.mapped.try_emplace({socket, to}, h.nat == Host::Nat::hard ? fresh : own).first->second;
   return Endpoint{h.address, port};
 }
@@ -157,10 +159,21 @@ bool TestWorld::enter_nat(const Host& h, const Endpoint& source, Flight& f) {
   return false;
 }
 
+// As the driver: those that open before the datagrams leave, those that close after.
+void TestWorld::change_sockets(Host& h, const Effects& fx, SocketChange::Kind kind) {
+  for (const SocketChange& c : fx.sockets) {
+    if (c.kind != kind) continue;
+    MV_ASSERT(is_way_socket(c.socket) && (kind == SocketChange::Kind::open ? h.sockets.insert(c.socket).second : h.sockets.erase(c.socket) == 1));
+    if (kind == SocketChange::Kind::open) std::erase_if(h.mapped, [&](const auto& m) { return m.first.first == c.socket; });
+  }
+}
+
 void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
+  change_sockets(h, fx, SocketChange::Kind::open);
   for (Datagram& d : fx.datagrams) {
     const auto to = by_address_.find(d.remote.address);
     h.bytes_out += d.packet.size();
+    MV_ASSERT(!is_way_socket(d.socket) || h.sockets.contains(d.socket));
     if (sends) sends(h, d);
     if (to == by_address_.end()) continue;
     const bool called = d.remote.port >= kEgressPort;
@@ -170,11 +183,12 @@ void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
     f.port = d.remote.port;
     if (to->second->nat != Host::Nat::none) f.shard = 0;
     // The source port is told by the socket that it left from; kept in the first byte pushed behind.
-    f.bytes.push_back(static_cast<uint8_t>(d.socket.value | shard << 4));
+    f.bytes.push_back(static_cast<uint8_t>((is_way_socket(d.socket) ? 0 : d.socket.value) | shard << 4));
     if (tap) tap(f);
     if (drop && drop(f)) continue;
     wire_.emplace(now.mono + link, std::move(f));
   }
+  change_sockets(h, fx, SocketChange::Kind::close);
   for (TunPacket& p : fx.tun_packets) h.tun.emplace_back(p.packet.bytes().begin(), p.packet.bytes().end());
   for (Packet& p : fx.exit_packets) h.exit.emplace_back(p.bytes().begin(), p.bytes().end());
   h.leases.insert(h.leases.end(), fx.exit_leases.begin(), fx.exit_leases.end());
@@ -236,7 +250,7 @@ bool TestWorld::run_until(const std::function<bool()>& done, Duration at_most) {
       const auto port = static_cast<uint16_t>(called ? kEgressPort + (f.bytes.back() >> 4) : kListenPort);
       f.bytes.pop_back();
       const Endpoint source = f.source ? *f.source : Endpoint{f.from->address, port};
-      if (!enter_nat(*f.to, source, f)) continue;
+      if (!enter_nat(*f.to, source, f) || (is_way_socket(f.socket) && !f.to->sockets.contains(f.socket))) continue;
       f.to->datagrams_in++;
       f.to->bytes_in += f.bytes.size();
       Datagram d{f.socket, source, pool_.copy_of(f.bytes)};

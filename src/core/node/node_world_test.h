@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "core/node/node.h"
 
@@ -31,6 +32,7 @@ class TestWorld {
     // Its NAT: nothing comes in from where nothing went, and a hard one shows everybody another port.
     enum class Nat : uint8_t { none, cone, hard } nat = Nat::none;
     std::map<std::pair<SocketId, Endpoint>, uint16_t> mapped{};  // what went out, and by which port
+    std::set<SocketId> sockets{};                                // beside the two that every shard has
     std::vector<std::string> introducers{};                      // published
   };
   struct Flight {
@@ -88,10 +90,11 @@ class TestWorld {
  private:
   void apply(Host& h, Effects& fx, size_t shard = 0);
   size_t shard_for(Host& h, const Flight& f, const Endpoint& source) const;
-  static std::optional<Endpoint> leave_nat(Host& h, SocketId socket, const Endpoint& to);
+  std::optional<Endpoint> leave_nat(Host& h, SocketId socket, const Endpoint& to);
+  static void change_sockets(Host& h, const Effects& fx, SocketChange::Kind kind);
   static bool enter_nat(const Host& h, const Endpoint& source, Flight& f);
   void start(Host& h);
-  SeededRng rng_;
+  SeededRng rng_, nat_ports_{77};
   PacketPool pool_;
   RelayInfo describe(const Host& relay) const;
   std::multimap<Mono, Flight> wire_;

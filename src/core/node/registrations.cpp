@@ -4,9 +4,10 @@
 
 namespace macrovpn::node {
 
-std::optional<uint64_t> Registrations::on_register(Mono now, const PeerId& who, PeerRef session, const Endpoint& from, uint64_t cookie, Rng& rng) {
+std::optional<uint64_t> Registrations::on_register(Mono now, const PeerId& who, PeerRef session, const Endpoint& from, SocketId socket,
+                                                   uint64_t cookie, Rng& rng) {
   auto it = of_.find(who);
-  const bool same = it != of_.end() && it->second.session == session && it->second.at == from;
+  const bool same = it != of_.end() && it->second.session == session && it->second.at == from && it->second.socket == socket;
   if (!same) {
     // One session speaks for one relay, and a relay is at one place: what it said before goes.
     if (const auto other = by_session_.find(session); other != by_session_.end()) erase(of_.find(other->second));
@@ -15,13 +16,17 @@ std::optional<uint64_t> Registrations::on_register(Mono now, const PeerId& who, 
     if (!shares_.try_add(source, kMaxRegistrationsPerSource)) return std::nullopt;
     uint64_t fresh = 0;
     while (fresh == 0) fresh = rng.u64();
-    it = of_.emplace(who, Registration{session, from, fresh, false, source, now + kRegistrationLife}).first;
+    it = of_.emplace(who, Registration{session, from, socket, fresh, false, source, now + kRegistrationLife}).first;
     by_session_[session] = who;
   }
   Registration& r = it->second;
   r.proved |= cookie == r.cookie;
   if (r.proved) r.expires = now + kRegistrationLife;
   return r.cookie;
+}
+
+void Registrations::note_guess(const PeerId& who, GuessSide side) {
+  if (const auto it = of_.find(who); it != of_.end()) it->second.guess = side;
 }
 
 const Registration* Registrations::find(Mono now, const PeerId& who) const {

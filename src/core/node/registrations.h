@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "model/caller_key.h"
+#include "model/guess_side.h"
 #include "model/ids.h"
 
 namespace macrovpn::node {
@@ -21,16 +22,19 @@ inline constexpr Duration kRegistrationLife = 70s;  // two keepalives of at most
 struct Registration {
   PeerRef session;
   Endpoint at;        // where the session's packets come from, and what is sent there arrives
+  SocketId socket = kListenSocket;  // of ours, to which they come
   uint64_t cookie = 0;
   bool proved = false;
   CallerKey source;
   Mono expires = kLongAgo;
+  GuessSide guess = GuessSide::none;  // what it could be in a guess, it says
 };
 
 class Registrations {
  public:
   // `who` said it, its MAC was right.  The cookie to answer with; nullopt: no room.
-  std::optional<uint64_t> on_register(Mono now, const PeerId& who, PeerRef session, const Endpoint& from, uint64_t cookie, Rng& rng);
+  std::optional<uint64_t> on_register(Mono now, const PeerId& who, PeerRef session, const Endpoint& from, SocketId socket, uint64_t cookie, Rng& rng);
+  void note_guess(const PeerId& who, GuessSide side);
   // Proved and not expired.
   const Registration* find(Mono now, const PeerId& who) const;
   void session_gone(PeerRef session);

@@ -17,7 +17,7 @@ struct RegistrationsTest : testing::Test {
   SeededRng rng{1};
   Registrations r;
   uint64_t say(Mono now, uint16_t who, uint64_t session, const Endpoint& from, uint64_t cookie) {
-    return r.on_register(now, id(who), PeerRef{session}, from, cookie, rng).value_or(0);
+    return r.on_register(now, id(who), PeerRef{session}, from, kListenSocket, cookie, rng).value_or(0);
   }
 };
 

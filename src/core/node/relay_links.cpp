@@ -9,20 +9,21 @@ namespace macrovpn::node {
 // Of several shards the listening port is everybody's, and another one may get the answer, which it could not unmask.
 SocketId RelayLinks::socket() const { return s_.config.place.shards > 1 ? kEgressSocket : kListenSocket; }
 
-std::optional<PeerRef> RelayLinks::open(Now now, const Contact& to, LinkUse use, uint8_t endpoint) {
+std::optional<PeerRef> RelayLinks::open(Now now, const Contact& to, LinkUse use, uint8_t endpoint, std::optional<SocketId> from) {
   if (endpoint >= to.endpoints.size() || to.wireguard == s_.config.wireguard.pub) return std::nullopt;
   const Endpoint& e = to.endpoints[endpoint];
   const auto mask = s_.masks.called(to.wireguard);
   if (!mask) return std::nullopt;
   s_.masks.note_endpoint(e, *mask);
-  return add(now, {.to = to, .use = use, .endpoint = endpoint}, Route::udp(socket(), e, *mask));
+  const SocketId by = from.value_or(socket());
+  return add(now, {.to = to, .use = use, .endpoint = endpoint, .socket = by}, Route::udp(by, e, *mask));
 }
 
 std::optional<PeerRef> RelayLinks::open_through(Now now, PeerRef carrier, const Contact& to, LinkUse use, uint8_t endpoint) {
   const auto info = s_.tunnels.info(carrier);
   if (!info || !info->established || endpoint >= to.endpoints.size()) return std::nullopt;
   const LegNumber leg{1 + static_cast<uint32_t>(s_.rng.below(kMaxLegNumber))};
-  return add(now, {.to = to, .use = use, .endpoint = endpoint, .carrier = carrier, .leg = leg}, Route::through(carrier, leg));
+  return add(now, {.to = to, .use = use, .endpoint = endpoint, .socket = {}, .carrier = carrier, .leg = leg}, Route::through(carrier, leg));
 }
 
 std::optional<PeerRef> RelayLinks::add(Now now, Link&& link, const Route& route) {
@@ -63,7 +64,7 @@ void RelayLinks::send_initiation(Now, const Link& link, const encryption::Initia
   encryption::append_padding(p, s_.rng, std::min(total, encryption::kMaxHandshakeDatagram));
   const Endpoint& e = link.to.endpoints[link.endpoint];
   s_.masks.note_endpoint(e, *mask);
-  s_.egress.datagram(socket(), e, *mask, std::move(p));
+  s_.egress.datagram(link.socket, e, *mask, std::move(p));
 }
 
 void RelayLinks::close(PeerRef peer) {

@@ -10,7 +10,7 @@
 // closes one says so: CLOSE of leg 0.  A session that lapsed for want of traffic is made again when there is something to say; that waits
 // meanwhile, kMaxLinkWaiting frames at most, the oldest lost: whoever uses a link repeats what matters.
 //
-// At most kMaxLinks, and of one use kMaxLinksOfUse.
+// A direct one leaves from the socket that is named, if one is: a way of that relay alone (way_sockets.h).  At most kMaxLinks, and of one use kMaxLinksOfUse.
 #pragma once
 #include <deque>
 #include <map>
@@ -41,7 +41,7 @@ class RelayLinks {
   explicit RelayLinks(Shared s) : s_(s) {}
 
   // nullopt: too many, or the contact cannot be called (no endpoint, a key that is none, our own).  `endpoint`: which of the contact's.
-  std::optional<PeerRef> open(Now now, const Contact& to, LinkUse use, uint8_t endpoint = 0);
+  std::optional<PeerRef> open(Now now, const Contact& to, LinkUse use, uint8_t endpoint = 0, std::optional<SocketId> from = {});
   // Through the relay at the other end of `carrier`, a session of ours that is up; it must know the relay that is called.
   std::optional<PeerRef> open_through(Now now, PeerRef carrier, const Contact& to, LinkUse use, uint8_t endpoint = 0);
   // Says nothing more to it.  No event.
@@ -70,6 +70,7 @@ class RelayLinks {
     Contact to;
     LinkUse use;
     uint8_t endpoint = 0;
+    SocketId socket;
     PeerRef carrier;  // nobody: direct
     LegNumber leg;
     bool calling = true;      // a handshake is under way

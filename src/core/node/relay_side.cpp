@@ -150,7 +150,7 @@ Result<void, ErrorCode> RelaySide::extend(Now now, PeerRef upstream, const Wante
     return Failure{ErrorCode::too_deep};
   // Said again: the way to a guest may be another by now, the leg stays where it is.
   routing::LegTable::Leg* leg = legs_.find_down(upstream, element.leg);
-  const bool again = leg != nullptr && leg->next.relay == w.relay && (leg->splice.link.value != 0 || leg->next.socket == kListenSocket);
+  const bool again = leg != nullptr && leg->next.relay == w.relay && (leg->splice.link.value != 0 || leg->next.socket != kEgressSocket);
   if (!again) {
     TRY(const NextWay way, next_hop(now, from->second, w));
     TRY(leg, legs_.open(upstream, from->second.caller, element.leg, way.hop, way.splice));

@@ -12,7 +12,7 @@ using routing::Splice;
 
 Result<RelaySide::NextWay, ErrorCode> RelaySide::way_to_guest(Now now, const Upstream& from, const Wanted& w, const RelayInfo& guest) {
   if (const Registration* here = introductions_.registered(now, guest.id)) {
-    TRY(const routing::NextHop hop, hop_to(guest, here->at, kListenSocket));
+    TRY(const routing::NextHop hop, hop_to(guest, here->at, here->socket));
     return NextWay{hop};
   }
   // One introducer, never a chain of them.
@@ -58,7 +58,7 @@ void RelaySide::straighten(Now now, routing::LegTable::Leg& leg) {
   const Registration* here = introductions_.registered(now, leg.next.relay);
   const RelayInfo* guest = s_.directory.find(leg.next.relay, now.wall);
   if (here == nullptr || guest == nullptr) return;
-  const auto hop = hop_to(*guest, here->at, kListenSocket);
+  const auto hop = hop_to(*guest, here->at, here->socket);
   if (!hop.ok()) return;
   legs_.redirect(leg, *hop);
   counters_.straightened++;

@@ -30,6 +30,11 @@ std::optional<Endpoint> read_last_endpoint(Reader& r) {
   return r.done() && usable ? std::optional(e) : std::nullopt;
 }
 
+std::optional<GuessSide> read_guess(Reader& r) {
+  const uint8_t side = r.u8();
+  return side <= static_cast<uint8_t>(GuessSide::hard) ? std::optional(static_cast<GuessSide>(side)) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<RegisterFrame> read_register(Bytes body) {
@@ -37,8 +42,11 @@ std::optional<RegisterFrame> read_register(Bytes body) {
   RegisterFrame f;
   f.self.bytes = r.fixed<20>();
   f.cookie = r.le64();
+  const auto guess = read_guess(r);
   f.mac = r.fixed<16>();
-  return r.done() ? std::optional(f) : std::nullopt;
+  if (!guess || !r.done()) return std::nullopt;
+  f.guess = *guess;
+  return f;
 }
 
 std::optional<RegisteredFrame> read_registered(Bytes body) {
@@ -67,8 +75,11 @@ std::optional<ConnectFrame> read_connect(Bytes body) {
   f.self.bytes = r.fixed<20>();
   f.wanted.bytes = r.fixed<20>();
   f.nonce = r.fixed<12>();
+  const auto guess = read_guess(r);
   f.mac = r.fixed<16>();
-  return r.done() ? std::optional(f) : std::nullopt;
+  if (!guess || !r.done()) return std::nullopt;
+  f.guess = *guess;
+  return f;
 }
 
 std::optional<IntroduceFrame> read_introduce(Bytes body) {
@@ -76,15 +87,17 @@ std::optional<IntroduceFrame> read_introduce(Bytes body) {
   IntroduceFrame f;
   f.other.bytes = r.fixed<20>();
   f.nonce = r.fixed<12>();
+  const auto guess = read_guess(r);
   const auto at = read_last_endpoint(r);
-  if (!at) return std::nullopt;
+  if (!guess || !at) return std::nullopt;
+  f.guess = *guess;
   f.at = *at;
   return f;
 }
 
 std::vector<uint8_t> write_register(const RegisterFrame& f) {
   auto out = start(FrameType::register_here);
-  Writer(out).bytes(f.self.bytes).le64(f.cookie).bytes(f.mac);
+  Writer(out).bytes(f.self.bytes).le64(f.cookie).u8(static_cast<uint8_t>(f.guess)).bytes(f.mac);
   return finish(std::move(out));
 }
 
@@ -104,14 +117,14 @@ std::vector<uint8_t> write_splice(const SpliceFrame& f) {
 
 std::vector<uint8_t> write_connect(const ConnectFrame& f) {
   auto out = start(FrameType::connect);
-  Writer(out).bytes(f.self.bytes).bytes(f.wanted.bytes).bytes(f.nonce).bytes(f.mac);
+  Writer(out).bytes(f.self.bytes).bytes(f.wanted.bytes).bytes(f.nonce).u8(static_cast<uint8_t>(f.guess)).bytes(f.mac);
   return finish(std::move(out));
 }
 
 std::vector<uint8_t> write_introduce(const IntroduceFrame& f) {
   auto out = start(FrameType::introduce);
   Writer w(out);
-  w.bytes(f.other.bytes).bytes(f.nonce);
+  w.bytes(f.other.bytes).bytes(f.nonce).u8(static_cast<uint8_t>(f.guess));
   write_endpoint(w, f.at);
   return finish(std::move(out));
 }

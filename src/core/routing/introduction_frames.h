@@ -5,6 +5,7 @@
 // A client sends none of these.
 #pragma once
 #include "core/routing/frames.h"
+#include "model/guess_side.h"
 #include "model/ip.h"
 
 namespace macrovpn::routing {
@@ -17,6 +18,7 @@ struct RegisterFrame {
   PeerId self;
   uint64_t cookie = 0;  // of the last REGISTERED; 0: none yet
   crypto::Mac16 mac{};
+  GuessSide guess = GuessSide::none;  // what the sender could be in a guess, if it has no other just now
 };
 struct RegisteredFrame {
   uint64_t cookie = 0;  // said again, it proves that what is sent to `seen` arrives
@@ -32,11 +34,13 @@ struct ConnectFrame {
   PeerId self, wanted;
   IntroductionNonce nonce{};
   crypto::Mac16 mac{};
+  GuessSide guess = GuessSide::none;  // with this one
 };
 struct IntroduceFrame {
   PeerId other;
   IntroductionNonce nonce{};
   Endpoint at;
+  GuessSide guess = GuessSide::none;  // what the other could be
 };
 
 std::optional<RegisterFrame> read_register(Bytes body);

@@ -204,8 +204,8 @@ void Driver::set_service(peers::Service service) {
   node_.set_service(reactor_.now(), service, effects_);
 }
 
-void Driver::set_introducers(const std::vector<PeerId>& introducers) {
-  node_.set_introducers(reactor_.now(), introducers, effects_);
+void Driver::set_introducers(const std::vector<PeerId>& introducers, const node::GuessPart& part) {
+  node_.set_introducers(reactor_.now(), introducers, part, effects_);
   flush();
 }
 
@@ -220,6 +220,7 @@ void Driver::flush() {
   refresh_shield(now.mono);
   if (now.mono >= node_.next_deadline()) node_.on_deadline(now, effects_);
   carry_out();
+  for (const SocketId id : std::exchange(closing_, {})) remove_socket(id);
   std::vector<node::NodeEvent> events;
   events.swap(effects_.events);
   for (const node::NodeEvent& e : events) {
@@ -237,6 +238,7 @@ void Driver::carry_out() {
   if (!effects_.exit_packets.empty() && exit_inject_) exit_inject_(effects_.exit_packets);
   effects_.exit_packets.clear();
   if (!effects_.tun_packets.empty()) write_devices();
+  if (!effects_.sockets.empty()) change_sockets();
   if (!effects_.datagrams.empty()) send_datagrams();
   if (!effects_.to_shards.empty() && to_shards_) to_shards_(effects_.to_shards);
   effects_.to_shards.clear();
@@ -244,6 +246,20 @@ void Driver::carry_out() {
   if (!effects_.directory.come.empty() || !effects_.directory.gone.empty()) {
     const auto changes = std::exchange(effects_.directory, {});
     if (on_directory_) on_directory_(changes);
+  }
+}
+
+void Driver::change_sockets() {
+  for (const node::SocketChange& c : std::exchange(effects_.sockets, {})) {
+    if (c.kind == node::SocketChange::Kind::close) {
+      closing_.push_back(c.socket);
+      continue;
+    }
+    std::erase(closing_, c.socket);
+    auto made = make_socket_ ? make_socket_() : Result<UdpSocket>(fail("none are made here"));
+    sockets_not_made_ += !made.ok();
+    remove_socket(c.socket);
+    if (made.ok()) add_socket(c.socket, std::move(*made));
   }
 }
 
@@ -265,29 +281,30 @@ void Driver::send_datagrams() {
   if (all.empty()) return;
   const auto of_first = [&](const node::Datagram& d) { return d.socket == all.front().socket; };
   if (std::all_of(all.begin(), all.end(), of_first)) {  // as mostly: nothing to sort out
-    if (const auto it = sockets_.find(all.front().socket); it != sockets_.end()) {
-      it->second.send(all);
-    } else if (to_others_) {
-      to_others_(all);
-    }
+    send_by(all.front().socket, all);
   } else {
-    for (auto& [id, socket] : sockets_) {
+    for (auto first = all.begin(); first != all.end(); ++first) {
+      if (!first->packet) continue;
+      const SocketId id = first->socket;
       outgoing_.clear();
-      for (node::Datagram& d : all) {
-        if (d.socket == id && d.packet) outgoing_.push_back(std::move(d));
+      for (auto d = first; d != all.end(); ++d) {
+        if (d->socket == id && d->packet) outgoing_.push_back(std::move(*d));
       }
-      if (!outgoing_.empty()) socket.send(outgoing_);
+      send_by(id, outgoing_);
     }
-    outgoing_.clear();
-    for (node::Datagram& d : all) {
-      if (d.packet && to_others_) outgoing_.push_back(std::move(d));
-    }
-    if (!outgoing_.empty()) to_others_(outgoing_);
     outgoing_.clear();
   }
   all.clear();
   for (auto& [id, socket] : sockets_) {
     if (socket.take_too_long()) node_.refused_as_too_long(reactor_.now());
+  }
+}
+
+void Driver::send_by(SocketId id, std::vector<node::Datagram>& batch) {
+  if (const auto it = sockets_.find(id); it != sockets_.end()) {
+    it->second.send(batch);
+  } else if (to_others_ && !node::is_way_socket(id)) {
+    to_others_(batch);
   }
 }
 

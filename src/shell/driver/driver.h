@@ -27,6 +27,9 @@ class Driver {
   // Sockets first, then start(); that of phones may come later.
   void add_socket(SocketId id, UdpSocket socket);
   void remove_socket(SocketId id);  // of phones: harmless if there is none
+  // How sockets are made that the node wants beside those (core/node/way_sockets.h).  One that cannot be made is counted and missing.
+  void set_socket_maker(std::function<Result<UdpSocket>()> make) { make_socket_ = std::move(make); }
+  uint64_t sockets_not_made() const { return sockets_not_made_; }
   // What an exit's packets go into.  Packets from there come back by on_exit_packets().
   void set_exit(std::function<void(std::span<Packet>)> inject,
                 std::function<void(const node::ExitLease&)> on_lease) {
@@ -68,7 +71,7 @@ class Driver {
   Result<node::RecordTicket> get_record(const node::RecordGet& get);
   void forget_question(node::RecordTicket ticket);
   void set_service(peers::Service service);
-  void set_introducers(const std::vector<PeerId>& introducers);
+  void set_introducers(const std::vector<PeerId>& introducers, const node::GuessPart& part);
   // The last thing that a client sends; at once.
   void say_goodbye();
 
@@ -91,13 +94,18 @@ class Driver {
   void flush();
   void carry_out();
   void write_devices();
+  void change_sockets();
   void send_datagrams();
+  void send_by(SocketId id, std::vector<node::Datagram>& batch);
 
   Reactor& reactor_;
   PacketPool& pool_;
   node::Effects effects_;
   node::Node node_;
   std::map<SocketId, UdpSocket> sockets_;
+  std::function<Result<UdpSocket>()> make_socket_;
+  std::vector<SocketId> closing_;  // at the end of the round: one of them may be being read
+  uint64_t sockets_not_made_ = 0;
   Shield shield_;
   Mono next_shield_check_ = kLongAgo, shielded_until_ = kLongAgo;
   std::optional<Reactor::TimerId> listening_rests_;
