@@ -242,6 +242,19 @@ TEST(GuessHostile, AnIntroducerThatLiesAboutTheSideHasBothShootOnceAtADirectoryA
   net.check_all();
 }
 
+TEST(GuessHostile, TwoIntroductionsAtOnceMakeOneGuess) {
+  HomeNet net(Nat::cone, Nat::cone);
+  uint8_t i = 1;
+  for (const char* const who : {"r0", "r3"}) {
+    const auto lie = routing::write_introduce({net.id(who), {i++}, {net.hosts[who]->address, 4711}, GuessSide::hard});
+    for (const PeerRef p : net.hosts["r2"]->node->tunnels().peers()) net.send_frame(*net.hosts["r2"], p, lie);
+  }
+  net.run_for(20s);
+  EXPECT_EQ(net.introductions("e0").counters().guesses, 1u);
+  EXPECT_EQ(net.introductions("e0").counters().punch_failed, 2u) << "or the test shows nothing";
+  net.check_all();
+}
+
 TEST(Guess, TheSocketThatWonGoesWhenNothingComesAnyMore) {
   HomeNet net(Nat::hard, Nat::cone);
   ASSERT_NE(net.connect(net.client(), kTun), nullptr);
