@@ -53,9 +53,8 @@ void PortGuess::shoot_hard(Mono now, std::vector<Shot>& out) {
     return;
   }
   const size_t wave = shots_ / sockets_, wave_end = (wave + 1) * sockets_;
-  if (wave == 2) return;
   for (size_t i = 0; i < kSocketsAtOnce && shots_ < wave_end; i++) out.push_back({shots_++ % sockets_, other_, PunchMessage::Kind::probe});
-  next_ = shots_ < wave_end ? now + kSocketsStep : wave == 0 ? began_ + kSecondWave : end_;
+  next_ = shots_ < wave_end ? now + kSocketsStep : wave == 0 ? began_ + kSecondWave : end_;  // two of them
 }
 
 void PortGuess::shoot_easy(Mono now, std::vector<Shot>& out) {

@@ -73,7 +73,11 @@ struct RecordEnded {
   RecordTicket ticket;
   RecordOutcome outcome;
 };
-using NodeEvent = std::variant<PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced,
+// Other relays were asked to call this one at an endpoint that is not published (VerifySide::ask_about_us): how many came through, and how many tried in vain.
+struct OwnReach {
+  size_t yes = 0, no = 0;
+};
+using NodeEvent = std::variant<OwnReach, PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced,
                                RecordEnded, Warning>;
 
 // For the driver: a UDP socket of this number, on any port, is wanted, or no longer (way_sockets.h).

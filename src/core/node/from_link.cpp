@@ -138,6 +138,12 @@ void Node::on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr,
   finish(now, fx);
 }
 
+bool Node::ask_about_us(Now now, const discovery::EntryPtr& own, Effects& fx) {
+  const bool asked = verify_ && verify_->ask_about_us(now, own);
+  finish(now, fx);
+  return asked;
+}
+
 void Node::accept_directory(Now now, Effects& fx) {
   if (live_) live_->accept_anyway(now, fx);
   finish(now, fx);

@@ -34,7 +34,6 @@ void IntroductionSide::say_part_anew(Now now) {
 void IntroductionSide::start_guess(Now now, const discovery::PunchNonce& nonce, Active& a) {
   next_guess_ = now.mono + kGuessPause;
   guessed_[a.other] = now.mono;
-  if (!is_address_of(now, a.other, a.told.address)) return;
   if (a.plan == GuessSide::hard) a.sockets = sockets_.open(now.mono, a.other, a.told, std::min(part_.sockets, discovery::kGuessSockets));
   if (a.plan == GuessSide::hard && a.sockets.empty()) return;
   counters_.guesses++;

@@ -149,6 +149,20 @@ TEST(Guess, TheHardSideSendsToOneEndpointAloneAndLittle) {
   EXPECT_GE(hard.probes, discovery::kGuessSockets);
 }
 
+TEST(Guess, WhoIsInOneSaysSoAtOnce) {
+  HomeNet net(Nat::cone);
+  const auto said = [&] { return net.introductions("r2").registered(net.now, net.id("e0"))->guess; };
+  EXPECT_EQ(said(), GuessSide::easy);
+  const auto lie = routing::write_introduce({net.id("r3"), {1}, {net.hosts["r3"]->address, 4711}, GuessSide::hard});
+  for (const PeerRef p : net.hosts["r2"]->node->tunnels().peers()) net.send_frame(*net.hosts["r2"], p, lie);
+  net.run_for(200ms);
+  EXPECT_EQ(net.introductions("e0").counters().guesses, 0u) << "it still punches";
+  EXPECT_EQ(said(), GuessSide::none);
+  net.run_for(90s);
+  EXPECT_EQ(net.introductions("e0").counters().guesses, 1u);
+  EXPECT_EQ(said(), GuessSide::easy);
+}
+
 TEST(Guess, OneAtATime) {
   // e0 behind a hard NAT is wanted by r1 and by r0, both behind cones.
   DeafPair net(kPairs[0]);

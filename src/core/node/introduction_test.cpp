@@ -151,6 +151,18 @@ TEST(IntroductionHostile, ARegistrationFromAnAddressThatTheDirectoryDoesNotGiveI
   net.run_for(60s);
 }
 
+TEST(IntroductionHostile, ARegistrationAtTheSocketOfCallsIsNone) {
+  HomeNet net(Nat::cone);
+  ASSERT_NE(net.introductions("r2").registered(net.now, net.id("e0")), nullptr);
+  net.drop = [&](const TestWorld::Flight& f) {
+    if (f.from != nullptr && f.from->name == "e0" && f.to->name == "r2") const_cast<TestWorld::Flight&>(f).socket = kEgressSocket;
+    return false;
+  };
+  net.run_for(kRegistrationLife + 30s);
+  EXPECT_EQ(net.introductions("r2").registered(net.now, net.id("e0")), nullptr);
+  EXPECT_NE(net.introductions("r3").registered(net.now, net.id("e0")), nullptr);
+}
+
 TEST(IntroductionHostile, ASpliceIsCountedAndMakesNoCircuitShorter) {
   HomeNet net(Nat::hard);
   ASSERT_NE(net.connect(net.client(), kTun), nullptr);

@@ -64,6 +64,7 @@ class Node {
   const DirectorySide* live_directory() const { return live_.get(); }
   discovery::Inserted publish(Now now, const discovery::EntryPtr& entry, Effects& fx);
   void on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr, discovery::CheckFailure>& result, Effects& fx);
+  bool ask_about_us(Now now, const discovery::EntryPtr& own, Effects& fx);  // verify_side.h
   void accept_directory(Now now, Effects& fx);
   void add_contacts(Now now, std::vector<Contact> contacts, Effects& fx);
   // Another shard of this node has a live one, and this is what became of it (Effects::directory).

@@ -151,6 +151,7 @@ std::optional<Endpoint> TestWorld::leave_nat(Host& h, SocketId socket, const End
 
 bool TestWorld::enter_nat(const Host& h, const Endpoint& source, Flight& f) {
   if (h.nat == Host::Nat::none) return true;
+  if (h.port_open && f.port == kListenPort) return true;
   for (const auto& [from, port] : h.mapped) {
     if (from.second != source || port != f.port) continue;
     f.socket = from.first;

@@ -32,6 +32,7 @@ class TestWorld {
     // Its NAT: nothing comes in from where nothing went, and a hard one shows everybody another port.
     enum class Nat : uint8_t { none, cone, hard } nat = Nat::none;
     std::map<std::pair<SocketId, Endpoint>, uint16_t> mapped{};  // what went out, and by which port
+    bool port_open = false;                                      // its NAT sends on whatever comes to the listening port
     std::set<SocketId> sockets{};                                // beside the two that every shard has
     std::vector<std::string> introducers{};                      // published
   };

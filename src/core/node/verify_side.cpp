@@ -51,7 +51,51 @@ void VerifySide::perform(Now now, ReachOut& out) {
   for (const auto& wish : out.dials) start(now, wish);
 }
 
+// In the open, of the address's family, of different networks as far as there are such.
+std::vector<RelayInfo> VerifySide::whom_to_ask(Now now, const IpAddress& ours) {
+  std::vector<RelayInfo> all;
+  for (const auto& [id, r] : s_.directory.relays()) {
+    const IpAddress& at = r->endpoints.front().address;
+    if (id != s_.self && r->introducers.empty() && r->expiry > now.wall && at.family() == ours.family() && may_send_to(s_.config, at)) all.push_back(*r);
+  }
+  for (size_t i = all.size(); i > 1; i--) std::swap(all[i - 1], all[s_.rng.below(i)]);
+  const Network& n = s_.config.network;
+  std::set<IpPrefix> taken;
+  std::stable_partition(all.begin(), all.end(), [&](const RelayInfo& r) {
+    const IpAddress& at = r.endpoints.front().address;
+    return taken.insert(IpPrefix::of(at, at.is_v4() ? n.diversity_v4 : n.diversity_v6)).second;
+  });
+  if (all.size() > kAskedAboutUs) all.resize(kAskedAboutUs);
+  return all;
+}
+
+bool VerifySide::ask_about_us(Now now, const EntryPtr& own) {
+  if (about_us_ || own->id != s_.self) return false;
+  AboutUs asked{0, {}, now.mono + kAboutUsTime};
+  for (const RelayInfo& r : whom_to_ask(now, own->descriptor.relay.endpoints.front().address)) {
+    const auto link = links_.open(now, contact_of(r), LinkUse::verification);
+    if (!link) continue;
+    asking_[*link] = {s_.rng.u64(), own, For::us};
+    asked.open++;
+  }
+  if (asked.open == 0) return false;
+  about_us_ = asked;
+  return true;
+}
+
+void VerifySide::told(Now now, const Asking& a, Dialed answer) {
+  if (a.whom == For::check) return tell(now, a.number, answer);
+  if (!about_us_) return;
+  about_us_->found.yes += answer == Dialed::yes;
+  about_us_->found.no += answer == Dialed::no;
+  about_us_->open--;
+}
+
 void VerifySide::carry_out(Now now, Effects& fx) {
+  if (about_us_ && about_us_->open == 0) {
+    fx.events.push_back(about_us_->found);
+    about_us_.reset();
+  }
   for (const auto& [number, answer] : std::exchange(failed_, {})) tell(now, number, answer);
   for (const EntryPtr& e : std::exchange(drop_, {})) {
     counters_.dropped++;
@@ -74,7 +118,7 @@ void VerifySide::start(Now now, const discovery::DialWish& wish) {
   const auto link = other && !other->convicted() ? links_.open(now, contact_of(other->descriptor.relay), LinkUse::verification) : std::nullopt;
   if (!link) return failed_.emplace_back(wish.number, Dialed::silent), void();
   counters_.asked++;
-  asking_[*link] = {wish.number, wish.subject};
+  asking_[*link] = {wish.number, wish.subject, For::check};
 }
 
 std::optional<PeerRef> VerifySide::call(Now now, const RelayInfo& relay, Dial dial) {
@@ -84,7 +128,8 @@ std::optional<PeerRef> VerifySide::call(Now now, const RelayInfo& relay, Dial di
     return std::nullopt;
   dial.to = contact_of(relay);
   dial.identity = relay.identity;
-  const auto link = links_.open(now, dial.to, LinkUse::verification);
+  const auto from = dial.asker ? std::optional(kEgressSocket) : std::nullopt;
+  const auto link = links_.open(now, dial.to, LinkUse::verification, 0, from);
   if (link) dials_[*link] = dial;
   return link;
 }
@@ -114,7 +159,7 @@ void VerifySide::on_link(Now now, const LinkEvent& e) {
       links_.send(now, e.link, routing::write_dial({a.number, Bytes(a.subject->descriptor.bytes)}));
     } else {
       asking_.erase(asked);
-      tell(now, a.number, Dialed::silent);
+      told(now, a, Dialed::silent);
     }
     return;
   }
@@ -130,12 +175,12 @@ void VerifySide::on_link(Now now, const LinkEvent& e) {
 void VerifySide::on_link_frame(Now now, PeerRef link, const routing::Frame& f) {
   if (const auto asked = asking_.find(link); asked != asking_.end() && f.type == FrameType::dialed) {
     const auto said = routing::read_dialed(f.body);
-    const uint64_t number = asked->second.number;
-    if (!said || said->number != number) return;
+    const Asking a = asked->second;
+    if (!said || said->number != a.number) return;
     asking_.erase(asked);
     links_.close(link);
     using Answer = routing::DialAnswer;
-    return tell(now, number, said->answer == Answer::yes ? Dialed::yes : said->answer == Answer::no ? Dialed::no : Dialed::silent);
+    return told(now, a, said->answer == Answer::yes ? Dialed::yes : said->answer == Answer::no ? Dialed::no : Dialed::silent);
   }
   const auto it = dials_.find(link);
   if (it == dials_.end() || f.type != FrameType::bound || it->second.until == kNever) return;
@@ -189,6 +234,7 @@ void VerifySide::caller_gone(PeerRef caller) {
 Mono VerifySide::next_deadline() const {
   if (!failed_.empty() || !admit_.empty() || !drop_.empty()) return kLongAgo;
   Mono at = check_.next_deadline();
+  if (about_us_) at = std::min(at, about_us_->until);
   for (const auto& [link, d] : dials_) at = std::min(at, d.until);
   return at;
 }
@@ -200,6 +246,13 @@ void VerifySide::on_deadline(Now now) {
   }
   for (const PeerRef link : late) {
     if (const auto it = dials_.find(link); it != dials_.end()) answered(now, it, Dialed::no);
+  }
+  if (about_us_ && now.mono >= about_us_->until) {
+    std::erase_if(asking_, [&](const auto& a) {
+      if (a.second.whom == For::us) links_.close(a.first);
+      return a.second.whom == For::us;
+    });
+    about_us_->open = 0;
   }
   ReachOut out;
   check_.on_deadline(now, set(), out);

@@ -4,6 +4,7 @@
 // can name somebody else's address, nor somebody else's WireGuard key at its address.
 //
 //   DIAL      a relay asks another: call this one, whose descriptor comes with it.  The answer, DIALED, is yes, no or busy, and nothing else
+//             A call for another leaves from the socket of calls: a NAT may have let in our listening one, if the called relay has spoken to us
 //   bounds    kMaxDials under way; of one caller kOfCaller, to one address kOfAddress, in all kInAll; an address that relays may not send to
 //             (private, our own networks) is never called
 //
@@ -32,12 +33,17 @@ class VerifySide final : public discovery::Gatekeeper {
   static constexpr encryption::Rate kOfAddress{1, 4};   // calls, whoever wants them
   static constexpr encryption::Rate kInAll{20, 64};     // calls for others
   static constexpr Duration kBindTime = 3s;
+  static constexpr size_t kAskedAboutUs = 3;
+  static constexpr Duration kAboutUsTime = 20s;
 
   VerifySide(Shared s, RelayLinks& links, DirectorySide& directory);
 
   bool may_enter(const Now&, const discovery::EntryPtr&, discovery::SyncSession from) override;
   // Our own descriptor found no room in our own copy: those who live there are called.
   void contest(Now now, const discovery::EntryPtr& own);
+  // Has some relays call us where this descriptor of ours says, which nobody else gets; OwnReach tells what came of it.  False: there is nobody to
+  // ask, or they are being asked.
+  bool ask_about_us(Now now, const discovery::EntryPtr& own);
   void on_dial(Now now, PeerRef caller, const CallerKey& budget, Bytes body);
   void on_link(Now now, const LinkEvent&);
   void on_link_frame(Now now, PeerRef link, const routing::Frame&);
@@ -60,15 +66,24 @@ class VerifySide final : public discovery::Gatekeeper {
     std::optional<PeerRef> asker;  // nothing: for ourselves
     Mono until = kNever;           // once BIND was said
   };
+  enum class For : uint8_t { check, us };
   struct Asking {
     uint64_t number = 0;
     discovery::EntryPtr subject;
+    For whom = For::check;
+  };
+  struct AboutUs {
+    size_t open = 0;  // of those asked
+    OwnReach found;
+    Mono until = kNever;
   };
   void perform(Now now, discovery::ReachOut& out);
   void start(Now now, const discovery::DialWish&);
   std::optional<PeerRef> call(Now now, const RelayInfo&, Dial dial);
   void answered(Now now, std::map<PeerRef, Dial>::iterator, discovery::Dialed);
   void tell(Now now, uint64_t number, discovery::Dialed);
+  void told(Now now, const Asking&, discovery::Dialed);
+  std::vector<RelayInfo> whom_to_ask(Now now, const IpAddress& ours);
   void give_back_mask(Now now, const Dial&);
   const discovery::RelaySet& set() const { return directory_.set(); }
 
@@ -78,6 +93,7 @@ class VerifySide final : public discovery::Gatekeeper {
   discovery::ReachCheck check_;
   std::map<PeerRef, Dial> dials_;
   std::map<PeerRef, Asking> asking_;
+  std::optional<AboutUs> about_us_;
   std::vector<discovery::EntryPtr> admit_, drop_;
   std::vector<std::pair<uint64_t, discovery::Dialed>> failed_;  // told at the next turn
   encryption::RateLimit callers_{4096}, addresses_{4096};

@@ -153,5 +153,65 @@ TEST(VerifySide, NobodyIsCalledAtAnAddressOfALan) {
   EXPECT_EQ(asked.node->verify()->counters().refused, 1u);
 }
 
+// A relay behind a NAT that speaks to all others from its listening port all the time.
+struct AboutUs : CallingNet {
+  explicit AboutUs(bool port_open) : CallingNet(5), us(*hosts["r4"]) {
+    run_for(1min);
+    us.nat = Host::Nat::cone;
+    us.port_open = port_open;
+    us.introducers = {"r0"};
+    run_for(1min);
+  }
+  discovery::EntryPtr own(const PublicKey& wireguard, const std::string& at) {
+    RelayInfo r;
+    r.wireguard = wireguard;
+    r.endpoints = {*Endpoint::parse(at)};
+    r.created = now.wall - std::chrono::hours(24 * 30);
+    const auto bytes = discovery::sign_descriptor(r, network.id, *us.config.identity, now.wall);
+    return discovery::make_entry(*discovery::open_descriptor(bytes, network.id), network);
+  }
+  bool ask(const discovery::EntryPtr& e) {
+    bool asked = false;
+    command(us, [&](Node& n, Effects& fx) { asked = n.ask_about_us(now, e, fx); });
+    return asked;
+  }
+  std::optional<OwnReach> told() const {
+    std::optional<OwnReach> out;
+    for (const NodeEvent& e : us.events) {
+      if (const auto* r = std::get_if<OwnReach>(&e)) out = *r;
+    }
+    return out;
+  }
+  Host& us;
+};
+
+TEST(VerifySide, TellsARelayWhetherItsPortIsOpenThoughItHasSpokenToAllWhoTry) {
+  for (const bool port_open : {true, false}) {
+    AboutUs net(port_open);
+    ASSERT_TRUE(net.ask(net.own(net.us.config.wireguard.pub, "20.4.0.1:51820")));
+    EXPECT_FALSE(net.ask(net.own(net.us.config.wireguard.pub, "20.4.0.1:51820"))) << "one question at a time";
+    ASSERT_TRUE(net.run_until([&] { return net.told().has_value(); }, VerifySide::kAboutUsTime));
+    EXPECT_EQ(net.told()->yes, port_open ? VerifySide::kAskedAboutUs : 0u);
+    EXPECT_EQ(net.told()->no, port_open ? 0u : VerifySide::kAskedAboutUs);
+    for (auto& [name, h] : net.hosts) h->node->check_invariants();
+  }
+}
+
+TEST(VerifySide, NobodyAnswersForUsWithAnotherKey) {
+  AboutUs net(true);
+  ASSERT_TRUE(net.ask(net.own(crypto::x25519_generate(net.rng).pub, "20.4.0.1:51820")));
+  ASSERT_TRUE(net.run_until([&] { return net.told().has_value(); }, VerifySide::kAboutUsTime));
+  EXPECT_EQ(net.told()->yes, 0u);
+}
+
+TEST(VerifySide, WhoDoesNotAnswerSaysNothing) {
+  AboutUs net(true);
+  for (auto& [name, h] : net.hosts) h->dead = name != "r4";
+  ASSERT_TRUE(net.ask(net.own(net.us.config.wireguard.pub, "20.4.0.1:51820")));
+  ASSERT_TRUE(net.run_until([&] { return net.told().has_value(); }, VerifySide::kAboutUsTime + 1s));
+  EXPECT_EQ(net.told()->yes + net.told()->no, 0u);
+  EXPECT_TRUE(net.ask(net.own(net.us.config.wireguard.pub, "20.4.0.1:51820"))) << "and it may be asked again";
+}
+
 }  // namespace
 }  // namespace macrovpn::node

@@ -164,6 +164,12 @@ discovery::Inserted Driver::publish(const discovery::EntryPtr& entry) {
   return done;
 }
 
+bool Driver::ask_about_us(const discovery::EntryPtr& own) {
+  const bool asked = node_.ask_about_us(reactor_.now(), own, effects_);
+  reactor_.wake_at(reactor_.now().mono);
+  return asked;
+}
+
 void Driver::accept_directory() {
   node_.accept_directory(reactor_.now(), effects_);
   reactor_.wake_at(reactor_.now().mono);

@@ -61,6 +61,7 @@ class Driver {
   void directory_changed();
   // ---- the live directory (core/node/directory_side.h), where the node has one
   discovery::Inserted publish(const discovery::EntryPtr& entry);
+  bool ask_about_us(const discovery::EntryPtr& own);
   void accept_directory();
   void add_contacts(std::vector<Contact> contacts);
   // What became of it, after each batch: for the store and for other shards, which are told by follow_directory().
