@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -144,7 +145,9 @@ Result<int> run(const Program& program, const RelayOptions& f) {
   TRY_VOID(apply(f.limits, s));
   s.exit = s.exit || f.exit;
   s.open_port = s.open_port || f.open_port;
-  s.at_home = s.at_home || f.at_home;
+  // Without an endpoint, what the router opens is found out, and used if it is open.
+  const bool says_where = !s.endpoints.empty() || std::any_of(s.listen.begin(), s.listen.end(), [](const Endpoint& e) { return !e.address.is_unspecified(); });
+  s.at_home = s.at_home || f.at_home || (s.open_port && !says_where);
   if (s.at_home && s.workers > 1) return fail("a relay at home has one worker; leave --workers out");
   TRY(const DaemonOptions options, relay_options(home, f.node));
   if (s.exit) {
@@ -174,7 +177,7 @@ void add_relay(CLI::App& app, Program& program) {
   cmd->add_option("--https", f->https, "TCP address for clients whose UDP is blocked, published; strangers see a web page there")
       ->type_name("ADDRESS:443");
   cmd->add_option("--https-name", f->https_name, "host name in its certificate; by itself one that is drawn")->type_name("NAME");
-  cmd->add_flag("--open-port", f->open_port, "ask the router to open the port (PCP, NAT-PMP, UPnP), for a relay at home");
+  cmd->add_flag("--open-port", f->open_port, "ask the router to open the port (PCP, NAT-PMP, UPnP), for a relay at home; without --endpoint it is published once others came through");
   cmd->add_flag("--at-home", f->at_home, "it stands behind a home router: find out how others reach it, through other relays if need be");
   cmd->add_option("--region", f->region, "its country, published")->type_name("CC");
   cmd->add_option("--bandwidth", f->bandwidth, "what it offers, published")->type_name("RATE");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <future>
 #include <set>
 
@@ -105,16 +106,36 @@ Finding nat_of(const NatReport& r) {
 
 // ---- the checks
 
+using Reached = std::vector<std::optional<Duration>>;
+
+size_t count(const Reached& r) {
+  return static_cast<size_t>(std::count_if(r.begin(), r.end(), [](const auto& d) { return d.has_value(); }));
+}
+
+// Of those that `should` holds: "; no answer from 1a2b3c4d..., 5e6f7081...".
+std::string silent_among(const NatQuestion& q, const Reached& r, const std::function<bool(size_t)>& should) {
+  std::string out;
+  for (size_t i = 0; i < r.size() && i < q.relays.size(); i++) {
+    if (!r[i] && should(i)) out += (out.empty() ? "; no answer from " : ", ") + to_hex(q.relays[i].id.bytes).substr(0, 8) + "...";
+  }
+  return out;
+}
+
+// What most of those say that are there at all: one may stand behind a narrow link of its own.
 Finding check_mtu(const NatQuestion& q, const NatReport& r, Rng& rng) {
   if (!q.servers.empty() || r.answered == 0) return {"MTU", Verdict::untested, "no relay answered to try it with", ""};
-  const bool v4 = q.family == IpFamily::v4;
-  const std::string size = std::to_string(1232 + (v4 ? 28 : 48));
-  const auto large = shell::reaches(q, 1232, rng);
-  if (!large) return {"MTU", Verdict::untested, large.error().message, ""};
-  if (!*large)
-    return {"MTU", Verdict::problem, "packets of " + size + " bytes do not get through, though small ones do",
+  const std::string size = std::to_string(1232 + (q.family == IpFamily::v4 ? 28 : 48));
+  const auto small = shell::reaches(q, 100, rng), large = shell::reaches(q, 1232, rng);
+  if (!small || !large) return {"MTU", Verdict::untested, (small ? large : small).error().message, ""};
+  const auto is_there = [&](size_t i) { return (*small)[i] || (*large)[i]; };
+  size_t there = 0;
+  for (size_t i = 0; i < small->size(); i++) there += is_there(i);
+  if (there == 0) return {"MTU", Verdict::untested, "no relay answered to try it with", ""};
+  const std::string who = count(*large) == there ? "" : " (" + std::to_string(count(*large)) + " of " + std::to_string(there) + " relays" + silent_among(q, *large, is_there) + ")";
+  if (2 * count(*large) <= there)
+    return {"MTU", Verdict::problem, "packets of " + size + " bytes do not get through, though small ones do" + who,
             "set a smaller MTU on this computer's network interface; circuits find a smaller size by themselves, but building one needs such packets"};
-  return {"MTU", Verdict::good, "packets of " + size + " bytes get through; larger ones are tried by each circuit, see `macrovpn status`", ""};
+  return {"MTU", Verdict::good, "packets of " + size + " bytes get through" + who + "; larger ones are tried by each circuit, see `macrovpn status`", ""};
 }
 
 Finding check_v6(const Home& home, const std::vector<RelayInfo>& known, NatQuestion q, Rng& rng) {
@@ -124,9 +145,12 @@ Finding check_v6(const Home& home, const std::vector<RelayInfo>& known, NatQuest
   q.servers.clear();
   q.relays = choose(home, known, IpFamily::v6, rng);
   if (q.relays.empty()) return {"IPv6", Verdict::untested, "there is an address and a route; no relay with IPv6 is known to try it with", ""};
-  const auto any = shell::reaches(q, 100, rng);
-  if (any && *any) return {"IPv6", Verdict::good, "works: a relay answered over it", ""};
-  return {"IPv6", Verdict::note, "there is an address and a route, but no relay answered over it", "nothing, while IPv4 works"};
+  const auto reached = shell::reaches(q, 100, rng);
+  const std::string asked = std::to_string(q.relays.size()) + (q.relays.size() == 1 ? " relay" : " relays");
+  if (!reached || count(*reached) == 0)
+    return {"IPv6", Verdict::note, "there is an address and a route, but of " + asked + " none answered over it", "nothing, while IPv4 works"};
+  const std::string silent = silent_among(q, *reached, [](size_t) { return true; });
+  return {"IPv6", Verdict::good, "works: " + std::to_string(count(*reached)) + " of " + asked + " answered over it" + silent, ""};
 }
 
 std::optional<Endpoint> first_name_server() {

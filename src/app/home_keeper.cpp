@@ -56,6 +56,7 @@ node::GuessPart guess_part(NatClass nat) {
 }
 
 HomeKeeper::~HomeKeeper() {
+  if (next_tick_) reactor_.cancel(*next_tick_);
   if (asking_.joinable()) asking_.join();
 }
 
@@ -70,7 +71,8 @@ void HomeKeeper::tick() {
   }
   if (!asking_.joinable() && reactor_.now().mono >= look_at_) look();
   if (is_behind_nat()) watch();
-  reactor_.after(kTick, [this] { tick(); });
+  look_at_port();
+  next_tick_ = reactor_.after(kTick, [this] { tick(); });
 }
 
 void HomeKeeper::look() {
@@ -90,6 +92,7 @@ void HomeKeeper::look() {
 
 void HomeKeeper::take(const discovery::NatReport& report) {
   if (!report.outside || report.nat == NatClass::unknown || report.nat == NatClass::silent) return;
+  outside_ = report.outside->address;
   const bool same_place = endpoint_ && endpoint_->address == report.outside->address && report.nat == nat_;
   nat_ = report.nat;
   look_at_ = kNever;
@@ -121,10 +124,29 @@ void HomeKeeper::watch() {
   look_at_ = now;
 }
 
+void HomeKeeper::set_mapped_port(std::optional<uint16_t> port) {
+  mapped_port_ = port;
+  look_at_port();
+}
+
+void HomeKeeper::on_called(const node::OwnReach& found) {
+  port_.on_called(reactor_.now().mono, found);
+  look_at_port();
+}
+
+void HomeKeeper::look_at_port() {
+  const Mono now = reactor_.now().mono;
+  port_.set(now, outside_ && mapped_port_ ? std::optional(Endpoint{*outside_, *mapped_port_}) : std::nullopt);
+  port_.on_tick(now);
+  if (port_.endpoint() == open_at_) return;
+  open_at_ = port_.endpoint();
+  if (open_at_ || endpoint_) on_change_();
+}
+
 nlohmann::json HomeKeeper::json() const {
   return {{"nat", discovery::name_of(nat_)},
-          {"published", endpoint_.has_value()},
-          {"introducers", introducers_.size()},
+          {"published", endpoint().has_value()},
+          {"introducers", introducers().size()},
           {"registered", driver_.node().introductions()->registered_at()}};
 }
 

@@ -195,11 +195,12 @@ Result<void> NodeDaemon::start() {
     operator_ = std::make_unique<RelayOperator>(reactor_, [this](const auto& f) { each(f); }, options_);
     TRY_VOID(operator_->start([this] { describe_itself(OwnDescriptor::Urgency::at_once); }, [this] { reactor_.stop(); }));
   }
-  keep_port_open();
   if (options_.roles.relay == Roles::Relay::on && options_.settings.at_home) {
-    home_ = std::make_unique<HomeKeeper>(reactor_, *driver_, options_, [this] { describe_itself(OwnDescriptor::Urgency::at_once); });
+    const HomeKeeper::Uses uses{[this] { describe_itself(OwnDescriptor::Urgency::at_once); }, [this](const Endpoint& at) { return have_it_called(at); }};
+    home_ = std::make_unique<HomeKeeper>(reactor_, *driver_, options_, uses);
     home_->start();
   }
+  keep_port_open();
   scan_descriptors();
   serve_system_again();
   tick();
@@ -263,8 +264,10 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
     moves_.lost++;
   } else if (const auto* d = std::get_if<node::DirectorySynced>(&e)) {
     on_synced(*d);
-  } else if (const auto* r = std::get_if<node::RecordEnded>(&e)) {
-    records_->on_ended(*r);
+  } else if (const auto* ended = std::get_if<node::RecordEnded>(&e)) {
+    records_->on_ended(*ended);
+  } else if (const auto* reach = std::get_if<node::OwnReach>(&e)) {
+    if (home_) home_->on_called(*reach);
   } else if (const auto* w = std::get_if<node::Warning>(&e)) {
     say(w->text);
   }
@@ -288,17 +291,21 @@ void NodeDaemon::save_seen() {
 
 // ---- the router
 
-// What is published stays what the operator said: the router's word for the outside address is nobody's proof.
+// Where the operator said an endpoint, that is published whatever the router says: its word for the outside address is nobody's proof.  Else HomeKeeper
+// finds out what it is worth.
 void NodeDaemon::keep_port_open() {
   if (options_.roles.relay != Roles::Relay::on || !options_.settings.open_port) return;
   const shell::PortKeeper::Config config{options_.listen.front().port, std::chrono::seconds(options_.settings.open_port_check)};
-  port_ = std::make_unique<shell::PortKeeper>(reactor_, pool_, rng_, config, [this] {
-    using State = discovery::PortMapping::State;
-    const discovery::PortMapping m = port_->mapping();
-    if (m.state == State::open) say(std::string("the router has opened the port, by ") + discovery::name_of(m.by));
-    if (m.state == State::failed) say("the router does not open the port; open it by hand, or see `macrovpn doctor`");
-  });
+  port_ = std::make_unique<shell::PortKeeper>(reactor_, pool_, rng_, config, [this] { on_port(); });
   port_->start();
+}
+
+void NodeDaemon::on_port() {
+  using State = discovery::PortMapping::State;
+  const discovery::PortMapping m = port_->mapping();
+  if (m.state == State::open) say(std::string("the router has opened the port, by ") + discovery::name_of(m.by));
+  if (m.state == State::failed) say("the router does not open the port; open it by hand, or see `macrovpn doctor`");
+  if (home_) home_->set_mapped_port(m.state == State::open ? std::optional(m.outside_port) : std::nullopt);
 }
 
 }  // namespace macrovpn::app

@@ -63,6 +63,7 @@ class NodeDaemon {
   void on_event(const node::NodeEvent& e);
   bool is_introducer() const;
   void keep_port_open();
+  void on_port();  // the router has opened or closed it
   void tick();
   void save_seen();
   void judge_regions();
@@ -77,6 +78,7 @@ class NodeDaemon {
   std::optional<RelayDetails> details_of(const PeerId& id) const;
   RelayInfo own_relay() const;
   void describe_itself(OwnDescriptor::Urgency urgency);
+  bool have_it_called(const Endpoint& at);
   void scan_descriptors();
   void follow_files(const shell::DescriptorFolder::Changes& changes);
   void import_files(const shell::DescriptorFolder::Changes& changes);

@@ -131,6 +131,17 @@ void NodeDaemon::describe_itself(OwnDescriptor::Urgency urgency) {
   descriptor_->set(reactor_.now(), own_relay(), details, urgency);
 }
 
+// With a descriptor that nobody else gets: without flags, so that no circuit would use it.
+bool NodeDaemon::have_it_called(const Endpoint& at) {
+  if (!keeper_ || !prekey_) return false;
+  RelayInfo r = own_relay();
+  r.endpoints = {at};
+  r.flags = {};
+  const auto trial = descriptor_->sign_trial(reactor_.now(), r);
+  const auto entry = trial.ok() ? discovery::make_entry(*trial, options_.network) : nullptr;
+  return entry && driver_->ask_about_us(entry);
+}
+
 // ---- files
 
 void NodeDaemon::scan_descriptors() {

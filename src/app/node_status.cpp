@@ -128,7 +128,7 @@ json NodeDaemon::port_json() const {
   using State = discovery::PortMapping::State;
   const discovery::PortMapping m = port_->mapping();
   const char* const state = m.state == State::open ? "open" : m.state == State::failed ? "failed" : port_->has_router() ? "asking" : "no router";
-  json out{{"state", state}, {"renewed", m.renewed}, {"router_restarts", m.restarts}};
+  json out{{"state", state}, {"published", home_ && home_->is_open_at_router()}, {"renewed", m.renewed}, {"router_restarts", m.restarts}};
   if (m.state == State::failed) out["refused"] = m.refused;
   if (m.state != State::open) return out;
   out["by"] = discovery::name_of(m.by);
@@ -158,6 +158,7 @@ json NodeDaemon::relay_json(const Totals& t) const {
   if (json https = transports_->relay_json(); !https.is_null()) out["https"] = std::move(https);
   if (const auto* kept = driver_->node().records_kept()) out["records"] = kept->size();
   if (port_) out["port"] = port_json();
+  if (const auto* verify = driver_->node().verify()) out["dials_served"] = verify->counters().served;
   if (home_) out["home"] = home_->json();
   out["introductions"] = introductions_json();
   if (exit_) {

@@ -102,6 +102,27 @@ Result<discovery::SignedDescriptor> OwnDescriptor::sign_renewal(Wall at) const {
   return discovery::with_renewal(*current_, discovery::sign_renewal(*current_, options_.keys.identity, at, wanted_->info.prekey));
 }
 
+Result<discovery::SignedDescriptor> OwnDescriptor::sign_trial(Now now, RelayInfo info) {
+  const Wall at = discovery::next_signing_time(last_signed(), now.wall);
+  if (!wanted_ || at > now.wall + discovery::kClockTolerance) return fail("nothing can be signed now");
+  info.identity = options_.keys.identity.pub;
+  info.id = id_;
+  RelayDetails details;
+  details.work = wanted_->details.work;
+  note_signed(at);
+  const auto bytes = discovery::sign_descriptor(info, options_.network.id, options_.keys.identity, at, options_.claims.family, details);
+  return discovery::open_descriptor(bytes, options_.network.id);
+}
+
+// On disk before anybody hears of it.
+void OwnDescriptor::note_signed(Wall at) {
+  last_signed_ = at;
+  if (!store_) return;
+  shell::OwnRecord own = store_->own(id_);
+  own.last_signed = at;
+  static_cast<void>(store_->put_own(id_, own));  // said there, if it failed
+}
+
 void OwnDescriptor::publish(Now now) {
   const bool fresh = body_changed() && !new_body_must_wait(now);
   const Wall at = discovery::next_signing_time(last_signed(), now.wall);
@@ -112,15 +133,10 @@ void OwnDescriptor::publish(Now now) {
   auto signed_now = fresh ? sign_body(at) : sign_renewal(at);
   if (!signed_now.ok()) return uses_.say("the own descriptor cannot be signed: " + signed_now.error().message);
   if (fresh) body_at_ = now.mono, urgent_ = false;
-  last_signed_ = at;
+  note_signed(at);
   current_ = std::move(*signed_now);
   due_ = now.mono + rng_.between(kRenewEvery - kRenewSpread, kRenewEvery + kRenewSpread);
   if (body_changed()) due_ = std::min(due_, body_at_ + kSoonestBody);
-  if (store_) {
-    shell::OwnRecord own = store_->own(id_);
-    own.last_signed = at;
-    static_cast<void>(store_->put_own(id_, own));  // said there, if it failed
-  }
   if (const auto put = folder_.put_own(id_, current_->bytes); !put.ok())
     uses_.say("the own descriptor could not be published as a file: " + put.error().message);
   uses_.publish(*current_);

@@ -34,6 +34,8 @@ class OwnDescriptor {
   // What it is to say from now on.
   void set(Now now, const RelayInfo& info, const RelayDetails& details, Urgency urgency);
   void on_tick(Now now);
+  // Signed for those who are to try something out, and published to nobody.  It takes a second of its own, as all bodies do.
+  Result<discovery::SignedDescriptor> sign_trial(Now now, RelayInfo info);
 
  private:
   struct Wanted {
@@ -49,6 +51,7 @@ class OwnDescriptor {
   bool new_body_must_wait(Now now) const;
   std::vector<uint8_t> wanted_body() const;
   Wall last_signed() const;
+  void note_signed(Wall at);
 
   const DaemonOptions& options_;
   shell::DirectoryStore* store_;

@@ -187,5 +187,24 @@ TEST_F(OwnDescriptorTest, HasTheWorkOfTheNextEpochBeforeItBegins) {
   EXPECT_TRUE(discovery::claimed_rank(published_.back(), options_.network));
 }
 
+TEST_F(OwnDescriptorTest, ATrialHasASecondOfItsOwnAndIsNotPublished) {
+  set(1);
+  const size_t before = published_.size();
+  RelayInfo r;
+  r.wireguard = options_.keys.wireguard.pub;
+  r.endpoints = {{IpAddress::v4(0xc6336408), 51820}};
+  r.prekey = prekey_;
+  r.created = options_.keys.created;
+  const auto first = own_->sign_trial(now_, r), second = own_->sign_trial(now_, r);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_GT(first->body_signed_at, published_.back().body_signed_at);
+  EXPECT_GT(second->body_signed_at, first->body_signed_at);
+  EXPECT_EQ(published_.size(), before);
+  // Also after a restart, which knows only what is on disk.
+  start();
+  set(2, Urgency::at_once);
+  EXPECT_GT(published_.back().body_signed_at, second->body_signed_at);
+}
+
 }  // namespace
 }  // namespace macrovpn::app

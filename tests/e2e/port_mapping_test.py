@@ -208,6 +208,95 @@ def a_relay_at_home_opens_its_port(speaks, by):
         print(f"{by}: open after {opened:.1f} s, again {again:.1f} s after the router's restart")
 
 
+# A firewall above the home's router, as a provider's NAT would be: what the router opens is not open.
+SHUT = """
+table inet provider {
+  chain forward { type filter hook forward priority -20; iifname "eth0" ct state new udp dport %d drop
+  }
+}
+""" % PORT
+
+
+class FoundOut:
+    """A live network, and a relay at home that was told nothing but --open-port."""
+
+    def __init__(self, lab, shut=""):
+        self.world = w = World(lab, relays=3, exits=1, client_v6=False, exit_v6=False, live=True)
+        w.make_network()
+        w.start_relays()
+        self.router = Router(w.home, "pcp")
+        self.router.start()
+        if shut:
+            w.home.nft(shut)
+        self.node = Node(lab.host("homerelay", behind="home"))
+        self.node.command("network", "add", pathlib.Path(w.relays[0].state) / "network.toml")
+        self.node.command("config", "set", "relay.open_port_check", CHECK_SECONDS)
+        self.node.process = self.node.start("relay", "--listen", f"0.0.0.0:{PORT}", "--open-port")
+        self.node.relay_id = w._when_answering(self.node)["relay"]["id"]
+        w.join_by_invite()
+
+    def page(self):
+        """Through the relay at home; what relay1, which extends to it, said of introductions before and after."""
+        w = self.world
+        w.start_client()  # to learn the directory
+        w.client.wait("knowing all", lambda s: s["relays_known"] >= 4, timeout=20)
+        w.client.process.stop()
+        w.start_client("--path", ",".join(n.relay_id for n in (w.relays[0], self.node, w.relays[2])), wait=False)
+        w.client.wait("a circuit", lambda s: s["state"] == "connected", timeout=30)
+        check(w.run("curl", "-sS", "--max-time", "10", "http://www.shop.test/").stdout, "no page over the relay at home")
+        w.client.process.stop()
+        return w.relays[0].status()["relay"]["introductions"]["spliced"]
+
+    def knows_as(self, introduced):
+        """Until relay1's directory says so: a relay that clients may enter by, or a guest."""
+        deadline = time.monotonic() + 20
+        while True:
+            said = json.loads(self.world.relays[0].command("peers", "--json").stdout)
+            mine = [p for p in said["peers"] if p["id"] == self.node.relay_id]
+            if mine and ("guard" in mine[0]["roles"]) != introduced:
+                return
+            check(time.monotonic() < deadline, f"relay1 knows {mine}")
+            time.sleep(0.2)
+
+
+def without_an_endpoint_it_is_published_once_others_came_through():
+    with netlab.Lab() as lab:
+        home = FoundOut(lab)
+        with home.world:
+            began = time.monotonic()
+            status = home.node.wait("its port to be published", lambda s: s["relay"].get("port", {}).get("published"), timeout=40)
+            published = time.monotonic() - began
+            check(status["relay"]["home"]["introducers"] == 0, f"{status['relay']}")
+            home.knows_as(introduced=False)
+            check(home.page() == 0, "relay1 went through an introducer")
+            # The mapping goes: so does what was published of it, and it is reached through others.
+            began = time.monotonic()
+            home.router.process.kill9()
+            home.router.load_rules()
+            home.node.wait("its port to be taken back", lambda s: not s["relay"]["port"]["published"], timeout=60)
+            taken_back = time.monotonic() - began
+            home.knows_as(introduced=True)
+            home.node.wait("its introducers", lambda s: s["relay"]["home"]["registered"] >= 1, timeout=30)
+            check(home.page() > 0, "relay1 went straight to a relay that nobody can call")
+            print(f"published after {published:.1f} s, taken back {taken_back:.1f} s after the mapping went")
+
+
+def a_port_that_is_not_open_is_not_published():
+    with netlab.Lab() as lab:
+        home = FoundOut(lab, SHUT)
+        with home.world:
+            home.node.wait("its port to be open, says the router", is_open, timeout=20)
+            home.node.wait("its introducers", lambda s: s["relay"]["home"]["registered"] >= 1, timeout=40)
+            deadline = time.monotonic() + 30
+            while sum(r.status()["relay"]["dials_served"] for r in home.world.relays) < 2:
+                check(time.monotonic() < deadline, "nobody was asked to call")
+                time.sleep(0.2)
+            time.sleep(8)  # longer than a call in vain takes
+            check(not home.node.status()["relay"]["port"]["published"], "a port was published that nobody came through")
+            home.knows_as(introduced=True)
+            check(home.page() > 0, "no page through an introducer")
+
+
 def by_pcp():
     a_relay_at_home_opens_its_port("pcp", "PCP")
 
@@ -221,4 +310,5 @@ def by_upnp():
 
 
 netlab.enter()
-sys.exit(netlab.run_tests([by_pcp, by_nat_pmp_of_an_old_router, by_upnp, another_host_of_the_lan_cannot_pretend_to_be_the_router]))
+sys.exit(netlab.run_tests([by_pcp, by_nat_pmp_of_an_old_router, by_upnp, without_an_endpoint_it_is_published_once_others_came_through,
+                           a_port_that_is_not_open_is_not_published, another_host_of_the_lan_cannot_pretend_to_be_the_router]))

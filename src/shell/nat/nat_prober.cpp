@@ -124,20 +124,27 @@ Result<discovery::NatReport> probe_nat(const NatQuestion& question, Rng& rng) {
   return probe.report();
 }
 
-Result<std::optional<Duration>> reaches(const NatQuestion& question, size_t size, Rng& rng) {
+Result<std::vector<std::optional<Duration>>> reaches(const NatQuestion& question, size_t size, Rng& rng) {
   TRY(Session session, Session::open(question, rng));
-  std::optional<Duration> best;
-  for (int i = 0; i < 3 && !best; i++) {
-    const auto id = rng.bytes<12>();
+  const size_t n = session.servers().size();
+  std::vector<std::optional<Duration>> out(n);
+  const auto all = [&] { return std::all_of(out.begin(), out.end(), [](const auto& d) { return d.has_value(); }); };
+  for (int i = 0; i < 3 && !all(); i++) {
+    std::vector<stun::TransactionId> ids(n);
     const Mono sent = read_clocks().mono;
-    session.send(0, stun::write_request(id), size);
-    while (!best && read_clocks().mono < sent + 700ms) {
+    for (size_t s = 0; s < n; s++) {
+      ids[s] = rng.bytes<12>();
+      if (!out[s]) session.send(s, stun::write_request(ids[s]), size);
+    }
+    while (!all() && read_clocks().mono < sent + 700ms) {
       session.receive(sent + 700ms, [&](const Endpoint& from, const stun::Message& m) {
-        if (m.id == id && m.mapped && from == session.servers()[0].what.endpoint) best = read_clocks().mono - sent;
+        for (size_t s = 0; s < n; s++) {
+          if (!out[s] && m.id == ids[s] && m.mapped && from == session.servers()[s].what.endpoint) out[s] = read_clocks().mono - sent;
+        }
       });
     }
   }
-  return best;
+  return out;
 }
 
 }  // namespace macrovpn::shell

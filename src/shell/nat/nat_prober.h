@@ -21,8 +21,8 @@ struct NatQuestion {
 };
 Result<discovery::NatReport> probe_nat(const NatQuestion&, Rng&);
 
-// Whether masked datagrams of `size` bytes (at most 1232) reach a relay and an answer comes back; the shortest round trip of three.
-Result<std::optional<Duration>> reaches(const NatQuestion&, size_t size, Rng&);
+// Which of the relays masked datagrams of `size` bytes (at most 1232) reach, so that an answer comes back: the round trip to each, asked three times.
+Result<std::vector<std::optional<Duration>>> reaches(const NatQuestion&, size_t size, Rng&);
 
 // The endpoint of a relay in a family, if it has one.
 std::optional<Endpoint> endpoint_in(const RelayInfo&, IpFamily);

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "shell/nat/default_router.h"
 #include "shell/nat/upnp_job.h"
@@ -36,6 +37,43 @@ TEST(UpnpLine, AnythingElseIsSilence) {
   for (const char* line : {"", "no-router\n", "added", "added \n", "added 0 203.0.113.10\n", "added 70000 203.0.113.10\n", "added 5 host\n",
                            "added 5\n", "added 51820 203.0.113.10", "removed\n", "added -5 203.0.113.10\n"})
     EXPECT_EQ(parse_upnp_line(line).what, What::no_router) << line;
+}
+
+// Where no process can be made: there is no descriptor left for its pipe.
+struct UpnpJobWithoutProcess : ::testing::Test {
+  UpnpJobWithoutProcess() { getrlimit(RLIMIT_NOFILE, &usual); }
+  void start(UpnpJob& job, int& told) {
+    const rlimit none{0, usual.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    job.start({}, {}, [&told](const discovery::UpnpTold&) { told++; });
+    setrlimit(RLIMIT_NOFILE, &usual);
+  }
+  rlimit usual{};
+  Reactor reactor;
+};
+
+TEST_F(UpnpJobWithoutProcess, IsToldOnceFromTheReactor) {
+  UpnpJob job(reactor);
+  int first = 0, second = 0;
+  start(job, first);
+  start(job, second);
+  EXPECT_EQ(second, 0);
+  for (int i = 0; i < 3; i++) reactor.run_once(1ms);
+  EXPECT_EQ(first, 0) << "the second question took its place";
+  EXPECT_EQ(second, 1);
+}
+
+TEST_F(UpnpJobWithoutProcess, IsToldNothingOnceItIsGoneOrStopped) {
+  int told = 0;
+  {
+    UpnpJob job(reactor);
+    start(job, told);
+  }
+  UpnpJob stopped(reactor);
+  start(stopped, told);
+  stopped.stop();
+  for (int i = 0; i < 3; i++) reactor.run_once(1ms);
+  EXPECT_EQ(told, 0);
 }
 
 }  // namespace

@@ -75,7 +75,10 @@ void UpnpJob::start(const discovery::PortMapper::Config& c, const discovery::Upn
   }
   if (pid_ < 0) {  // no process, no UPnP
     out_ = Fd();
-    reactor_.after(Duration(0), [done = std::exchange(done_, {})] { if (done) done({}); });
+    failed_ = reactor_.after(Duration(0), [this] {
+      failed_.reset();
+      if (const Done tell = std::exchange(done_, {})) tell({});
+    });
     return;
   }
   reactor_.add(out_.get(), EPOLLIN, [this](uint32_t) { read_some(); });
@@ -103,6 +106,7 @@ void UpnpJob::finish(Duration longest) {
 }
 
 void UpnpJob::stop() {
+  if (failed_) reactor_.cancel(*std::exchange(failed_, {}));
   if (out_) reactor_.remove(out_.get());
   out_ = Fd();
   said_.clear();

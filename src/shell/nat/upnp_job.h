@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/discovery/port_mapper.h"
@@ -23,7 +24,7 @@ class UpnpJob {
   ~UpnpJob() { stop(); }
   UpnpJob(const UpnpJob&) = delete;
   UpnpJob& operator=(const UpnpJob&) = delete;
-  // Ends one that runs.  `done` is called once, from the reactor.
+  // Ends one that runs.  `done` is called once, from the reactor, unless the job is stopped or gone before.
   void start(const discovery::PortMapper::Config&, const discovery::UpnpWish&, Done done);
   // Waits for one that runs, at most so long; kills it then.
   void finish(Duration longest);
@@ -36,6 +37,7 @@ class UpnpJob {
   Fd out_;
   std::string said_;
   Done done_;
+  std::optional<Reactor::TimerId> failed_;  // no process could be made; told from the reactor
 };
 
 }  // namespace macrovpn::shell
