@@ -46,6 +46,7 @@ class HomeKeeper {
   std::vector<PeerId> introducers() const { return open_at_ ? std::vector<PeerId>() : introducers_; }
   // By which port the router says that others reach us; nothing: by none.
   void set_mapped_port(std::optional<uint16_t> port);
+  void doubt_port() { port_.doubt(reactor_.now().mono); }
   void on_called(const node::OwnReach& found);
   bool is_open_at_router() const { return open_at_.has_value(); }
   nlohmann::json json() const;

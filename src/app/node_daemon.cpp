@@ -303,6 +303,10 @@ void NodeDaemon::keep_port_open() {
 void NodeDaemon::on_port() {
   using State = discovery::PortMapping::State;
   const discovery::PortMapping m = port_->mapping();
+  if (port_->is_silent()) {
+    if (home_) home_->doubt_port();
+    return;
+  }
   if (m.state == State::open) say(std::string("the router has opened the port, by ") + discovery::name_of(m.by));
   if (m.state == State::failed) say("the router does not open the port; open it by hand, or see `macrovpn doctor`");
   if (home_) home_->set_mapped_port(m.state == State::open ? std::optional(m.outside_port) : std::nullopt);

@@ -5,6 +5,7 @@
 //   not reached      asked again every kAgainUnreached
 //   nobody tried     nothing is concluded
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <optional>
 
@@ -23,6 +24,8 @@ class OpenPort {
 
   // What the router says, with the address that others see; nothing: there is no mapping.
   void set(Mono now, const std::optional<Endpoint>& mapped);
+  // The router does not answer any more: others are asked before it is time.
+  void doubt(Mono now) { next_ = std::min(next_, now); }
   void on_called(Mono now, const node::OwnReach& found);
   void on_tick(Mono now);
   // Where everybody reaches us.

@@ -70,6 +70,19 @@ TEST_F(OpenPortTest, EndsWhenTwoRoundsCameThroughNowhere) {
   EXPECT_FALSE(port.endpoint());
 }
 
+TEST_F(OpenPortTest, IsCalledEarlierIfTheRouterFallsSilent) {
+  port.set(now, kHere);
+  pass(1s);
+  called(3, 0);
+  pass(10s);
+  ASSERT_EQ(asked.size(), 1u);
+  port.doubt(now);
+  pass(1s);
+  EXPECT_EQ(asked.size(), 2u);
+  called(3, 0);
+  EXPECT_TRUE(port.endpoint());
+}
+
 TEST_F(OpenPortTest, WhereNobodyTriedNothingIsConcluded) {
   port.set(now, kHere);
   pass(1s);

@@ -75,6 +75,7 @@ void PortMapper::opened(Mono now, uint16_t outside_port, const std::optional<IpA
   mapping_.outside_port = outside_port;
   if (outside) mapping_.outside_address = outside;
   mapping_.lifetime = std::min(lifetime, kLease);
+  mapping_.silent = 0;
   const Duration lease = std::chrono::seconds(mapping_.lifetime);
   tries_ = 0;
   expires_ = now + lease;
@@ -116,6 +117,7 @@ void PortMapper::on_datagram(Mono now, const Endpoint& from, Bytes bytes) {
   if (from != Endpoint{config_.router, pc::kRouterPort} || mapping_.state == State::off || mapping_.state == State::failed) return;
   const auto told = pc::read(bytes);
   if (!told) return;
+  mapping_.silent = 0;
   // A router that only speaks NAT-PMP answers PCP so.
   const bool is_ours = way_of(told->protocol) == by_;
   if (!is_ours && !(by_ == MappedBy::pcp && told->what == Told::What::refusal && told->result == pc::kUnsupportedVersion)) return;
@@ -151,6 +153,7 @@ void PortMapper::on_upnp(Mono now, const UpnpTold& told) {
 void PortMapper::on_deadline(Mono now) {
   if (check_at_ <= now) {
     check_at_ = now + config_.check;
+    mapping_.silent += mapping_.state == State::open;
     if (by_ == MappedBy::pcp) out_.push_back(pc::write_pcp_announce(config_.inside_address));
     if (by_ == MappedBy::nat_pmp) out_.push_back(pc::write_nat_pmp_address());
     // No epoch there: the mapping is asked for again, which does nothing where it still stands.

@@ -32,6 +32,7 @@ struct PortMapping {
   uint64_t renewed = 0;       // leases after the first
   uint64_t restarts = 0;      // of the router, noticed
   bool refused = false;       // failed: somebody answered, and said no
+  unsigned silent = 0;        // open: questions whether it still stands, one after the other, that the router did not answer
 };
 
 // What the shell asks a helper to do by UPnP; its answer comes by on_upnp().

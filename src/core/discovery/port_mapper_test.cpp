@@ -227,6 +227,20 @@ TEST(PortMapper, AMappingIsKeptThroughSilenceUntilItsLeaseEnds) {
   EXPECT_EQ(h.mapper.mapping().state, State::open);
 }
 
+TEST(PortMapper, CountsTheChecksThatNobodyAnswered) {
+  Home h;
+  h.open();
+  h.run_for(200s);
+  EXPECT_EQ(h.mapper.mapping().silent, 0u);
+  h.alive = false;
+  h.run_for(PortMapper::kUsualCheck * 3);
+  EXPECT_GE(h.mapper.mapping().silent, 2u);
+  EXPECT_LE(h.mapper.mapping().silent, 3u);
+  h.alive = true;
+  h.run_for(PortMapper::kUsualCheck + 1s);
+  EXPECT_EQ(h.mapper.mapping().silent, 0u);
+}
+
 TEST(PortMapper, ARestartOfTheRouterIsNoticedWithinTheCheckOrAtOnceIfAnnounced) {
   for (const bool pcp : {true, false}) {
     Home h;

@@ -190,9 +190,7 @@ void IntroductionSide::on_deadline(Now now) {
       ++it;
       continue;
     }
-    const bool was_guess = it->second.plan != GuessSide::none;
     it = punches_.erase(it);
-    if (was_guess) say_part_anew(now);
   }
   std::erase_if(guessed_, [&](const auto& g) { return now.mono >= g.second + kGuessAgain; });
   sockets_.on_deadline(now.mono);

@@ -158,6 +158,7 @@ TEST(IntroductionHostile, ARegistrationAtTheSocketOfCallsIsNone) {
     if (f.from != nullptr && f.from->name == "e0" && f.to->name == "r2") const_cast<TestWorld::Flight&>(f).socket = kEgressSocket;
     return false;
   };
+  net.hosts["e0"]->nat = Nat::none;  // it would hear the cookie from there
   net.run_for(kRegistrationLife + 30s);
   EXPECT_EQ(net.introductions("r2").registered(net.now, net.id("e0")), nullptr);
   EXPECT_NE(net.introductions("r3").registered(net.now, net.id("e0")), nullptr);

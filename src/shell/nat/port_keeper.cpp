@@ -94,7 +94,9 @@ void PortKeeper::carry_out() {
     });
   }
   const discovery::PortMapping& m = mapper_->mapping();
-  if (const std::pair now_is{m.state, m.outside_port}; now_is != told_) {
+  const bool falls_silent = is_silent() && !told_silent_;
+  told_silent_ = is_silent();
+  if (const std::pair now_is{m.state, m.outside_port}; now_is != told_ || falls_silent) {
     told_ = now_is;
     if (on_change_) on_change_();
   }

@@ -22,7 +22,9 @@ class PortKeeper {
     uint16_t port = 0;
     Duration check = discovery::PortMapper::kUsualCheck;
   };
-  // Outlive it.  on_change: the mapping is another, or there is none any more.
+  // So many questions after one another without an answer: the router is there no more, or does not speak.
+  static constexpr unsigned kSilent = 2;
+  // Outlive it.  on_change: the mapping is another, or there is none any more, or the router has become silent.
   PortKeeper(Reactor&, PacketPool&, Rng&, const Config&, std::function<void()> on_change);
   ~PortKeeper();
   PortKeeper(const PortKeeper&) = delete;
@@ -32,6 +34,7 @@ class PortKeeper {
   void stop();
   // Off: there is no router.
   discovery::PortMapping mapping() const { return mapper_ ? mapper_->mapping() : discovery::PortMapping{}; }
+  bool is_silent() const { return mapping().silent >= kSilent; }
   bool has_router() const { return mapper_ != nullptr; }
 
  private:
@@ -55,6 +58,7 @@ class PortKeeper {
   std::unique_ptr<discovery::PortMapper> mapper_;
   std::optional<Reactor::TimerId> timer_, look_again_;
   std::pair<discovery::PortMapping::State, uint16_t> told_{};
+  bool told_silent_ = false;
 };
 
 }  // namespace macrovpn::shell
