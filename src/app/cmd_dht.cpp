@@ -9,6 +9,7 @@
 
 #include "app/command.h"
 #include "app/start_daemon.h"
+#include "app/tunnel.h"
 #include "core/node/records.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
@@ -71,7 +72,10 @@ Result<int> show_owner(const Program& program, const DhtFlags& f) {
 // Not connected, and what to do: the exit status.
 int no_daemon(const NoDaemon& e) {
   if (e.why != NoDaemon::Why::not_running) return complain(e.error, kFailed);
-  return complain({"not connected: no daemon is running; start one with `macrovpn daemon`, or `sudo macrovpn up`"}, kNoDaemon);
+  const char* what = computer_is_up() && geteuid() != 0
+                         ? "this computer is behind `macrovpn up`, and records go through root's daemon there: use `sudo macrovpn dht`"
+                         : "not connected: no daemon is running; start one with `macrovpn daemon`, or `sudo macrovpn up`";
+  return complain({what}, kNoDaemon);
 }
 
 // One line that is written over, on a terminal alone.
@@ -274,7 +278,8 @@ void on_call(CLI::App* cmd, Program& program, const std::shared_ptr<DhtFlags>& f
 void add_dht(CLI::App& app, Program& program) {
   auto* cmd = app.add_subcommand("dht", "small signed notes that relays keep for a day, for those who know the owner's key");
   cmd->footer(
-      "Relays are asked through a circuit: they learn nothing of who puts or reads.  They can read the value, so encrypt what others must not know.\n"
+      "Relays are asked through a circuit (a node that only relays asks them itself): they learn nothing of who puts or reads.  They can read the\n"
+      "value, so encrypt what others must not know.\n"
       "Examples:\n  macrovpn dht put --name door \"it is open\"\n  macrovpn dht get OWNER door        OWNER is what `macrovpn dht owner` shows on the other computer");
   cmd->require_subcommand(1);
   auto f = std::make_shared<DhtFlags>();

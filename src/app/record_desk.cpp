@@ -16,6 +16,12 @@ using shell::control::Request;
 
 namespace {
 
+Result<DhtService> service_of(const json& params) {
+  const auto number = params.at("service").get<int64_t>();
+  if (number < 0 || number > UINT8_MAX) return fail("a service is a number from 0 to 255");
+  return DhtService{static_cast<uint8_t>(number)};
+}
+
 const char* id_of(RecordOutcome::Kind k) {
   switch (k) {
     case RecordOutcome::Kind::found: return "found";
@@ -60,9 +66,10 @@ Result<json> RecordDesk::put(const Request& r) {
   TRY_VOID(check_room(r.from));
   const auto value = from_base64(r.params.at("value").get<std::string>());
   if (!value) return fail("the value is not base64");
+  TRY(const DhtService service, service_of(r.params));
   TRY(const crypto::SigningKey owner, shell::load_signing_key(r.params.at("key_file").get<std::string>()));
   const auto life = std::clamp<int64_t>(r.params.value("life_seconds", int64_t{86'400}), 0, 1'000'000);
-  TRY(const RecordTicket ticket, driver_.put_record({.service = DhtService{r.params.at("service").get<uint8_t>()},
+  TRY(const RecordTicket ticket, driver_.put_record({.service = service,
                                                      .name = r.params.at("name").get<std::string>(),
                                                      .value = *value,
                                                      .owner = owner,
@@ -73,11 +80,12 @@ Result<json> RecordDesk::put(const Request& r) {
 
 Result<json> RecordDesk::get(const Request& r) {
   TRY_VOID(check_room(r.from));
+  TRY(const DhtService service, service_of(r.params));
   const auto owner = from_hex(r.params.at("owner").get<std::string>());
   if (!owner || owner->size() != 32) return fail("an owner is 64 hexadecimal digits");
   IdentityKey key;
   std::copy(owner->begin(), owner->end(), key.bytes.begin());
-  TRY(const RecordTicket ticket, driver_.get_record({.service = DhtService{r.params.at("service").get<uint8_t>()},
+  TRY(const RecordTicket ticket, driver_.get_record({.service = service,
                                                      .owner = key,
                                                      .name = r.params.at("name").get<std::string>()}));
   open_[ticket] = {r.from, {}};

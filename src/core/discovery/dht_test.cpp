@@ -312,6 +312,10 @@ TEST_F(DhtAsking, APutGoesOnWhenFewStore) {
     put.on_stored(now_, first[i].relay, encode_dht_stored(1, i < 5 ? DhtPut::stored : DhtPut::full), places_, out);
   }
   EXPECT_EQ(out.asks.size(), kHolders) << "five are one too few";
+  put.on_stored(now_, first[0].relay, encode_dht_stored(1, DhtPut::stored), places_, out);  // a second answer
+  put.on_stored(now_, out.asks[1].relay, encode_dht_stored(2, DhtPut::stored), places_, out);  // to somebody else's question
+  put.on_stored(now_, PeerId{}, encode_dht_stored(1, DhtPut::stored), places_, out);  // was not asked
+  EXPECT_FALSE(put.succeeded());
   put.on_stored(now_, out.asks[0].relay, encode_dht_stored(1, DhtPut::stored), places_, out);
   EXPECT_TRUE(put.succeeded());
 }

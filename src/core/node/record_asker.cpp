@@ -14,7 +14,7 @@ using Kind = RecordOutcome::Kind;
 
 namespace {
 
-constexpr Duration kLookAgain = 250ms;
+constexpr Duration kLookAgain = 250ms, kLookAgainUnasked = 30s;  // for a circuit; where no person waits
 constexpr size_t kMaxTellings = RecordAsker::kMaxOwners * discovery::kMaxDhtKept * 2;  // today's key and tomorrow's
 
 Result<void> check_name(const std::string& name) {
@@ -136,7 +136,7 @@ void RecordAsker::start_some(Now now, Effects& fx) {
     const bool has_way = client_ == nullptr || client_->way_to_relays();
     const bool knows_relays = directory_.places().size() > 0;
     if (!has_way && knows_relays && now.mono < queue.front().second.gives_up) {
-      look_again_ = now.mono + kLookAgain;
+      look_again_ = now.mono + (waiting_.empty() ? kLookAgainUnasked : kLookAgain);
       return;
     }
     auto [ticket, op] = std::move(queue.front());

@@ -103,7 +103,7 @@ struct RecordsNet : TestWorld {
 };
 
 TEST(Records, WhatOneClientPutsAnotherGets) {
-  RecordsNet net(18);
+  RecordsNet net(12);  // so that all of them hold every record
   auto& alice = net.client("alice", "203.0.113.7");
   auto& bob = net.client("bob", "203.0.113.8");
   const Mono began = net.now.mono;
@@ -268,7 +268,8 @@ TEST(Records, AreFoundAfterMidnightThoughTheirOwnerHasGone) {
   RecordsNet net(14, kNoon + 10 * 3600 + 3000);  // 22:50
   EXPECT_EQ(net.put(*net.hosts["r13"], "of yesterday").kind, Kind::stored);
   net.hosts["r13"]->dead = true;
-  net.run_for(75min);
+  net.now.wall += 75min;
+  net.run_for(1s);
   EXPECT_EQ(net.text(net.get(*net.hosts["r14"])), "of yesterday");
 }
 
@@ -287,8 +288,8 @@ TEST(Records, WithoutRelaysOrACircuitThatIsSaid) {
   net.attach(lonely, TunId{1});
   for (auto& [name, h] : net.hosts) h->dead = h->config.relay.has_value();
   net.run_for(5min);
-  const RecordOutcome o = net.get(lonely);
-  EXPECT_TRUE(o.kind == Kind::no_circuit || o.kind == Kind::nobody);
+  for (const RecordOutcome& o : {net.get(lonely), net.put(lonely, "in vain")}) EXPECT_TRUE(o.kind == Kind::no_circuit || o.kind == Kind::nobody);
+  EXPECT_EQ(lonely.node->records()->kept(), 0u) << "it was said to have failed";
 }
 
 TEST(Records, ACircuitIsWaitedFor) {
@@ -325,6 +326,7 @@ TEST(Records, QuestionsOfOursAreBounded) {
   });
   EXPECT_LE(taken, RecordAsker::kMaxWaiting + RecordAsker::kMaxRunning);
   EXPECT_GE(taken, RecordAsker::kMaxWaiting);
+  EXPECT_FALSE(net.try_put(c, {.name = "a", .owner = net.owner}).ok()) << "they share the queue";
   auto& r = *net.hosts["r10"];
   r.dead = false;
   std::string why;
@@ -341,6 +343,26 @@ TEST(Records, QuestionsOfOursAreBounded) {
     net.run_for(7s);
   }
   EXPECT_TRUE(why.starts_with("records of 8 keys")) << why;
+  net.check_all();
+}
+
+TEST(Records, TwoQuestionsAreAskedAtOnceAndTheOthersAfterThem) {
+  RecordsNet net(14);
+  auto& r = *net.hosts["r13"];
+  const size_t neighbours = r.node->links().size();
+  std::vector<RecordTicket> tickets;
+  net.command_first(r, [&](Node& n, Effects& fx) {
+    for (int i = 0; i < 6; i++) tickets.push_back(*n.get_record(net.now, {.owner = net.owner.pub, .name = std::to_string(i)}, fx));
+  });
+  EXPECT_LE(r.node->links().size(), neighbours + 2 * discovery::kHolders);
+  EXPECT_EQ(r.node->records()->progress(tickets[0])->phase, RecordProgress::Phase::asking);
+  EXPECT_EQ(r.node->records()->progress(tickets[5])->phase, RecordProgress::Phase::waiting);
+  net.command_first(r, [&](Node& n, Effects& fx) { n.forget_question(net.now, tickets[1], fx); });
+  EXPECT_FALSE(r.node->records()->progress(tickets[1]));
+  for (const RecordTicket t : {tickets[0], tickets[5]}) {
+    EXPECT_TRUE(net.run_until([&] { return net.ended(r, t).has_value(); }, 10s));
+  }
+  EXPECT_FALSE(net.ended(r, tickets[1])) << "nobody waits for it";
   net.check_all();
 }
 
