@@ -160,6 +160,24 @@ TEST(StunSide, OneAddressIsAnsweredAtABoundedRate) {
   EXPECT_EQ(net.heard.size(), StunSide::kPerCaller.burst + 1);
 }
 
+// Whatever a relay vouches for: it has a budget, and so has each address that is called.
+TEST(StunSide, CallsForOthersAreBoundedForEachRelayAndForEachAddress) {
+  for (const bool one_address : {false, true}) {
+    StunNet net;
+    uint64_t number = uint64_t{1} << 61;
+    const auto vouch = [&](const char* by, const Endpoint& victim) {
+      const auto& host = *net.hosts[by];
+      const auto pair = encryption::PairKeys::derive(net.network.id.bytes, host.config.wireguard, net.r1().config.wireguard.pub);
+      auto d = stun::write_indication({}, victim, net.id_of(host), number++);
+      stun::set_mac(d, pair->trailer_mac(stun::signed_part(d, *stun::read(d, stun::Extent::exact))));
+      net.send_forged({host.address, 51821}, net.r1(), kListenSocket, net.masked(net.r1(), d));
+    };
+    for (uint32_t i = 0; i < 200; i++) vouch(one_address && i % 2 != 0 ? "r2" : "r0", one_address ? kAsker : Endpoint{IpAddress::v4(0xcb007101u + i), 9});
+    net.run_for(200ms);
+    EXPECT_EQ(net.counters(net.r1()).called_back, one_address ? StunSide::kPerCaller.burst : StunSide::kPerRelay.burst);
+  }
+}
+
 TEST(StunSide, AllTogetherAreAnsweredAtABoundedRate) {
   StunNet net;
   uint64_t sent = 0;
