@@ -11,6 +11,8 @@ target_compile_options(macrovpn_flags INTERFACE -Wall -Wextra -Wpedantic -Wshado
   -Wold-style-cast -Wimplicit-fallthrough -Werror -fno-strict-aliasing -fstack-protector-strong
   # Designated initialisers leave the rest at its default on purpose.
   -Wno-missing-field-initializers
+  # libstdc++ 12 itself uses what C++17 deprecates, in std::stable_sort.
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>
   # GCC 12 warns wrongly, in inlined code of its own library: of uninitialised members inside std::variant and
   # std::optional that are never read, and of writes past the end of a vector that has just grown.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-array-bounds;-Wno-stringop-overflow>)

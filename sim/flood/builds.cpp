@@ -116,11 +116,11 @@ class Trial {
         has[i] = true;
         out.fulfilled++;
         out.took.push_back(askers_[i]->answered() - began);
-        world_.crash(clients_[i]);
+        world_.stop(clients_[i]);
       }
       if (std::find(has.begin(), has.end(), false) == has.end()) break;
     }
-    for (const HostId id : clients_) world_.crash(id);
+    for (const HostId id : clients_) world_.stop(id);
     world_.run_for(1s);
   }
 

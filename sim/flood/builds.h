@@ -5,7 +5,7 @@
 //   drop      a third answer handshakes, and carry nothing
 //   log       a third work
 //
-// A wish is a client that starts (with the guards that it has, without circuits) and its program's first question; it is fulfilled when
+// A wish is a client that starts (with its files, without circuits) and its program's first question; it is fulfilled when
 // an answer came back within kPatience: through a guard, a middle and an exit that all work.
 #pragma once
 #include "sim/flood/population.h"

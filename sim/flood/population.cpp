@@ -96,16 +96,14 @@ uint32_t implied_share(const FloodModel& m) {
   const double prefixes = static_cast<double>(m.systems * kPrefixesOfSystem);
   const double in_prefix = std::min<double>(static_cast<double>(m.honest * m.ratio) / prefixes, quotas.max_per_v4_16) / 2;
   const double honest = static_cast<double>(m.honest) / 2, most = static_cast<double>(m.claims) * in_prefix;
-  const auto his = [&](double all) {
-    const double prefix = std::min(most, std::max<double>(routing::kWorthOfGroup, all * routing::kPrefixPerMille / 1000));
-    if (m.lies_about_systems) return prefix * prefixes;
-    const double system = std::max<double>(routing::kWorthOfGroup, all * routing::kSystemPerMille / 1000);
-    return static_cast<double>(m.systems) * std::min(system, prefix * kPrefixesOfSystem);
+  const auto bound = [&](double groups, double each, uint64_t per_mille) {
+    const auto least = static_cast<double>(routing::kWorthOfGroup);
+    return std::min(each, std::max(least, (honest + groups * std::min(each, least)) * static_cast<double>(per_mille) / 1000));
   };
-  // What all have falls until nothing is above its cap of it.
-  double all = honest + prefixes * most;
-  for (int i = 0; i < 10'000; i++) all = honest + his(all);
-  return static_cast<uint32_t>(1e6 * (all - honest) / all);
+  const auto systems = static_cast<double>(m.systems);
+  const double prefix = bound(prefixes, most, routing::kPrefixPerMille);
+  const double his = m.lies_about_systems ? prefixes * prefix : systems * bound(systems, kPrefixesOfSystem * prefix, routing::kSystemPerMille);
+  return static_cast<uint32_t>(1e6 * his / (honest + his));
 }
 
 PopulationView::PopulationView(const Population& p) : population_(p) {

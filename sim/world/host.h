@@ -24,7 +24,7 @@ const char* to_string(HostKind);
 struct Disk {
   KeyPair wireguard;
   std::optional<crypto::SigningKey> identity;
-  std::vector<uint8_t> guards;
+  std::vector<uint8_t> guards, middles, observations;
 };
 
 struct HostCounters {

@@ -231,6 +231,8 @@ void World::apply(Host& h, node::Effects& fx) {
       publish(h);
     } else if (const auto* g = std::get_if<node::GuardsChanged>(&e)) {
       h.disk.guards = g->saved;
+    } else if (const auto* m = std::get_if<node::MiddlesChanged>(&e)) {
+      h.disk.middles = m->saved;
     } else if (std::holds_alternative<node::CircuitReady>(e)) {
       h.counters.circuits++;
     } else if (std::holds_alternative<node::LeaseMoved>(e)) {

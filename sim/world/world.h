@@ -86,6 +86,7 @@ class World {
 
   // ---- what goes wrong (world_faults.cpp)
   void crash(HostId);
+  void stop(HostId);     // as its user would: what it saw is written down
   void restart(HostId);  // with its disk
   void sleep(HostId);
   void wake(HostId);

@@ -11,7 +11,11 @@ void World::boot(Host& h) {
   c.identity = h.disk.identity;
   c.commons.callers.witness = &witness_;
   c.commons.callers.aead = &aead_;
-  if (c.client) c.client->saved_guards = h.disk.guards;
+  if (c.client) {
+    c.client->saved_guards = h.disk.guards;
+    c.client->saved_middles = h.disk.middles;
+    c.client->saved_observations = h.disk.observations;
+  }
   if (h.kind == HostKind::exit) {
     h.policy.emplace(routing::ExitPolicyConfig{config_.network.extra_global, {h.address}, {}},
                      [this](const Endpoint& e) { return catalogue_.is_relay_endpoint(e); });
@@ -30,6 +34,12 @@ void World::attach(Host& h) {
     MV_ASSERT(n.attach(now_of(h), TunId{1}, node::Slots::only_own, fx).ok());
     n.directory_changed(now_of(h), fx);
   });
+}
+
+void World::stop(HostId id) {
+  Host& h = host(id);
+  if (h.node && h.node->client() != nullptr) h.disk.observations = h.node->client()->observations().save();
+  crash(id);
 }
 
 void World::crash(HostId id) {

@@ -95,13 +95,17 @@ std::vector<Contact> DirectoryKeeper::next_place() {
 
 void DirectoryKeeper::restore(node::DirectorySide& live, Wall now) const {
   for (const auto& [id, r] : store_.relays()) {
+    live.restore_first_seen(r.entry->short_id, r.first_seen);
     if (shell::is_living(*r.entry, now)) live.restore(r.entry, r.may_choose);
+    if (const unsigned strikes = store_.strikes(id, now); strikes > 0) live.restore_strikes(id, strikes);
   }
   live.restore_count(store_.count_chosen());
 }
 
-void DirectoryKeeper::on_synced(const SyncVerdict& verdict, const node::DirectorySide& live, Wall now) {
+void DirectoryKeeper::on_synced(const node::DirectorySynced& synced, const node::DirectorySide& live, Wall now) {
   accepted_anyway_ = false;
+  const SyncVerdict& verdict = synced.verdict;
+  for (const PeerId& id : synced.struck) store_.struck(id, now);
   if (verdict.kind == SyncVerdict::Kind::accepted) {
     save_choice(live, now);
     if (std::exchange(is_finding_, false)) say_("found " + std::to_string(verdict.found) + " relays");
@@ -136,7 +140,7 @@ std::string DirectoryKeeper::progress(const node::Node& node) {
   } else if (s.phase == DirectoryStatus::Phase::waiting) {
     text += s.last->text();
   } else {
-    text += std::to_string(s.up) + " of " + std::to_string(s.sources) + " sources answered, " + std::to_string(s.known) + " relays";
+    text += std::to_string(s.up) + " of " + std::to_string(s.sources.size()) + " sources answered, " + std::to_string(s.known) + " relays";
   }
   if (text == last_progress_) return {};
   last_progress_ = text;
@@ -145,7 +149,7 @@ std::string DirectoryKeeper::progress(const node::Node& node) {
 
 nlohmann::json DirectoryKeeper::json(const node::DirectorySide& live) const {
   const DirectoryStatus s = live.status();
-  nlohmann::json out{{"phase", name_of(s.phase)}, {"sources", s.sources}, {"answered", s.up},     {"relays", s.known},
+  nlohmann::json out{{"phase", name_of(s.phase)}, {"sources", live.is_relay() ? s.neighbours : s.sources.size()}, {"answered", s.up},     {"relays", s.known},
                      {"synced", s.ever_synced},   {"saved", store_.on_disk()}};
   if (!last_progress_.empty() && is_finding_) out["progress"] = last_progress_;
   if (s.last) out["verdict"] = name_of(s.last->kind);

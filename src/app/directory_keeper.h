@@ -28,7 +28,7 @@ class DirectoryKeeper {
   void restore(node::DirectorySide& live, Wall now) const;
 
   void apply(const discovery::SetChanges& changes, Wall now) { store_.apply(changes, now); }
-  void on_synced(const discovery::SyncVerdict& verdict, const node::DirectorySide& live, Wall now);
+  void on_synced(const node::DirectorySynced& synced, const node::DirectorySide& live, Wall now);
   void on_accepted_anyway(const node::DirectorySide& live, Wall now);
   void on_tick() { store_.flush(); }
   shell::DirectoryStore& store() { return store_; }

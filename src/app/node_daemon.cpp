@@ -21,7 +21,8 @@ namespace macrovpn::app {
 namespace {
 
 constexpr const char* kGuardsFile = "/guards";
-constexpr size_t kMaxGuardsFile = 4096;
+constexpr const char* kMiddlesFile = "/middles";
+constexpr size_t kMaxSetFile = 4096;
 constexpr Duration kSaveSeenEvery = std::chrono::minutes(10);
 
 // What a person at the terminal reads.  Never an address, a name or a key (DESIGN: no logs, by construction).
@@ -30,12 +31,13 @@ void say(const std::string& line) {
 }
 
 // Starting without them would draw new ones, which is what somebody who makes them unreadable could want.
-Result<std::vector<uint8_t>> saved_guards(const std::string& file) {
+template <class Set>
+Result<std::vector<uint8_t>> saved_set(const std::string& file, const char* what) {
   std::vector<uint8_t> saved;
   if (!shell::file_exists(file)) return saved;
-  TRY(saved, shell::read_own_file(file, kMaxGuardsFile));
-  if (!peers::GuardSet::load(saved).ok())
-    return fail("the entry relays saved in " + file + " are damaged; move that file away to have new ones chosen");
+  TRY(saved, shell::read_own_file(file, kMaxSetFile));
+  if (!Set::load(saved).ok())
+    return fail("the " + std::string(what) + " relays saved in " + file + " are damaged; move that file away to have new ones chosen");
   return saved;
 }
 
@@ -76,7 +78,8 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     c.client = node::ClientConfig{.hops = options_.hops, .pinned_path = options_.path};
     if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
     c.client->build = options_.hop_by_hop ? node::Build::hop_by_hop : node::Build::one_round_trip;
-    TRY(c.client->saved_guards, saved_guards(options_.paths.state + kGuardsFile));
+    TRY(c.client->saved_guards, saved_set<peers::GuardSet>(options_.paths.state + kGuardsFile, "entry"));
+    TRY(c.client->saved_middles, saved_set<peers::MiddleSet>(options_.paths.state + kMiddlesFile, "middle"));
     // Worth something, and nothing depends on it: what cannot be read is begun anew.
     if (auto seen = shell::read_own_file(options_.paths.observations_file(), peers::Observations::kMaxSaved))
       c.client->saved_observations = std::move(seen).value();
@@ -254,6 +257,9 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
   } else if (const auto* g = std::get_if<node::GuardsChanged>(&e)) {
     const auto stored = shell::write_file(options_.paths.state + kGuardsFile, g->saved);
     if (!stored.ok()) say("the entry relays could not be saved: " + stored.error().message);
+  } else if (const auto* middles = std::get_if<node::MiddlesChanged>(&e)) {
+    const auto stored = shell::write_file(options_.paths.state + kMiddlesFile, middles->saved);
+    if (!stored.ok()) say("the middle relays could not be saved: " + stored.error().message);
   } else if (const auto* s = std::get_if<node::StateChanged>(&e)) {
     say(controller::word_of(s->state));
     server_->broadcast("state", {{"state", controller::id_of(s->state)}});

@@ -57,7 +57,7 @@ void NodeDaemon::on_directory(const discovery::SetChanges& changes) {
 }
 
 void NodeDaemon::on_synced(const node::DirectorySynced& synced) {
-  keeper_->on_synced(synced.verdict, *driver_->node().live_directory(), reactor_.now().wall);
+  keeper_->on_synced(synced, *driver_->node().live_directory(), reactor_.now().wall);
   if (synced.verdict.kind != discovery::SyncVerdict::Kind::nobody_answered) return;
   // In a round of its own: this is told in the middle of one.
   reactor_.after(Duration::zero(), [this] {

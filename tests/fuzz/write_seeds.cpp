@@ -12,6 +12,7 @@
 #include "core/encryption/header_mask.h"
 #include "core/encryption/tunnels.h"
 #include "core/peers/guard_set.h"
+#include "core/peers/middle_set.h"
 #include "core/peers/observations.h"
 #include "core/routing/address_rewrite.h"
 #include "core/routing/dns_message.h"
@@ -228,7 +229,10 @@ void dns() {
 void files() {
   peers::GuardSet guards;
   for (uint8_t i = 0; i < 5; i++) static_cast<void>(guards.add(PeerId{{i, 1}}, kWall));
-  put("fuzz_saved_guards", "five", guards.save());
+  put("fuzz_saved_sets", "five", guards.save());
+  peers::MiddleSet middles;
+  for (uint8_t i = 0; i < 5; i++) middles.add(PeerId{{i, 1}}, kWall, rng);
+  put("fuzz_saved_sets", "middles", middles.save());
   peers::Observations seen;
   for (uint8_t i = 0; i < 5; i++) seen.worked(PeerId{{1, i}}, kWall);
   seen.round_trip(PeerId{{1, 0}}, 30ms, peers::Observations::Way::direct);

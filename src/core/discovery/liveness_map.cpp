@@ -23,19 +23,31 @@ std::span<const EntryPtr> in_range(std::span<const EntryPtr> all, const IdRange&
 
 }  // namespace
 
-// Each hour a twentieth of all, drawn alike; who was silent once is asked a second time before the others.
+// The one that was asked longest ago.
+EntryPtr LivenessProber::known_silent(Mono now, const RelaySet& set, unsigned times, Duration since) const {
+  const auto first = std::min_element(silent_.begin(), silent_.end(), [&](const auto& a, const auto& b) {
+    return std::pair(a.second.times != times, a.second.last) < std::pair(b.second.times != times, b.second.last);
+  });
+  const bool is_due = first != silent_.end() && first->second.times == times && now - first->second.last >= since;
+  return is_due ? set.find(first->first) : nullptr;
+}
+
+// Each hour a twentieth of all, drawn alike; who was silent once is asked a second time before the others, and in every second turn one that is
+// known to be dead, so that it is known as long as it is, and not longer.
 EntryPtr LivenessProber::next(Mono now, const RelaySet& set) {
   const auto all = set.all();
-  if (busy_ || now < next_at_ || all.empty()) return nullptr;
-  const auto every = Duration(std::chrono::hours(1)) * kProbedAnHour / static_cast<int64_t>(all.size());
-  next_at_ = now + std::max<Duration>(every, kSoonestProbe);
+  if (busy_ || now < next_at_) return nullptr;
+  if (all.empty()) next_at_ = now + std::chrono::minutes(1);
+  if (all.empty()) return nullptr;
+  const bool is_first = next_at_ == kLongAgo;
+  const Duration every = std::max<Duration>(each_ / static_cast<int64_t>(all.size()), kSoonestProbe);
+  next_at_ = now + (is_first ? rng_.between(Duration::zero(), every) : every);
+  if (is_first) return nullptr;
   std::erase_if(silent_, [&](const auto& s) { return now - s.second.last > kDeadFor || !set.find(s.first); });
-  for (const auto& [id, s] : silent_) {
-    if (s.times >= kDeadAfter || now - s.last < kSecondProbe) continue;
-    busy_ = true;
-    return set.find(id);
-  }
-  const EntryPtr drawn = all[rng_.below(all.size())];
+  EntryPtr drawn = known_silent(now, set, 1, kSecondProbe);
+  is_turn_of_dead_ = !is_turn_of_dead_;
+  if (!drawn && is_turn_of_dead_) drawn = known_silent(now, set, kDeadAfter, kDeadAgain);
+  if (!drawn) drawn = all[rng_.below(all.size())];
   if (drawn->convicted()) return nullptr;
   busy_ = true;
   return drawn;
@@ -43,6 +55,7 @@ EntryPtr LivenessProber::next(Mono now, const RelaySet& set) {
 
 void LivenessProber::on_probed(Mono now, ShortId id, Found found) {
   busy_ = false;
+  if (found == Found::not_tried) return;
   if (found == Found::alive) {
     silent_.erase(id);
   } else {
@@ -114,18 +127,50 @@ std::vector<IdRange> LivenessMap::on_answer(size_t source, const IdRange& asked,
     return again;
   }
   for (size_t i = 0; i < part.size() && votes_.size() < kMaxRelays; i++) {
-    Votes& v = votes_[part[i]->short_id];
+    LivenessVotes& v = votes_[part[i]->short_id];
     v.said = static_cast<uint8_t>(v.said | 1 << source);
     if (a.bits[i / 8] >> i % 8 & 1) v.dead = static_cast<uint8_t>(v.dead | 1 << source);
   }
   return again;
 }
 
-bool LivenessMap::is_dead(ShortId id) const {
-  const auto it = votes_.find(id);
-  if (it == votes_.end()) return false;
-  const int said = std::popcount(it->second.said), dead = std::popcount(it->second.dead);
-  return said >= 2 && 2 * dead > said;
+LivenessRound LivenessMap::round() const {
+  LivenessRound out;
+  out.reserve(votes_.size());
+  for (const auto& [id, v] : votes_) {
+    out.emplace_back(id, LivenessVotes{static_cast<uint8_t>(std::popcount(v.said)), static_cast<uint8_t>(std::popcount(v.dead))});
+  }
+  return out;
+}
+
+void LivenessMemory::add(LivenessRound round) {
+  if (round.empty()) return;
+  rounds_.push_back(std::move(round));
+  if (rounds_.size() > kRounds) rounds_.erase(rounds_.begin());
+}
+
+Liveness LivenessMemory::of(ShortId id) const {
+  unsigned said = 0, dead = 0;
+  for (const LivenessRound& round : rounds_) {
+    const auto it = std::lower_bound(round.begin(), round.end(), id, [](const auto& v, ShortId i) { return v.first < i; });
+    if (it == round.end() || it->first != id) continue;
+    said += it->second.said;
+    dead += it->second.dead;
+  }
+  if (said == 0) return Liveness::unknown;
+  return dead >= kAtLeast && 3 * dead >= 2 * said ? Liveness::dead : Liveness::alive;
+}
+
+std::vector<ShortId> LivenessMemory::dead() const {
+  std::vector<ShortId> out;
+  for (const LivenessRound& round : rounds_) {
+    for (const auto& [id, votes] : round) {
+      if (votes.dead > 0 && of(id) == Liveness::dead) out.push_back(id);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 }  // namespace macrovpn::discovery

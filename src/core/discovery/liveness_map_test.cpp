@@ -52,6 +52,15 @@ size_t ask_all(LivenessMap& map, size_t source, const LivenessProber& p, Mono no
   return questions;
 }
 
+// What is believed after comparisons that all said the same.
+std::set<ShortId> believed(std::initializer_list<const LivenessMap*> rounds) {
+  LivenessMemory memory;
+  for (const LivenessMap* map : rounds) memory.add(map->round());
+  const auto dead = memory.dead();
+  for (const ShortId id : dead) EXPECT_EQ(memory.of(id), Liveness::dead);
+  return {dead.begin(), dead.end()};
+}
+
 struct LivenessMapTest : ::testing::Test {
   SeededRng rng{3};
   Mono now{1h};
@@ -77,10 +86,12 @@ TEST_F(LivenessMapTest, ARelayProbesATwentiethAnHour) {
 TEST_F(LivenessMapTest, SilenceIsAskedASecondTimeAndAnAnswerEndsIt) {
   const RelaySet set = set_of(0, 10);
   LivenessProber p(rng);
+  EXPECT_EQ(p.next(now, set), nullptr) << "who starts has other things to do";
+  now = p.next_deadline();
   const EntryPtr e = p.next(now, set);
   p.on_probed(now, e->short_id, LivenessProber::Found::silent);
   EXPECT_FALSE(p.is_dead(now, e->short_id)) << "a datagram may be lost";
-  now += std::chrono::hours(2);
+  now = p.next_deadline();
   EXPECT_EQ(p.next(now, set), e) << "before any other";
   p.on_probed(now, e->short_id, LivenessProber::Found::silent);
   EXPECT_TRUE(p.is_dead(now, e->short_id));
@@ -96,15 +107,16 @@ TEST_F(LivenessMapTest, AMapOfEqualCopiesIsOneQuestion) {
   const LivenessProber p = after_probing(rng, now, dead);
   LivenessMap map;
   for (size_t s = 0; s < kMapSources; s++) EXPECT_EQ(ask_all(map, s, p, now, set, set), 1u);
-  for (uint64_t n = 0; n < 3'000; n++) ASSERT_EQ(map.is_dead(entry(n)->short_id), dead.contains(n)) << n;
+  const auto known = believed({&map});
+  for (uint64_t n = 0; n < 3'000; n++) ASSERT_EQ(known.contains(entry(n)->short_id), dead.contains(n)) << n;
 }
 
 TEST_F(LivenessMapTest, MoreThanFitIntoOneAnswerAreAskedOn) {
   const RelaySet set = set_of(0, 20'000);
   const LivenessProber p = after_probing(rng, now, {5, 19'999});
   LivenessMap map;
-  for (size_t s = 0; s < 2; s++) EXPECT_EQ(ask_all(map, s, p, now, set, set), 3u);
-  EXPECT_TRUE(map.is_dead(entry(5)->short_id) && map.is_dead(entry(19'999)->short_id));
+  for (size_t s = 0; s < kMapSources; s++) EXPECT_EQ(ask_all(map, s, p, now, set, set), 3u);
+  EXPECT_EQ(believed({&map}), (std::set{entry(5)->short_id, entry(19'999)->short_id}));
   EXPECT_EQ(map.size(), 20'000u);
 }
 
@@ -118,23 +130,53 @@ TEST_F(LivenessMapTest, CopiesThatDifferAgreeOnAllButThePartsThatDiffer) {
   EXPECT_GT(map.size(), 1'900u);
 }
 
-TEST_F(LivenessMapTest, OneLiarOfThreeChangesNothing) {
+TEST_F(LivenessMapTest, WhoIsDeadIsProbedAgainAndBelievedDeadAsLong) {
+  const RelaySet set = set_of(0, 400);
+  const ShortId dead = entry(7)->short_id;
+  LivenessProber p(rng);
+  for (unsigned i = 0; i < kDeadAfter; i++) p.on_probed(now, dead, LivenessProber::Found::silent);
+  size_t asked = 0, all = 0;
+  for (const Mono end = now + std::chrono::hours(200); now < end; now = std::max(now + 1ms, p.next_deadline())) {
+    const EntryPtr e = p.next(now, set);
+    if (!e) continue;
+    all++;
+    asked += e->short_id == dead;
+    p.on_probed(now, e->short_id, e->short_id == dead ? LivenessProber::Found::silent : LivenessProber::Found::alive);
+    ASSERT_TRUE(p.is_dead(now, dead));
+  }
+  EXPECT_GT(asked, 150u) << "about once an hour";
+  EXPECT_LT(asked, 230u);
+  EXPECT_NEAR(static_cast<double>(all), 200 * 20, 100) << "and nobody is probed oftener for it";
+  p.on_probed(now, dead, LivenessProber::Found::alive);
+  EXPECT_FALSE(p.is_dead(now, dead));
+}
+
+TEST_F(LivenessMapTest, TwoLiarsOfThreeAreNotBelievedAloneNorThreeOfSix) {
   const RelaySet set = set_of(0, 100);
   std::set<uint64_t> all;
   for (uint64_t n = 0; n < 100; n++) all.insert(n);
   const LivenessProber honest = after_probing(rng, now, {1, 2}), denies = after_probing(rng, now, all), hides = after_probing(rng, now, {});
-  for (const LivenessProber* liar : {&denies, &hides}) {
+  const auto round = [&](std::initializer_list<const LivenessProber*> sources) {
     LivenessMap map;
-    ask_all(map, 0, honest, now, set, set);
-    ask_all(map, 1, *liar, now, set, set);
-    ask_all(map, 2, honest, now, set, set);
-    for (uint64_t n = 0; n < 100; n++) EXPECT_EQ(map.is_dead(entry(n)->short_id), n == 1 || n == 2);
-  }
+    size_t s = 0;
+    for (const LivenessProber* source : sources) ask_all(map, s++, *source, now, set, set);
+    return map;
+  };
+  const std::set<ShortId> truth{entry(1)->short_id, entry(2)->short_id};
+  const LivenessMap good = round({&honest, &honest, &honest}), one = round({&honest, &denies, &honest}), two = round({&denies, &denies, &honest}),
+                    hidden = round({&honest, &hides, &honest}), three = round({&denies, &denies, &denies});
+  EXPECT_EQ(believed({&good}), truth);
+  EXPECT_EQ(believed({&one}), truth);
+  EXPECT_EQ(believed({&two}), truth);
+  EXPECT_TRUE(believed({&hidden}).empty());
+  EXPECT_EQ(believed({&hidden, &hidden}), truth) << "four of six";
+  EXPECT_EQ(believed({&two, &good}), truth);
+  EXPECT_EQ(believed({&two, &one}), truth) << "three of six";
+  EXPECT_EQ(believed({&three, &good, &good}), truth) << "all three sources once are believed only until the next are asked";
+  EXPECT_EQ(believed({&three, &three, &good, &good, &good}), truth) << "three comparisons count";
   LivenessMap alone;
   ask_all(alone, 0, denies, now, set, set);
-  EXPECT_FALSE(alone.is_dead(entry(1)->short_id)) << "one source alone kills nobody";
-  ask_all(alone, 1, honest, now, set, set);
-  EXPECT_FALSE(alone.is_dead(entry(50)->short_id)) << "nor does one of two";
+  EXPECT_TRUE(believed({&alone, &alone}).empty()) << "one source alone kills nobody";
 }
 
 TEST_F(LivenessMapTest, AnswersOfAnyBytesAreReadOrRefusedAndSplitsEnd) {

@@ -20,6 +20,9 @@ ClientSide::ClientSide(Shared s) : s_(s), config_(*s.config.client) {
   if (!config_.saved_guards.empty()) {
     if (auto loaded = peers::GuardSet::load(config_.saved_guards); loaded.ok()) guards_ = std::move(loaded).value();
   }
+  if (!config_.saved_middles.empty()) {
+    if (auto loaded = peers::MiddleSet::load(config_.saved_middles); loaded.ok()) middles_ = std::move(loaded).value();
+  }
   if (!config_.saved_observations.empty()) {
     if (auto loaded = peers::Observations::load(config_.saved_observations); loaded.ok()) seen_ = std::move(loaded).value();
   }
@@ -81,6 +84,9 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
       const bool old_enough = now.wall - r->created >= s_.config.network.guard_age;
       if (!known && old_enough && routing::fits(*r, routing::Role::guard)) fresh.push_back(r);
     }
+    std::vector<const RelayInfo*> alive = fresh;
+    std::erase_if(alive, [&](const RelayInfo* r) { return std::binary_search(dead_.begin(), dead_.end(), r->id); });
+    if (!alive.empty() || usable_guards(now, false) > 0) fresh = std::move(alive);
     const RelayInfo* drawn = routing::weighted_draw(fresh, s_.config.network, now.wall, s_.rng);
     if (drawn == nullptr) break;
     const auto added = guards_.add(drawn->id, now.wall);
@@ -98,9 +104,10 @@ void ClientSide::refill_guards(Now now, Effects& fx) {
   if (changed) save_guards(fx);
 }
 
-void ClientSide::refill_middles(Now now) {
+void ClientSide::refill_middles(Now now, Effects& fx) {
   middles_.drop_expired(now.wall);
   if (!middles_.wants_more()) return;
+  const std::vector<PeerId> before = middles_.ids();
   const Usable relays(*this, now, Usable::Leaving::too);
   std::vector<const RelayInfo*> pool;
   for (const RelayInfo* r : relays.all()) {
@@ -110,6 +117,7 @@ void ClientSide::refill_middles(Now now) {
   for (size_t tries = 0; middles_.wants_more() && tries < 4 * peers::MiddleSet::kSize; tries++) {
     if (const RelayInfo* r = draw.draw(s_.rng)) middles_.add(r->id, now.wall, s_.rng);
   }
+  if (middles_.ids() != before) fx.events.push_back(MiddlesChanged{middles_.save()});
 }
 
 Result<std::vector<const RelayInfo*>> ClientSide::pinned_path(Now now) const {
@@ -138,6 +146,11 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   for (const Silent& s : silent_) {
     if (now.mono - s.since < kSilentRest) silent.push_back(s.id);
   }
+  request.doubted = seen_.failing(now.wall);
+  for (const PeerId& id : dead_) {
+    if (!seen_.works(id, now.wall)) request.doubted.push_back(id);
+  }
+  std::sort(request.doubted.begin(), request.doubted.end());
   // A relay that failed is better than no circuit, the longer ago the better: as few as possible of the first are allowed again, those
   // that only were on the way before the silent.  Whoever allows more has no fewer paths, so that halving finds them.
   const size_t all = avoid.size() + silent.size();
@@ -148,6 +161,9 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
     return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
   };
   auto path = without(0);
+  if (path.ok()) return path;
+  request.doubted.clear();
+  path = without(0);
   if (path.ok() || all == 0) return path;
   path = without(all);
   for (size_t none = 0, some = all; path.ok() && some - none > 1;) {
@@ -165,7 +181,7 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
 Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {
   if (config_.pinned_path.empty()) {
     refill_guards(now, fx);
-    refill_middles(now);
+    refill_middles(now, fx);
   }
   TRY(const auto path, config_.pinned_path.empty() ? pick_path(now, group) : pinned_path(now));
   const CircuitId id{next_circuit_++};

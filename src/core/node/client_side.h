@@ -71,6 +71,9 @@ class ClientSide {
   void directory_changed(Now now, Effects& fx);
 
   void doubt_regions(std::set<PeerId> relays) { doubted_ = std::move(relays); }
+  // Ascending.  They are not drawn as long as there are others; but what worked for us since yesterday is alive, whatever is said, and
+  // guards that we have are left by own experience alone.
+  void believe_dead(std::vector<PeerId> relays) { dead_ = std::move(relays); }
 
   const std::map<CircuitId, Circuit>& circuits() const { return circuits_; }
   const std::map<GroupId, Group>& groups() const { return groups_; }
@@ -112,7 +115,7 @@ class ClientSide {
   bool is_banned(const RelayInfo& r) const { return banned_.contains(r.id); }
   size_t usable_guards(Now now, bool that_may_work) const;
   void refill_guards(Now now, Effects& fx);
-  void refill_middles(Now now);
+  void refill_middles(Now now, Effects& fx);
   Result<CircuitId> start_circuit(Now now, Group* group, Effects& fx);
   Result<void> add_peers(Now now, Circuit& c);
   void begin_build(Now now, Circuit& c);
@@ -206,6 +209,7 @@ class ClientSide {
   std::map<PeerRef, std::pair<CircuitId, size_t>> hop_of_;  // not of shared guards
   std::set<std::pair<PeerId, PublicKey>> bound_;            // bindings proved in this run
   std::set<PeerId> doubted_;                                // their region is not believed
+  std::vector<PeerId> dead_;                                // as is said
   std::set<PeerId> banned_;                                 // failed to prove theirs
   struct Leaving {
     Wall signed_at;  // of the descriptor that we had: a newer one says that it is back

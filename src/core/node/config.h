@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 
+#include "core/discovery/liveness_map.h"
 #include "core/encryption/tunnels.h"
 #include "core/node/commons.h"
 #include "core/routing/ip_packet.h"
@@ -24,6 +25,7 @@ struct ClientConfig {
   Build build = Build::one_round_trip;
   size_t spare_circuits = 1;
   std::vector<uint8_t> saved_guards;
+  std::vector<uint8_t> saved_middles;
   std::vector<uint8_t> saved_observations;
 };
 
@@ -41,6 +43,7 @@ struct RelayConfig {
 struct DirectoryConfig {
   // Who may know the network: seeds, an invite's relays, those of an old copy.
   std::vector<Contact> contacts;
+  Duration probed_each = discovery::kProbedEach;  // how often a relay looks whether another is there; labs: oftener
 };
 
 struct NodeConfig {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/node/directory_side.h"
+#include "core/routing/path.h"
 
 namespace macrovpn::node {
 
@@ -21,28 +22,51 @@ bool share_prefix(const Contact& a, const Contact& b, const Network& n) {
 
 }  // namespace
 
-// Three of different networks as far as there are, each alike.  Over a circuit whoever can be chosen; directly only the contacts and, if
-// there are none, the guards.
-std::vector<Contact> DirectorySide::draw_sources(Now now, const Client& client) const {
-  std::vector<Contact> pool;
-  if (!client.way) pool = contacts_;
+// Over a circuit whoever is not part of it; directly only the guards.
+std::vector<const RelayInfo*> DirectorySide::possible_sources(Now now, const Client& client) const {
   const auto& some = client.way ? client.way->hops : client.guards;
+  std::vector<const RelayInfo*> all, good;
   for (const auto& [id, r] : s_.directory.relays()) {
     const bool is_one = std::find(some.begin(), some.end(), id) != some.end();
-    const bool suits = client.way ? !is_one : is_one && contacts_.empty();
-    if (suits && r->expiry > now.wall) pool.push_back(contact_of(*r));
+    if (is_one == client.way.has_value() || r->expiry <= now.wall || r->endpoints.empty()) continue;
+    all.push_back(r.get());
+    const auto strikes = strikes_.find(id);
+    if (strikes == strikes_.end() || strikes->second < kStruckOut) good.push_back(r.get());
   }
+  return good.size() < discovery::kSyncSources ? all : good;
+}
+
+// Three of different networks as far as there are; at the very start the contacts, each alike.
+std::vector<Contact> DirectorySide::draw_sources(Now now, const Client& client) const {
   std::vector<Contact> drawn;
+  if (!client.way && !contacts_.empty()) {
+    for (const bool other_networks : {true, false}) {
+      for (std::vector<Contact> left = contacts_; !left.empty() && drawn.size() < discovery::kSyncSources;) {
+        const auto at = left.begin() + static_cast<std::ptrdiff_t>(s_.rng.below(left.size()));
+        const bool taken = std::any_of(drawn.begin(), drawn.end(), [&](const Contact& d) {
+          return d.wireguard == at->wireguard || (other_networks && share_prefix(d, *at, s_.config.network));
+        });
+        if (!taken && !at->endpoints.empty()) drawn.push_back(std::move(*at));
+        left.erase(at);
+      }
+    }
+    return drawn;
+  }
+  std::vector<const RelayInfo*> sources;
   for (const bool other_networks : {true, false}) {
-    for (std::vector<Contact> left = pool; !left.empty() && drawn.size() < discovery::kSyncSources;) {
-      const auto at = left.begin() + static_cast<std::ptrdiff_t>(s_.rng.below(left.size()));
-      const bool taken = std::any_of(drawn.begin(), drawn.end(), [&](const Contact& d) {
-        return d.wireguard == at->wireguard || (other_networks && share_prefix(d, *at, s_.config.network));
+    std::vector<const RelayInfo*> pool = possible_sources(now, client);
+    while (sources.size() < discovery::kSyncSources) {
+      std::erase_if(pool, [&](const RelayInfo* r) {
+        return std::any_of(sources.begin(), sources.end(), [&](const RelayInfo* s) {
+          return s->id == r->id || (other_networks && !routing::diverse(*s, *r, s_.config.network));
+        });
       });
-      if (!taken && !at->endpoints.empty()) drawn.push_back(std::move(*at));
-      left.erase(at);
+      const RelayInfo* next = routing::weighted_draw(pool, s_.config.network, now.wall, s_.rng);
+      if (next == nullptr) break;
+      sources.push_back(next);
     }
   }
+  for (const RelayInfo* r : sources) drawn.push_back(contact_of(*r));
   return drawn;
 }
 
@@ -58,12 +82,14 @@ void DirectorySide::begin_sync(Now now, const Client& client) {
   }
   no_way_since_ = kNever;
   Sync sync;
+  asked_.clear();
   for (const Contact& to : draw_sources(now, client)) {
     const auto link =
         client.way ? links_.open_through(now, client.way->carrier, to, LinkUse::directory) : links_.open(now, to, LinkUse::directory);
-    if (link) sync.called.push_back(*link);
+    if (!link) continue;
+    sync.called.push_back(*link);
+    asked_.push_back(to.id);
   }
-  sync.asked = sync.called.size();
   sync_at_ = kNever;
   sync_ = std::move(sync);
 }
@@ -79,12 +105,15 @@ void DirectorySide::maybe_compare(Now now, Effects& fx) {
     sync_failures_++;
     sync_at_ = now.mono + std::min<Duration>(kSoonest * (1 << std::min(sync_failures_, 9u)), kLatest);
     last_ = none;
-    fx.events.push_back(DirectorySynced{none, set().size()});
+    fx.events.push_back(DirectorySynced{none, set().size(), {}});
     return;
   }
   sync_->comparing = true;
   std::vector<SyncSession> sessions;
-  for (const PeerRef link : sync_->up) sessions.push_back(begin_talk(now, link, true, SyncRole::relay));
+  for (const auto& [link, relay] : sync_->up) {
+    sessions.push_back(begin_talk(now, link, true, SyncRole::relay));
+    sync_->compared[sessions.back()] = relay;
+  }
   copy_->sync(now, sessions, out);
   perform(now, out, fx);
 }
@@ -92,6 +121,12 @@ void DirectorySide::maybe_compare(Now now, Effects& fx) {
 void DirectorySide::take_verdict(Now now, Effects& fx) {
   const auto verdict = copy_->take_verdict();
   if (!verdict) return;
+  DirectorySynced synced{*verdict, 0, {}};
+  for (const SyncSession session : verdict->struck) {
+    const PeerId& source = sync_->compared.at(session);
+    strikes_[source]++;
+    synced.struck.push_back(source);
+  }
   sync_.reset();
   const bool again = verdict->refused() || verdict->kind == SyncVerdict::Kind::nobody_answered;
   sync_failures_ = again ? sync_failures_ + 1 : 0;
@@ -100,10 +135,15 @@ void DirectorySide::take_verdict(Now now, Effects& fx) {
   const Duration soon = std::min<Duration>(kSoonest * (1 << std::min(sync_failures_, 9u)), kLatest);
   last_ = *verdict;
   choose(now);
+  if (verdict->kind == SyncVerdict::Kind::accepted) {
+    first_seen_.keep(set());
+    std::erase_if(strikes_, [&](const auto& s) { return set().find(discovery::short_id_of(s.first)) == nullptr; });
+  }
   const bool thin = s_.directory.relays().size() < kThin;
   const Duration next = thin ? std::min<Duration>(kSoonest * (2 << std::min(thin_syncs_++, 12u)), usual) : s_.rng.between(usual / 2, usual * 3 / 2);
   sync_at_ = now.mono + (again ? soon : next);
-  fx.events.push_back(DirectorySynced{*verdict, set().size()});
+  synced.known = set().size();
+  fx.events.push_back(std::move(synced));
 }
 
 void DirectorySide::accept_anyway(Now now, Effects& fx) {
@@ -123,7 +163,8 @@ void DirectorySide::choose(Now now) {
   }
   for (const PeerId& id : gone) s_.directory.remove(id);
   for (const discovery::EntryPtr& e : set().all()) {
-    if (!e->convicted() && copy_->may_choose(e->short_id) && e->expiry > now.wall) static_cast<void>(s_.directory.insert(e->descriptor.relay));
+    if (!e->convicted() && copy_->may_choose(e->short_id) && e->expiry > now.wall)
+      static_cast<void>(s_.directory.insert(first_seen_.believed(*e, now.wall)));
   }
   changed_ = places_stale_ = true;
 }
@@ -146,13 +187,13 @@ DirectoryStatus DirectorySide::status() const {
   st.ever_synced = gossip_ ? !gossip_->is_newcomer() : ever_synced_;
   st.last = last_;
   if (gossip_) {
-    st.sources = gossip_->neighbours();
+    st.neighbours = gossip_->neighbours();
     st.up = static_cast<size_t>(std::count_if(talks_.begin(), talks_.end(), [](const auto& t) { return t.second.is_link; }));
     return st;
   }
+  st.sources = asked_;
   if (!sync_) return st;
   st.phase = sync_->comparing ? DirectoryStatus::Phase::syncing : DirectoryStatus::Phase::calling;
-  st.sources = sync_->asked;
   st.up = sync_->up.size();
   return st;
 }

@@ -126,7 +126,9 @@ void DirectorySide::drop_idle_callers(Now now, Effects& fx) {
 
 // First byte: the kind, and whether a client says it.
 void DirectorySide::on_frame(Now now, PeerRef peer, Bytes body, bool is_link, Effects& fx) {
-  if (body.empty() || (body[0] & 0x7f) > static_cast<uint8_t>(SyncKind::ranges)) return;
+  if (is_link && mapping_ && !body.empty() && body[0] == kMap) return on_map(now, peer, body.subspan(1));
+  const bool is_map_ask = !body.empty() && body[0] == (kMapAsk | 0x80);
+  if (body.empty() || (!is_map_ask && (body[0] & 0x7f) > static_cast<uint8_t>(SyncKind::ranges))) return;
   const auto kind = static_cast<SyncKind>(body[0] & 0x7f);
   const SyncRole role = body[0] & 0x80 ? SyncRole::client : SyncRole::relay;
   auto known = talk_of_.find(peer);
@@ -141,6 +143,7 @@ void DirectorySide::on_frame(Now now, PeerRef peer, Bytes body, bool is_link, Ef
   Talk& talk = talks_.at(known->second);
   if (talk.role != role) return;
   talk.heard = now.mono;
+  if (is_map_ask) return answer_map(now, known->second, talk, body.subspan(1), fx);
   if (gossip_) {
     gossip_->on_message(now, known->second, kind, body.subspan(1), out);
   } else {
@@ -161,14 +164,15 @@ void DirectorySide::on_checked(Now now, uint64_t check, const Result<discovery::
 
 void DirectorySide::on_link(Now now, const LinkEvent& e, Effects& fx) {
   if (e.kind == LinkEvent::Kind::ended) {
-    if (sync_ && !sync_->comparing) std::erase(sync_->up, e.link);
+    mapping_link_gone(e.link);
+    if (sync_ && !sync_->comparing) std::erase_if(sync_->up, [&](const auto& up) { return up.first == e.link; });
     closed(now, e.link, fx);
     return copy_ ? maybe_compare(now, fx) : void();
   }
   if (copy_) {
     if (!sync_) return;
     std::erase(sync_->called, e.link);
-    if (e.kind == LinkEvent::Kind::up) sync_->up.push_back(e.link);
+    if (e.kind == LinkEvent::Kind::up) sync_->up.emplace_back(e.link, e.relay);
     return maybe_compare(now, fx);
   }
   SyncOut out;
@@ -187,12 +191,16 @@ void DirectorySide::on_link(Now now, const LinkEvent& e, Effects& fx) {
 void DirectorySide::send(Now now, const SyncMessage& m, Effects& fx) {
   const auto it = talks_.find(m.to);
   if (it == talks_.end()) return;
-  std::vector<uint8_t> body{static_cast<uint8_t>(static_cast<uint8_t>(m.kind) | (gossip_ ? 0 : 0x80))};
-  body.insert(body.end(), m.body.begin(), m.body.end());
+  say(now, it->second, static_cast<uint8_t>(static_cast<uint8_t>(m.kind) | (gossip_ ? 0 : 0x80)), m.body, fx);
+}
+
+void DirectorySide::say(Now now, const Talk& talk, uint8_t kind, Bytes what, Effects& fx) {
+  std::vector<uint8_t> body{kind};
+  body.insert(body.end(), what.begin(), what.end());
   const auto frame = routing::write_frame(routing::FrameType::directory, body);
   s_.resources.carry_always(frame.size() + kCarriedHeaders);
-  const PeerRef peer = it->second.peer;
-  if (it->second.is_link) return links_.send(now, peer, frame);
+  const PeerRef peer = talk.peer;
+  if (talk.is_link) return links_.send(now, peer, frame);
   if (shard_of(peer) == s_.config.place.shard) return s_.egress.frame(peer, frame);
   ShardNote note;
   note.kind = ShardNote::Kind::frame;
@@ -205,24 +213,34 @@ void DirectorySide::perform(Now now, SyncOut& out, Effects& fx) {
   for (const SyncMessage& m : out.messages) send(now, m, fx);
   for (auto& check : out.checks) fx.checks.push_back(std::move(check));
   for (const PeerId& id : out.calls) call_neighbour(now, id);
+  std::vector<PeerRef> compared;  // a client's sources, which are asked for more
   for (const SyncSession id : out.hang_ups) {
     exchange().close(id);
-    end_talk(id);
+    const auto it = talks_.find(id);
+    if (copy_ && it != talks_.end() && links_.is_up(it->second.peer)) {
+      compared.push_back(it->second.peer);
+      talk_of_.erase(it->second.peer);
+      talks_.erase(it);
+    } else {
+      end_talk(id);
+    }
   }
+  if (!compared.empty()) begin_mapping(now, std::move(compared));
   if (copy_) take_verdict(now, fx);
   follow(now, fx);
 }
 
-void DirectorySide::follow(Now, Effects& fx) {
+void DirectorySide::follow(Now now, Effects& fx) {
   if (copy_ && copy_->is_syncing()) return;  // what it brings is judged first
   discovery::SetChanges& changes = exchange().changes();
   if (changes.come.empty() && changes.gone.empty()) return;
   if (gossip_) {
     changed_ = true;
     places_.apply(changes);
+    if (first_seen_.size() > 2 * discovery::kMaxRelays) first_seen_.keep(set());  // those that come and go
     for (const auto& e : changes.gone) s_.directory.remove(e->id);
     for (const auto& e : changes.come) {
-      if (!e->convicted()) static_cast<void>(s_.directory.insert(e->descriptor.relay));
+      if (!e->convicted()) static_cast<void>(s_.directory.insert(first_seen_.believed(*e, now.wall)));
     }
   }
   fx.directory.come.insert(fx.directory.come.end(), changes.come.begin(), changes.come.end());
@@ -263,7 +281,7 @@ void DirectorySide::call_contacts(Now now) {
 }
 
 Mono DirectorySide::next_deadline() const {
-  const Mono own = std::min({idle_check_, failed_at_, contacts_at_, sync_ ? kNever : sync_at_});
+  const Mono own = std::min({idle_check_, failed_at_, contacts_at_, sync_ ? kNever : sync_at_, mapping_ ? mapping_->until : kNever});
   return std::min(own, gossip_ ? gossip_->next_deadline() : copy_->next_deadline());
 }
 
@@ -278,6 +296,7 @@ void DirectorySide::on_deadline(Now now, const Client& client, Effects& fx) {
     }
     gossip_->on_deadline(now, out);
   } else {
+    if (mapping_ && now.mono >= mapping_->until) end_mapping();
     if (!sync_ && now.mono >= sync_at_) begin_sync(now, client);
     copy_->on_deadline(now, out);
   }

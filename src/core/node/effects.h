@@ -38,6 +38,10 @@ struct PrekeyChanged {
 struct GuardsChanged {
   std::vector<uint8_t> saved;
 };
+// As well: core/peers/middle_set.h.
+struct MiddlesChanged {
+  std::vector<uint8_t> saved;
+};
 struct StateChanged {
   controller::State state;
 };
@@ -67,6 +71,7 @@ struct Warning {
 struct DirectorySynced {
   discovery::SyncVerdict verdict;
   size_t known = 0;
+  std::vector<PeerId> struck;  // sources that kept something back
 };
 // A question for a record, or a put, has come to an end (records.h).
 struct RecordEnded {
@@ -77,8 +82,8 @@ struct RecordEnded {
 struct OwnReach {
   size_t yes = 0, no = 0;
 };
-using NodeEvent = std::variant<OwnReach, PrekeyChanged, GuardsChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost, MtuChanged, DirectorySynced,
-                               RecordEnded, Warning>;
+using NodeEvent = std::variant<OwnReach, PrekeyChanged, GuardsChanged, MiddlesChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost,
+                               MtuChanged, DirectorySynced, RecordEnded, Warning>;
 
 // For the driver: a UDP socket of this number, on any port, is wanted, or no longer (way_sockets.h).
 struct SocketChange {

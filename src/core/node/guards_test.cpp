@@ -43,6 +43,25 @@ TEST(Guards, OneThatAnswersAndDropsWhatItShouldCarryIsLeftForAnother) {
   }
 }
 
+// Eight strangers for each start of the program would be many before long.
+TEST(Middles, AreTheSameAfterARestart) {
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    SmallNet net({.spare_circuits = 0}, seed, {15, 3});
+    net.publish();
+    std::set<PeerId> middles;
+    for (int i = 0; i < 12; i++) {
+      const Circuit* c = net.connect(net.client(), kTun);
+      ASSERT_NE(c, nullptr);
+      middles.insert(c->hops[1].relay.id);
+      net.restart(net.client());
+      net.publish();
+      net.run_for(1s);
+    }
+    EXPECT_LE(middles.size(), peers::MiddleSet::kSize) << seed;
+    net.check_all();
+  }
+}
+
 // A spare that came about by luck is no reason to go on with it.
 TEST(Guards, OneThatDropsHalfOfWhatItShouldCarryIsLeftForAnotherWithItsSpares) {
   for (uint64_t seed = 1; seed <= 5; seed++) {

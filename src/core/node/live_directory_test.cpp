@@ -14,8 +14,9 @@ struct LiveNet : TestWorld {
     live = DirectoryConfig{};
     for (int i = 0; i < relays; i++) relay(i);
   }
-  Host& relay(int i, size_t shards = 1) {
+  Host& relay(int i, size_t shards = 1, uint32_t as_number = 0) {
     Host& h = add_relay("r" + std::to_string(i), "198.51.100." + std::to_string(16 * i + 1), i % 2 == 1, shards);
+    h.as_number = as_number;
     if (live->contacts.empty()) live->contacts.push_back(contact(h));
     run_for(10ms);
     announce(h);
@@ -114,6 +115,108 @@ TEST(LiveDirectory, LaterSyncsGoThroughCircuits) {
     EXPECT_TRUE(is_guard) << "a relay that is no guard of the client's was told its address";
   }
   EXPECT_EQ(net.verdict(c)->answered, 3u);
+}
+
+// Two evil sources of three decide what a client believes: so no two are of one network or operator, and a flood of relays of one is
+// drawn no oftener than its bound.
+TEST(LiveDirectory, NoTwoSourcesAreOfOneSystem) {
+  LiveNet net(0);
+  constexpr uint32_t kHis = 64999;
+  std::set<PeerId> his;
+  for (int i = 0; i < 16; i++) {
+    auto& r = net.relay(i, 1, i < 4 ? 64500 + static_cast<uint32_t>(i) : kHis);
+    if (i >= 4) his.insert(discovery::peer_id_of(r.config.identity->pub));
+  }
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(16); }, 20s));
+  auto& c = net.client();
+  net.attach(c, TunId{1});
+  ASSERT_TRUE(net.run_until([&] { return net.active(c, TunId{1}) != nullptr; }, 30s));
+  net.run_for(5s);
+  size_t syncs = 0;
+  for (int i = 0; i < 10; i++) {
+    const size_t before = net.count<DirectorySynced>(c);
+    net.command(c, [&](Node& n, Effects&) { n.live_directory()->sync_now(net.now); });
+    if (!net.run_until([&] { return net.count<DirectorySynced>(c) > before; }, 5min)) continue;
+    const auto sources = c.node->live_directory()->status().sources;
+    syncs++;
+    EXPECT_GE(sources.size(), 2u);
+    EXPECT_LE(std::count_if(sources.begin(), sources.end(), [&](const PeerId& id) { return his.contains(id); }), 1);
+  }
+  EXPECT_GE(syncs, 8u);
+}
+
+TEST(LiveDirectory, WhoKeptSomethingBackThriceIsAskedOnlyWhereThereAreTooFewOthers) {
+  LiveNet net(10);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(10); }, 10s));
+  auto& c = net.client();
+  const auto id_of = [&](const std::string& name) { return discovery::peer_id_of(net.hosts[name]->config.identity->pub); };
+  const PeerId struck[] = {id_of("r1"), id_of("r2"), id_of("r3")};
+  net.command(c, [&](Node& n, Effects&) {
+    for (const PeerId& id : struck) n.live_directory()->restore_strikes(id, DirectorySide::kStruckOut);
+    n.live_directory()->restore_strikes(id_of("r4"), DirectorySide::kStruckOut - 1);
+  });
+  net.attach(c, TunId{1});
+  ASSERT_TRUE(net.run_until([&] { return net.active(c, TunId{1}) != nullptr; }, 30s));
+  bool asked_r4 = false;
+  for (int i = 0; i < 20; i++) {
+    const size_t before = net.count<DirectorySynced>(c);
+    net.command(c, [&](Node& n, Effects&) { n.live_directory()->sync_now(net.now); });
+    if (!net.run_until([&] { return net.count<DirectorySynced>(c) > before; }, 5min)) continue;
+    for (const PeerId& id : c.node->live_directory()->status().sources) {
+      EXPECT_EQ(std::count(std::begin(struck), std::end(struck), id), 0);
+      asked_r4 |= id == id_of("r4");
+    }
+  }
+  EXPECT_TRUE(asked_r4) << "two strikes may be bad luck";
+}
+
+TEST(LiveDirectory, ARelayThatCameLaterIsNoOlderThanItsComing) {
+  LiveNet net(8);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(8); }, 10s));
+  auto& c = net.client();
+  net.attach(c, TunId{1});
+  ASSERT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 8; }, 60s));
+  net.command(c, [&](Node& n, Effects&) {
+    n.live_directory()->restore_first_seen(discovery::short_id_of(discovery::peer_id_of(net.hosts["r0"]->config.identity->pub)), net.now.wall - 720h);
+  });
+  net.relay(9);
+  ASSERT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 9; }, 3h));
+  const PeerId late = discovery::peer_id_of(net.hosts["r9"]->config.identity->pub);
+  EXPECT_LT(net.hosts["r0"]->node->directory().find(late, net.now.wall)->created, net.now.wall - 720h) << "it says that it is old";
+  EXPECT_GT(c.node->directory().find(late, net.now.wall)->created, net.now.wall - 4h);
+}
+
+// Relays find out who is gone, a client hears it with its comparisons, and builds around it without having tried.
+TEST(LiveDirectory, WhoIsDeadIsKnownToClientsThatNeverCalledIt) {
+  LiveNet net(0);
+  net.live->probed_each = 10min;
+  for (int i = 0; i < 12; i++) net.relay(i);
+  ASSERT_TRUE(net.run_until([&] { return net.all_know(12); }, 20s));
+  const auto short_id = [&](const std::string& name) { return discovery::short_id_of(discovery::peer_id_of(net.hosts[name]->config.identity->pub)); };
+  net.hosts["r5"]->dead = net.hosts["r7"]->dead = true;
+  net.run_for(60min);
+  auto& c = net.client();
+  net.attach(c, TunId{99});
+  ASSERT_TRUE(net.run_until([&] { return net.active(c, TunId{99}) != nullptr; }, 60s));
+  for (int i = 0; i < 3 && c.node->live_directory()->liveness(short_id("r5")) != discovery::Liveness::dead; i++) {
+    net.command(c, [&](Node& n, Effects&) { n.live_directory()->sync_now(net.now); });
+    net.run_for(15s);
+  }
+  ASSERT_EQ(c.node->live_directory()->liveness(short_id("r5")), discovery::Liveness::dead);
+  EXPECT_EQ(c.node->live_directory()->liveness(short_id("r7")), discovery::Liveness::dead);
+  for (int i = 0; i < 12; i++) {
+    if (i == 5 || i == 7) continue;
+    EXPECT_EQ(c.node->live_directory()->liveness(short_id("r" + std::to_string(i))), discovery::Liveness::alive) << i;
+  }
+  const auto& circuits = c.node->client()->circuits();
+  const uint64_t last = circuits.rbegin()->first.value;
+  const size_t had = circuits.size();
+  for (uint32_t i = 1; i <= 6; i++) {
+    net.attach(c, TunId{i});
+    ASSERT_TRUE(net.run_until([&] { return net.active(c, TunId{i}) != nullptr; }, 30s));
+  }
+  // None of its builds met a dead relay.
+  EXPECT_EQ(circuits.rbegin()->first.value - last, circuits.size() - had);
 }
 
 TEST(LiveDirectory, NobodyAnswersIsSaidAndTriedAgain) {

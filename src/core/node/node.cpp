@@ -35,6 +35,7 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
     if (live_) {
       verify_ = std::make_unique<VerifySide>(shared(), links_, *live_);
       live_->set_gate(verify_.get());
+      live_->set_prober(&verify_->prober());
       records_kept_ = std::make_unique<RecordHolder>(shared(), *live_);
     }
     tunnels_.accept_ephemeral_peers(true);

@@ -100,6 +100,7 @@ RelayInfo TestWorld::describe(const Host& relay) const {
   info.id = discovery::peer_id_of(info.identity);
   info.wireguard = relay.config.wireguard.pub;
   info.endpoints = {{relay.address, kListenPort}};
+  info.as_number = relay.as_number;
   info.flags.set(RelayFlag::middle);
   if (relay.nat == Host::Nat::none || relay.config.relay->exit) info.flags.set(relay.config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
   if (relay.config.relay->introducer) info.flags.set(RelayFlag::introducer);
@@ -195,6 +196,8 @@ void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
   h.leases.insert(h.leases.end(), fx.exit_leases.begin(), fx.exit_leases.end());
   for (NodeEvent& e : fx.events) {
     if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
+    if (const auto* g = std::get_if<GuardsChanged>(&e)) h.config.client->saved_guards = g->saved;
+    if (const auto* m = std::get_if<MiddlesChanged>(&e)) h.config.client->saved_middles = m->saved;
     h.events.push_back(std::move(e));
   }
   for (size_t i = 1; i < h.shards && !(fx.directory.come.empty() && fx.directory.gone.empty()); i++) {

@@ -35,6 +35,7 @@ class TestWorld {
     bool port_open = false;                                      // its NAT sends on whatever comes to the listening port
     std::set<SocketId> sockets{};                                // beside the two that every shard has
     std::vector<std::string> introducers{};                      // published
+    uint32_t as_number = 0;                                      // as well
   };
   struct Flight {
     Host* from;
@@ -51,7 +52,7 @@ class TestWorld {
 
   Host& add_relay(const std::string& name, const std::string& address, bool exit, size_t shards = 1);
   Host& add_client(const std::string& name, const std::string& address, const ClientConfig& client);
-  void restart(Host& h);     // the process dies and comes again with the same keys, and a new prekey
+  void restart(Host& h);     // the process dies and comes again with the same keys and files, and a new prekey
   void move(Host& h, const std::string& address);  // to another network
   void publish();            // every node learns every relay
   void announce(Host& relay);  // signs its descriptor and gives it to its live directory

@@ -26,7 +26,7 @@ bool has_introducers(const discovery::RelayEntry& e) { return !e.descriptor.deta
 }  // namespace
 
 VerifySide::VerifySide(Shared s, RelayLinks& links, DirectorySide& directory)
-    : s_(s), links_(links), directory_(directory), check_(s.config.network, s.self, own_address(s.config), s.rng) {}
+    : s_(s), links_(links), directory_(directory), check_(s.config.network, s.self, own_address(s.config), s.rng), prober_(s.rng, s.config.directory->probed_each) {}
 
 bool VerifySide::may_enter(const Now& now, const EntryPtr& e, discovery::SyncSession from) {
   // Whom we may not call (on our own network, or reached through others) we do not judge.
@@ -199,12 +199,26 @@ void VerifySide::answered(Now now, std::map<PeerRef, Dial>::iterator it, Dialed 
   links_.close(it->first);
   dials_.erase(it);
   give_back_mask(now, d);
+  if (d.probe) {
+    using Found = discovery::LivenessProber::Found;
+    counters_.silent += answer != Dialed::yes;
+    return prober_.on_probed(now.mono, *d.probe, answer == Dialed::yes ? Found::alive : Found::silent);
+  }
   if (!d.asker) {
     counters_.reached += answer == Dialed::yes;
     return tell(now, d.number, answer);
   }
   const auto said = answer == Dialed::yes ? routing::DialAnswer::yes : routing::DialAnswer::no;
   if (s_.tunnels.kind_of(*d.asker)) s_.egress.frame(*d.asker, routing::write_dialed({d.number, said}));
+}
+
+// Who is reached through others is not probed: that would be an introduction an hour for each of its introducers.
+void VerifySide::probe(Now now) {
+  const EntryPtr e = now.mono >= prober_.next_deadline() ? prober_.next(now.mono, set()) : nullptr;
+  if (!e) return;
+  const bool tried = !has_introducers(*e) && !e->convicted() && call(now, e->descriptor.relay, {.probe = e->short_id});
+  counters_.probed += tried;
+  if (!tried) prober_.on_probed(now.mono, e->short_id, discovery::LivenessProber::Found::not_tried);
 }
 
 // Who was called under an address of somebody whom we know must not cost us what that one says: datagrams from there are unmasked under
@@ -233,7 +247,7 @@ void VerifySide::caller_gone(PeerRef caller) {
 
 Mono VerifySide::next_deadline() const {
   if (!failed_.empty() || !admit_.empty() || !drop_.empty()) return kLongAgo;
-  Mono at = check_.next_deadline();
+  Mono at = std::min(check_.next_deadline(), prober_.next_deadline());
   if (about_us_) at = std::min(at, about_us_->until);
   for (const auto& [link, d] : dials_) at = std::min(at, d.until);
   return at;
@@ -254,6 +268,7 @@ void VerifySide::on_deadline(Now now) {
     });
     about_us_->open = 0;
   }
+  probe(now);
   ReachOut out;
   check_.on_deadline(now, set(), out);
   perform(now, out);

@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "core/discovery/liveness_map.h"
 #include "core/discovery/reach_check.h"
 #include "core/encryption/rate_limit.h"
 #include "core/node/directory_side.h"
@@ -23,6 +24,7 @@ namespace macrovpn::node {
 struct VerifyCounters {
   uint64_t called = 0, reached = 0, asked = 0;     // by ourselves, of others
   uint64_t served = 0, refused = 0;                // for others
+  uint64_t probed = 0, silent = 0;                 // whether they are there
   uint64_t held = 0, admitted = 0, dropped = 0;    // entries of the directory
 };
 
@@ -54,6 +56,7 @@ class VerifySide final : public discovery::Gatekeeper {
   void carry_out(Now now, Effects& fx);
 
   const VerifyCounters& counters() const { return counters_; }
+  const discovery::LivenessProber& prober() const { return prober_; }
   const discovery::ReachCheck& check() const { return check_; }
   void check_invariants() const;
 
@@ -64,6 +67,7 @@ class VerifySide final : public discovery::Gatekeeper {
     ByteArray<32> challenge{};
     uint64_t number = 0;           // ReachCheck's, or the asker's
     std::optional<PeerRef> asker;  // nothing: for ourselves
+    std::optional<discovery::ShortId> probe;  // only whether it answers (core/discovery/liveness_map.h)
     Mono until = kNever;           // once BIND was said
   };
   enum class For : uint8_t { check, us };
@@ -84,6 +88,7 @@ class VerifySide final : public discovery::Gatekeeper {
   void tell(Now now, uint64_t number, discovery::Dialed);
   void told(Now now, const Asking&, discovery::Dialed);
   std::vector<RelayInfo> whom_to_ask(Now now, const IpAddress& ours);
+  void probe(Now now);
   void give_back_mask(Now now, const Dial&);
   const discovery::RelaySet& set() const { return directory_.set(); }
 
@@ -91,6 +96,7 @@ class VerifySide final : public discovery::Gatekeeper {
   RelayLinks& links_;
   DirectorySide& directory_;
   discovery::ReachCheck check_;
+  discovery::LivenessProber prober_;
   std::map<PeerRef, Dial> dials_;
   std::map<PeerRef, Asking> asking_;
   std::optional<AboutUs> about_us_;

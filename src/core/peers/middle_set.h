@@ -4,6 +4,7 @@
 #pragma once
 #include <vector>
 
+#include "base/result.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "model/keys.h"
@@ -17,9 +18,12 @@ class MiddleSet {
 
   bool wants_more() const { return middles_.size() < kSize; }
   void add(const PeerId&, Wall now, Rng&);
-  void drop_expired(Wall now);
-  void forget(const PeerId&);
+  void drop_expired(Wall now);  // what a clock that jumped left for longer than kLongest ends then
   std::vector<PeerId> ids() const;
+
+  // Relay ids and the hours of their ends.  Without it each start of the program would draw eight strangers anew.
+  std::vector<uint8_t> save() const;
+  static Result<MiddleSet> load(Bytes);
 
  private:
   struct Middle {

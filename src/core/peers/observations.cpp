@@ -79,6 +79,20 @@ std::optional<RelaySeen> Observations::seen(const PeerId& id, Wall now) const {
 }
 
 // id 20 | day 2 | round trip 4, direct 4 (µs) | throughput 4 (KiB/s) | worked 2, failed 2 (1/256)
+std::vector<PeerId> Observations::failing(Wall now) const {
+  std::vector<PeerId> out;
+  const uint16_t today = day_of(now);
+  for (const auto& [id, e] : entries_) {
+    if ((e.seen.failed - e.seen.worked) * faded(e.day, today) > 0.5) out.push_back(id);
+  }
+  return out;
+}
+
+bool Observations::works(const PeerId& id, Wall now) const {
+  const auto it = entries_.find(id);
+  return it != entries_.end() && it->second.seen.worked > it->second.seen.failed && it->second.day + 1 >= day_of(now);
+}
+
 std::vector<uint8_t> Observations::save() const {
   std::vector<uint8_t> out;
   Writer w(out);

@@ -28,6 +28,9 @@ class Observations {
   void round_trip(const PeerId&, Duration, Way);
   void throughput(const PeerId&, Bandwidth);
   std::optional<RelaySeen> seen(const PeerId&, Wall) const;  // nothing: never used
+  // That failed more than they worked, lately; one failure of a relay that never worked is forgotten after kHalfLifeDays.  Ascending.
+  std::vector<PeerId> failing(Wall) const;
+  bool works(const PeerId&, Wall) const;  // for us, today or yesterday, oftener than not
   size_t size() const { return entries_.size(); }
 
   std::vector<uint8_t> save() const;

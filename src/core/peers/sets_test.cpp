@@ -106,6 +106,44 @@ TEST(MiddleSet, KeepsEightEachForOneToTwelveDays) {
   EXPECT_TRUE(m.ids().empty());
 }
 
+TEST(MiddleSet, IsTheSameAfterARestart) {
+  SeededRng rng(1);
+  MiddleSet m;
+  for (uint8_t n = 1; n <= 8; n++) m.add(id(n), kNow, rng);
+  const auto back = MiddleSet::load(m.save());
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->ids(), m.ids());
+  EXPECT_EQ(back->save(), m.save());
+  for (int day = 0; day <= 12; day++) {
+    MiddleSet one = m, other = *back;
+    one.drop_expired(kNow + day * 24h + 2h);
+    other.drop_expired(kNow + day * 24h + 1h);  // an hour is what its file may lose
+    const std::vector<PeerId> ids = other.ids();
+    for (const PeerId& kept : one.ids()) EXPECT_EQ(std::count(ids.begin(), ids.end(), kept), 1) << day;
+  }
+}
+
+TEST(MiddleSet, ReadsNoDamagedFile) {
+  SeededRng rng(1);
+  MiddleSet m;
+  for (uint8_t n = 1; n <= 8; n++) m.add(id(n), kNow, rng);
+  auto saved = m.save();
+  for (size_t n = 0; n < saved.size(); n++) EXPECT_FALSE(MiddleSet::load(Bytes(saved.data(), n)).ok()) << n;
+  saved[1] = 9;
+  saved.resize(saved.size() + 24);
+  EXPECT_FALSE(MiddleSet::load(saved).ok()) << "more than eight";
+}
+
+TEST(MiddleSet, KeepsNoneForLongerThanTwelveDaysAfterAClockThatJumped) {
+  SeededRng rng(1);
+  MiddleSet m;
+  m.add(id(1), kNow + std::chrono::hours(24 * 365), rng);
+  m.drop_expired(kNow);
+  ASSERT_EQ(m.ids().size(), 1u);
+  m.drop_expired(kNow + MiddleSet::kLongest);
+  EXPECT_TRUE(m.ids().empty());
+}
+
 PeerId guard_named(uint8_t n) {
   PeerId id;
   id.bytes[0] = n;

@@ -23,7 +23,8 @@ struct Draw {
     return std::all_of(chosen.begin(), chosen.end(),
                        [&](const RelayInfo* c) { return diverse(*c, r, network); });
   }
-  bool is_avoided(const RelayInfo& r) const { return contains(request.avoid, r.id) || contains(request.silent, r.id); }
+  bool is_doubted(const PeerId& id) const { return std::binary_search(request.doubted.begin(), request.doubted.end(), id); }
+  bool is_avoided(const RelayInfo& r) const { return contains(request.avoid, r.id) || contains(request.silent, r.id) || is_doubted(r.id); }
   bool suits_exit(const RelayInfo& r) const {
     return fits(r, Role::exit) && (request.hops > 1 || r.introducers.empty()) &&
            (!request.exit_region || relays.region_of(r) == *request.exit_region);
@@ -74,7 +75,7 @@ struct Draw {
     for (const PeerId& id : request.middles) {
       const RelayInfo* r = relays.find(id);
       if (r == nullptr || !stranger(*r) || !compatible(*r) || contains(request.silent, id)) continue;
-      (contains(request.avoid, id) ? avoided : own).push_back(r);
+      (contains(request.avoid, id) || is_doubted(id) ? avoided : own).push_back(r);
     }
     if (own.empty()) own = std::move(avoided);
     if (!own.empty()) return weighted_draw(own, network, now, rng);

@@ -31,6 +31,8 @@ struct PathRequest {
   // On the way of a circuit that failed, or is left: not as exit (unless kept), and as middle only if the set has no other.  Such a one
   // comes before strangers: most are innocent, and in an outage all of them would be on the list at once.
   std::vector<PeerId> avoid;
+  // As well, ascending, for days: failed us and hardly ever worked.  Any number.
+  std::vector<PeerId> doubted;
   std::vector<PeerId> silent;   // known not to answer: never as middle or (unless kept) exit
   std::optional<Region> exit_region;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
 #include <numeric>
 
 namespace macrovpn::routing {
@@ -132,8 +131,9 @@ bool bound(const Grouping& groups, uint64_t per_mille, uint64_t least, std::vect
   for (size_t i = 0; i < weights.size(); i++) {
     (groups.of(i) == kAlone ? others : sums[groups.of(i)]) += weights[i];
   }
-  if (std::all_of(sums.begin(), sums.end(), [&](uint64_t s) { return s <= least; })) return false;
-  const uint64_t cap = std::max(cap_for_share(sums, others, per_mille), least);
+  // What all have if no group has more than the least bound: so a flood of groups does not lift its own.
+  const uint64_t all = std::accumulate(sums.begin(), sums.end(), others, [&](uint64_t sum, uint64_t s) { return sum + std::min(s, least); });
+  const uint64_t cap = std::max(all / 1000 * per_mille, least);
   bool cut = false;
   for (size_t g = 0; g < sums.size(); g++) {
     if (sums[g] <= cap) continue;
@@ -145,20 +145,6 @@ bool bound(const Grouping& groups, uint64_t per_mille, uint64_t least, std::vect
 }
 
 }  // namespace
-
-uint64_t cap_for_share(std::vector<uint64_t> sums, uint64_t others, uint64_t per_mille) {
-  // With k groups cut to c, all have k * c + rest: c = per_mille / 1000 of that.  k grows until the next group is below its c, which
-  // is so at the latest when a group more could not have so small a share.
-  std::sort(sums.begin(), sums.end(), std::greater<>());
-  uint64_t rest = std::accumulate(sums.begin(), sums.end(), others);
-  for (size_t k = 0;; k++) {
-    const uint64_t cut = per_mille * k;
-    if (cut >= 1000) return 0;
-    const uint64_t cap = rest / (1000 - cut) * per_mille + rest % (1000 - cut) * per_mille / (1000 - cut);
-    if (k == sums.size() || sums[k] <= cap) return k == 0 ? UINT64_MAX : cap;
-    rest -= sums[k];
-  }
-}
 
 std::vector<uint64_t> weights_of(std::span<const RelayInfo* const> relays, const Network& network, Wall now) {
   std::vector<uint64_t> weights;
@@ -172,9 +158,9 @@ std::vector<uint64_t> weights_of(std::span<const RelayInfo* const> relays, const
   const uint64_t least = kWorthOfGroup * worth(prefixes, systems, [&](uint32_t i) { return weights[i]; });
   const Grouping families = by_family(relays);
   for (unsigned round = 0; round < kRounds; round++) {
-    const bool a = bound(families, kFamilyPerMille, least, weights);
-    const bool b = bound(prefixes, kPrefixPerMille, least, weights);
-    const bool c = bound(systems, kSystemPerMille, least, weights);
+    const bool a = bound(prefixes, kPrefixPerMille, least, weights);
+    const bool b = bound(systems, kSystemPerMille, least, weights);
+    const bool c = bound(families, kFamilyPerMille, least, weights);
     if (!a && !b && !c) break;
   }
   return weights;

@@ -7,8 +7,8 @@
 //   one AS         8 relays' worth, or 2 % of all
 //   one family     8 relays' worth, or 2 % of all
 //
-// Over its bound, all of a group are scaled down alike.  "All" is what remains after the cut: of what was there before, one percent
-// would grow with the flood itself.  "Median" and "a relay's worth" are those of networks, each counting once, since the median relay of a
+// Over its bound, all of a group are scaled down alike.  "All" is what there would be if no group had more than 8 relays' worth: of what there is, with the
+// flood or after a cut to a share of it, two percent for each of 50 systems would be everything.  "Median" and "a relay's worth" are those of networks, each counting once, since the median relay of a
 // flooded directory is the flood's: of prefixes, or of AS if that is less (a relay that names none is one by itself).  An AS number is the relay's own claim unless a local database said it: who lies about
 // it meets the bound of his prefixes, which are where he is called.
 //
@@ -33,9 +33,5 @@ inline constexpr uint64_t kPrefixPerMille = 10, kSystemPerMille = 20, kFamilyPer
 
 // One for each, never 0, in no unit; their sum fits with room to spare.
 std::vector<uint64_t> weights_of(std::span<const RelayInfo* const>, const Network&, Wall now);
-
-// The largest cap by which no group has more than `per_mille` of what all have under it.  `sums`: of the groups; `others`: of those that
-// are in none.  0 if there is no such cap: there are too few.  UINT64_MAX if none is needed.
-uint64_t cap_for_share(std::vector<uint64_t> sums, uint64_t others, uint64_t per_mille);
 
 }  // namespace macrovpn::routing

@@ -181,27 +181,12 @@ TEST_F(WeightsTest, NobodyHasMoreThanHisBound) {
   }
 }
 
-// Against trying all caps.
-TEST(CapForShare, IsTheLargestThatHolds) {
-  SeededRng rng(3);
-  for (int round = 0; round < 300; round++) {
-    std::vector<uint64_t> sums;
-    for (uint64_t n = rng.below(30); n-- > 0;) sums.push_back(rng.below(2) == 0 ? rng.below(50) : rng.below(2000));
-    const uint64_t others = rng.below(3) == 0 ? 0 : rng.below(3000);
-    const uint64_t per_mille = 10 + rng.below(90);
-    const auto holds = [&](uint64_t cap) {
-      uint64_t all = others;
-      for (const uint64_t s : sums) all += std::min(s, cap);
-      return std::all_of(sums.begin(), sums.end(), [&](uint64_t s) { return std::min(s, cap) * 1000 <= all * per_mille; });
-    };
-    const uint64_t cap = cap_for_share(sums, others, per_mille);
-    if (cap == UINT64_MAX) {
-      EXPECT_TRUE(holds(UINT64_MAX));
-      continue;
-    }
-    EXPECT_TRUE(holds(cap));
-    EXPECT_FALSE(holds(cap + 2));  // whole numbers: a unit for rounding
-  }
+// Two percent of what remains for each of them would be 94 of 100.
+TEST_F(WeightsTest, FiftySystemsTogetherDoNotLiftEachOthersBounds) {
+  honest(500);
+  for (uint32_t p = 0; p < 200; p++) crowd(kCrowded + p, 64, 64500 + p / 4);
+  // Each has 2 % of 500 honest relays' worth and of 8 for each of the 50: 18.
+  EXPECT_NEAR(static_cast<double>(share([](auto& r) { return r.as_number >= 64500; })), 1000.0 * 900 / 1400, 10);
 }
 
 }  // namespace

@@ -7,18 +7,16 @@ namespace {
 
 using discovery::EntryPtr;
 
-constexpr int64_t kSchema = 1;
+constexpr int64_t kSchema = 2;
 constexpr size_t kProgressEach = 500;
 constexpr size_t kMaxOwn = 16;
 // In the order of their names, which is how the file is asked for them: it must say exactly this.
 constexpr const char* kTables[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "CREATE TABLE observation(id BLOB NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL, value INTEGER NOT NULL, PRIMARY KEY(id, kind)) "
-    "WITHOUT ROWID",
     "CREATE TABLE own(id BLOB PRIMARY KEY, last_signed INTEGER NOT NULL, work BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE relay(id BLOB PRIMARY KEY, seq INTEGER NOT NULL, expiry INTEGER NOT NULL, flags INTEGER NOT NULL, country TEXT NOT NULL, "
-    "bandwidth INTEGER NOT NULL, may_choose INTEGER NOT NULL, first_seen INTEGER NOT NULL, last_ok INTEGER NOT NULL, descriptor BLOB NOT "
-    "NULL, second BLOB NOT NULL) WITHOUT ROWID",
+    "bandwidth INTEGER NOT NULL, may_choose INTEGER NOT NULL, first_seen INTEGER NOT NULL, descriptor BLOB NOT NULL, "
+    "second BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE source(id BLOB PRIMARY KEY, strikes INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID",
 };
 
@@ -125,7 +123,7 @@ DatabaseResult<void> DirectoryStore::read_meta() {
 }
 
 DatabaseResult<void> DirectoryStore::read_relays(Wall now, const std::function<void(size_t)>& progress, Loaded& out) {
-  TRY(Statement s, db_->prepare("SELECT id, descriptor, second, may_choose, first_seen, last_ok FROM relay"));
+  TRY(Statement s, db_->prepare("SELECT id, descriptor, second, may_choose, first_seen FROM relay"));
   for (size_t n = 1; relays_.size() < kMaxStored; n++) {
     TRY(const bool row, s.step());
     if (!row) break;
@@ -139,7 +137,7 @@ DatabaseResult<void> DirectoryStore::read_relays(Wall now, const std::function<v
     if (!e || too_old) continue;
     (is_living(*e, now) ? out.living : out.expired)++;
     const auto hour = [&](int column) { return wall_from_unix(std::clamp<int64_t>(s.number(column), 0, UINT32_MAX)); };
-    relays_[*id] = {std::move(e), s.number(3) != 0, hour(4), hour(5)};
+    relays_[*id] = {std::move(e), s.number(3) != 0, hour(4)};
   }
   return {};
 }
@@ -153,15 +151,6 @@ DatabaseResult<void> DirectoryStore::read_others() {
     const auto id = id_of(sources.bytes(0));
     if (id && relays_.contains(*id))
       strikes_[*id] = {static_cast<unsigned>(std::clamp<int64_t>(sources.number(1), 0, UINT16_MAX)), time(sources.number(2))};
-  }
-  TRY(Statement seen, db_->prepare("SELECT id, kind, at, value FROM observation"));
-  for (;;) {
-    TRY(const bool row, seen.step());
-    if (!row) break;
-    const auto id = id_of(seen.bytes(0));
-    const int64_t kind = seen.number(1);
-    if (id && relays_.contains(*id) && kind >= 1 && kind <= static_cast<int64_t>(ObservationKind::work))
-      observations_[{*id, static_cast<ObservationKind>(kind)}] = {time(seen.number(2)), seen.number(3)};
   }
   TRY(Statement own, db_->prepare("SELECT id, last_signed, work FROM own"));
   while (own_.size() < kMaxOwn) {
@@ -191,11 +180,11 @@ DatabaseResult<void> DirectoryStore::write_meta() const {
 }
 
 DatabaseResult<void> DirectoryStore::write_relays() {
-  TRY(Statement put, db_->prepare("INSERT OR REPLACE INTO relay VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"));
+  TRY(Statement put, db_->prepare("INSERT OR REPLACE INTO relay VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));
   for (const PeerId& id : dirty_) {
     const auto it = relays_.find(id);
     if (it == relays_.end()) {
-      for (const char* table : {"relay", "source", "observation"}) {
+      for (const char* table : {"relay", "source"}) {
         TRY(Statement gone, db_->prepare(std::string("DELETE FROM ") + table + " WHERE id = ?1"));
         gone.bind(1, Bytes(id.bytes));
         TRY_VOID(gone.run());
@@ -208,8 +197,8 @@ DatabaseResult<void> DirectoryStore::write_relays() {
     const auto& proof = r.entry->conviction;
     put.bind(1, Bytes(id.bytes)).bind(2, r.entry->seq).bind(3, unix_seconds(r.entry->expiry)).bind(4, info.flags.bits);
     put.bind_text(5, country).bind(6, static_cast<int64_t>(info.bandwidth.bytes_per_second)).bind(7, r.may_choose ? 1 : 0);
-    put.bind(8, unix_seconds(r.first_seen)).bind(9, unix_seconds(r.last_ok));
-    put.bind(10, Bytes(proof ? proof->first : r.entry->descriptor.bytes)).bind(11, proof ? Bytes(proof->second) : Bytes());
+    put.bind(8, unix_seconds(r.first_seen));
+    put.bind(9, Bytes(proof ? proof->first : r.entry->descriptor.bytes)).bind(10, proof ? Bytes(proof->second) : Bytes());
     TRY_VOID(put.run());
   }
   return {};
@@ -222,13 +211,6 @@ DatabaseResult<void> DirectoryStore::write_others() {
     if (it == strikes_.end()) continue;
     source.bind(1, Bytes(id.bytes)).bind(2, it->second.count).bind(3, unix_seconds(it->second.last));
     TRY_VOID(source.run());
-  }
-  TRY(Statement seen, db_->prepare("INSERT OR REPLACE INTO observation VALUES(?1, ?2, ?3, ?4)"));
-  for (const auto& key : dirty_observations_) {
-    const auto it = observations_.find(key);
-    if (it == observations_.end()) continue;
-    seen.bind(1, Bytes(key.first.bytes)).bind(2, static_cast<int64_t>(key.second)).bind(3, unix_seconds(it->second.at)).bind(4, it->second.value);
-    TRY_VOID(seen.run());
   }
   TRY(Statement own, db_->prepare("INSERT OR REPLACE INTO own VALUES(?1, ?2, ?3)"));
   for (const PeerId& id : dirty_own_) {

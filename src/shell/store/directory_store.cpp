@@ -40,7 +40,7 @@ DirectoryStore::Loaded DirectoryStore::load(Wall now, const std::function<void(s
     return out;
   }
   meta_ = {};
-  relays_.clear(), strikes_.clear(), observations_.clear(), own_.clear(), dirty_.clear();
+  relays_.clear(), strikes_.clear(), own_.clear(), dirty_.clear();
   start_anew(done.error());
   return {};
 }
@@ -49,14 +49,9 @@ std::optional<Wall> DirectoryStore::last_sync() const {
   return meta_.last_sync == 0 ? std::nullopt : std::optional(wall_from_unix(meta_.last_sync));
 }
 
-unsigned DirectoryStore::strikes(const PeerId& id) const {
+unsigned DirectoryStore::strikes(const PeerId& id, Wall now) const {
   const auto it = strikes_.find(id);
-  return it == strikes_.end() ? 0 : it->second.count;
-}
-
-const Observation* DirectoryStore::observation(const PeerId& id, ObservationKind kind) const {
-  const auto it = observations_.find({id, kind});
-  return it == observations_.end() ? nullptr : &it->second;
+  return it == strikes_.end() || it->second.last + kStrikesLast <= now ? 0 : it->second.count;
 }
 
 OwnRecord DirectoryStore::own(const PeerId& id) const {
@@ -68,8 +63,6 @@ void DirectoryStore::forget(const PeerId& id) {
   dirty_.insert(id);
   relays_.erase(id);
   strikes_.erase(id);
-  for (auto it = observations_.lower_bound({id, ObservationKind{}}); it != observations_.end() && it->first.first == id;)
-    it = observations_.erase(it);
 }
 
 void DirectoryStore::apply(const discovery::SetChanges& changes, Wall now) {
@@ -105,23 +98,10 @@ void DirectoryStore::synced(size_t chosen, const std::function<bool(discovery::S
   for (const PeerId& id : old) forget(id);
 }
 
-void DirectoryStore::reached(const PeerId& id, Wall now) {
-  const auto it = relays_.find(id);
-  if (it == relays_.end() || it->second.last_ok == whole_hour(now)) return;
-  it->second.last_ok = whole_hour(now);
-  dirty_.insert(id);
-}
-
 void DirectoryStore::struck(const PeerId& id, Wall now) {
   if (!relays_.contains(id)) return;
-  strikes_[id] = {strikes(id) + 1, whole_hour(now)};
+  strikes_[id] = {std::min(strikes(id, now), unsigned{UINT16_MAX}) + 1, whole_hour(now)};
   dirty_strikes_.insert(id);
-}
-
-void DirectoryStore::observe(const PeerId& id, ObservationKind kind, int64_t value, Wall now) {
-  if (!relays_.contains(id)) return;
-  observations_[{id, kind}] = {whole_hour(now), value};
-  dirty_observations_.insert({id, kind});
 }
 
 bool DirectoryStore::put_own(const PeerId& id, const OwnRecord& own) {
@@ -136,7 +116,7 @@ bool DirectoryStore::put_own(const PeerId& id, const OwnRecord& own) {
 }
 
 bool DirectoryStore::is_dirty() const {
-  return dirty_meta_ || !dirty_.empty() || !dirty_strikes_.empty() || !dirty_own_.empty() || !dirty_observations_.empty();
+  return dirty_meta_ || !dirty_.empty() || !dirty_strikes_.empty() || !dirty_own_.empty();
 }
 
 bool DirectoryStore::flush() {
@@ -153,7 +133,7 @@ bool DirectoryStore::flush() {
     return false;
   }
   dirty_meta_ = false;
-  dirty_.clear(), dirty_strikes_.clear(), dirty_own_.clear(), dirty_observations_.clear();
+  dirty_.clear(), dirty_strikes_.clear(), dirty_own_.clear();
   if (std::exchange(said_trouble_, false)) say_("the directory is saved on disk again");
   return true;
 }
@@ -187,7 +167,6 @@ void DirectoryStore::start_anew(const DatabaseError& e) {
   if (!set_aside(damaged ? "damaged" : "other")) return on_trouble({DatabaseError::Kind::unusable, "the damaged file cannot be moved away"});
   for (const auto& [id, r] : relays_) dirty_.insert(id);
   for (const auto& [id, s] : strikes_) dirty_strikes_.insert(id);
-  for (const auto& [key, o] : observations_) dirty_observations_.insert(key);
   for (const auto& [id, o] : own_) dirty_own_.insert(id);
   dirty_meta_ = true;
   if (const auto again = open(); !again.ok()) on_trouble(again.error());

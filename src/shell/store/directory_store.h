@@ -3,9 +3,8 @@
 //
 //   meta         schema, network, count chosen when last judged, time of the last sync
 //   relay        id | the exact signed bytes (of a conviction both halves) | derived: seq, expiry, flags, country, bandwidth |
-//                whether it may be chosen, first seen, last reached by us
+//                whether it may be chosen, first seen
 //   source       id | how often that relay kept something back in a sync, and when last
-//   observation  id | kind | when | value: what this node itself measured of a relay; told to nobody
 //   own          id | second of the last signature | proof of work
 //
 // The bytes are verified again when they are read: who can write the file cannot make us believe a relay.  Columns that are derived are
@@ -21,7 +20,7 @@
 // Privacy: mode 0600, and nothing of what users do.  Times of relays are whole hours; the time of the last sync is what the file tells most
 // exactly of when the node was on.
 //
-// Bounds: kMaxStored relays; sources and observations of those only, one of each kind.
+// Bounds: kMaxStored relays; sources are of those only.
 #pragma once
 #include <functional>
 #include <map>
@@ -33,22 +32,16 @@
 namespace macrovpn::shell {
 
 inline constexpr size_t kMaxStored = discovery::kMaxRelays + discovery::kMaxConvictions;
+inline constexpr Duration kStrikesLast = std::chrono::hours(24 * 30);
 inline constexpr Duration kExpiredStay = std::chrono::hours(24 * 30);
 
 struct StoredRelay {
   discovery::EntryPtr entry;  // never nullptr
   bool may_choose = false;
-  Wall first_seen;  // whole hours
-  Wall last_ok;     // the same; Wall(): never
+  Wall first_seen;  // a whole hour
 };
 // Whether it may be in a directory now: not expired, not of the future.
 bool is_living(const discovery::RelayEntry&, Wall now);
-
-enum class ObservationKind : uint8_t { round_trip = 1, throughput = 2, failures = 3, work = 4 };
-struct Observation {
-  Wall at;  // a whole hour
-  int64_t value = 0;
-};
 
 // What a relay must not forget of itself.
 struct OwnRecord {
@@ -78,16 +71,13 @@ class DirectoryStore {
   const std::map<PeerId, StoredRelay>& relays() const { return relays_; }  // expired ones too
   size_t count_chosen() const { return meta_.chosen; }                     // when last judged
   std::optional<Wall> last_sync() const;
-  unsigned strikes(const PeerId&) const;
-  const Observation* observation(const PeerId&, ObservationKind) const;  // nullptr: none
+  unsigned strikes(const PeerId&, Wall now) const;  // those of before kStrikesLast are over
   OwnRecord own(const PeerId&) const;
 
   void apply(const discovery::SetChanges&, Wall now);
   // After a sync that was accepted.
   void synced(size_t chosen, const std::function<bool(discovery::ShortId)>& may_choose, Wall now);
-  void reached(const PeerId&, Wall now);
   void struck(const PeerId&, Wall now);
-  void observe(const PeerId&, ObservationKind, int64_t value, Wall now);
   // On disk, power cut or not, when it says yes.
   bool put_own(const PeerId&, const OwnRecord&);
   // Brings the file up to date, in one transaction; false: it could not.
@@ -104,7 +94,6 @@ class DirectoryStore {
     unsigned count = 0;
     Wall last;
   };
-  using ObservationKey = std::pair<PeerId, ObservationKind>;
 
   bool is_dirty() const;
   DatabaseResult<void> open();
@@ -133,11 +122,9 @@ class DirectoryStore {
   Meta meta_;
   std::map<PeerId, StoredRelay> relays_;
   std::map<PeerId, Strikes> strikes_;
-  std::map<ObservationKey, Observation> observations_;
   std::map<PeerId, OwnRecord> own_;
   // What the file does not have yet.
   std::set<PeerId> dirty_, dirty_strikes_, dirty_own_;
-  std::set<ObservationKey> dirty_observations_;
   bool dirty_meta_ = false;
 };
 
