@@ -53,6 +53,20 @@ struct WorkProof {
   auto operator<=>(const WorkProof&) const = default;
 };
 
+// What a relay measured of another (core/discovery/bandwidth_check.h).
+struct MeasuredRelay {
+  uint64_t target = 0;  // the first 8 bytes of its id, as a big-endian number
+  uint8_t value = 0;    // 0: it did not let itself be measured; else core/discovery/measured.h
+  auto operator<=>(const MeasuredRelay&) const = default;
+};
+// Of one week and of the one before it.
+struct MeasuredRelays {
+  uint16_t week = 0;  // the low bits of its number
+  std::vector<MeasuredRelay> now, before;  // targets ascending; never none now, kMaxMeasured together
+  auto operator<=>(const MeasuredRelays&) const = default;
+};
+
+inline constexpr size_t kMaxMeasured = 24;
 inline constexpr size_t kMaxIntroducers = 3;
 inline constexpr size_t kMaxPortRanges = 16;
 inline constexpr size_t kMaxServerName = 63;
@@ -64,6 +78,7 @@ struct RelayDetails {
   ExitPorts exit_ports;
   std::optional<TlsEntry> tls;
   std::optional<WorkProof> work;
+  std::optional<MeasuredRelays> measured;  // nothing: of nobody
   auto operator<=>(const RelayDetails&) const = default;
 };
 

@@ -27,6 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static_cast<void>(read_ping(f->body));
     static_cast<void>(read_bound(f->body));
     if (const auto d = read_dial(f->body)) MV_ASSERT(equal(Bytes(write_dial(*d)).subspan(kFrameHeader), f->body));
+    if (const auto m = read_measure(f->body)) MV_ASSERT(equal(Bytes(write_measure(*m)).subspan(kFrameHeader), f->body));
+    if (const auto m = read_measure_ok(f->body)) MV_ASSERT(equal(Bytes(write_measure_ok(*m)).subspan(kFrameHeader), f->body));
     if (const auto d = read_dialed(f->body)) MV_ASSERT(equal(Bytes(write_dialed(*d)).subspan(kFrameHeader), f->body));
   }
   return 0;

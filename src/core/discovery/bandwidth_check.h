@@ -1,16 +1,15 @@
 // Bandwidth that relays measure of each other, so that nobody gains much by claiming (FlashFlow, Traudt, Jansen, Johnson, ICDCS 2021, among
 // peers).
 //
-// Once a week five relays measure a relay, one after the other, each at a minute that both agree on.  They are drawn by hash, out of those in
-// other prefixes, AS and families than its own that claim as much, so that neither side chooses.  A measurer sends at the claimed rate (kMostMeasured
-// at most) for kMeasureFor; the target sends every sample back whole.  A sample carries a MAC that only the measurer can make, so what comes back
+// Each week about six relays measure a relay, one after the other.  They are drawn by hash and weight (measured.h), so that neither side chooses.  A
+// measurer sends at the rate that both claim (kMostMeasured at most) for kMeasureFor; the target sends every sample back whole.  A sample carries a MAC that only the measurer can make, so what comes back
 // was received and sent.  What the target carried for others meanwhile it may report, and a third of what was echoed counts of it at most:
 //
 //   one measurer   x = echoed bytes per second from kWarmUp on;  x + min(background, x / 3)
-//   all            min(claim, the median of five; of fewer than three: nothing)
+//   all            min(claim, the median; of fewer than three: nothing).  Who refuses is measured as less than nothing
 //
-// So a liar gains a factor of 4/3: x cannot exceed what he can carry.  Two measurers of the five who lie for him (or against) do not move the
-// median past what the honest ones measured.  That is why each measures the whole alone: where all send at once and the sum counts, two who report
+// So a liar gains a factor of 4/3: x cannot exceed what he can carry.  Measurers who lie for him (or against) do not move the
+// median past what the honest ones measured, while those are more.  That is why each measures the whole alone: where all send at once and the sum counts, two who report
 // what they please add two fifths of it (docs/decisions/0040).  Whoever rents bandwidth for the minutes in which he is measured is measured with
 // it.
 //
@@ -21,23 +20,21 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "core/discovery/relay_set.h"
+#include "core/discovery/relay_entry.h"
 #include "crypto/hash.h"
 
 namespace macrovpn::discovery {
 
-inline constexpr size_t kMeasurers = 5, kLeastResults = 3;
+inline constexpr size_t kLeastResults = 3;
 inline constexpr Duration kMeasureFor = 10s, kWarmUp = 2s;
 inline constexpr Bandwidth kMostMeasured{12'500'000};  // 100 Mbit/s
 inline constexpr Bandwidth kLeastMeasured{12'500};     // 100 kbit/s: what claims less is not worth it
 inline constexpr size_t kSampleSize = 1024;            // bytes: index 4 | MAC 16 | filler
 inline constexpr Duration kMeasureWeek = std::chrono::hours(24 * 7);
 
-uint32_t measure_week_of(Wall);
-// In the order of the draw; fewer than kMeasurers in a small network.
-std::vector<PeerId> measurers_of(const RelayEntry& target, uint32_t week, const RelaySet&);
-// What counts of a claim; nothing: not enough was measured.
-std::optional<Bandwidth> settle_bandwidth(Bandwidth claim, std::vector<Bandwidth> results);
+uint32_t measure_week_of(Wall, Duration week = kMeasureWeek);
+// What counts of a claim; nothing: not enough was measured.  A result that is nothing: refused.
+std::optional<Bandwidth> settle_bandwidth(Bandwidth claim, std::vector<std::optional<Bandwidth>> results);
 
 class BandwidthMeasurer {
  public:
@@ -73,20 +70,22 @@ class BandwidthTarget {
     Bandwidth rate;
   };
   enum class Answer : uint8_t { no, later, yes };
-  // own: our entry, with what we claim; cap: what our operator lends (zero: no limit).
-  Answer on_ask(const Now&, const Ask&, const RelayEntry& own, Bandwidth cap, const RelaySet&);
+  static constexpr size_t kAsksOfOne = 2;   // a week: its session may break
+  static constexpr size_t kMostAsks = 32;   // in all
+  // From somebody who is drawn.  week: the one that it is; most: what we claim and our operator lends.
+  Answer on_ask(Mono now, const Ask&, uint32_t week, Bandwidth most);
   // Whether this sample goes back.  No more of them than were agreed.
   bool on_sample(Mono now, const PeerId& from, size_t bytes);
-  void carried(uint64_t bytes) { background_ += bytes; }  // for others, while is_measured()
   bool is_measured(Mono now) const { return now < until_; }
-  uint64_t background() const { return background_; }
+  Mono until() const { return until_; }
+  void stop() { until_ = kLongAgo; }
 
  private:
   uint32_t week_ = 0;
   std::vector<PeerId> done_;  // of this week
   PeerId by_;
   Mono until_ = kLongAgo;
-  uint64_t left_ = 0, background_ = 0;
+  uint64_t left_ = 0;
 };
 
 }  // namespace macrovpn::discovery

@@ -65,15 +65,17 @@ Bandwidth measure(const Target& t, size_t who, uint64_t seed) {
   return m.result();
 }
 
+constexpr size_t kMeasurers = 5;
+using Results = std::vector<std::optional<Bandwidth>>;
 // What all five make of it; colluders report what they like.
-std::vector<Bandwidth> measure_all(const Target& t) {
-  std::vector<Bandwidth> results;
+Results measure_all(const Target& t) {
+  Results results;
   for (size_t i = 0; i < kMeasurers; i++) results.push_back(measure(t, i, 1));
   return results;
 }
-double value_of(const Target& t, size_t colluders = 0, uint64_t their_word = UINT64_MAX / 2, std::vector<Bandwidth> results = {}) {
+double value_of(const Target& t, size_t colluders = 0, uint64_t their_word = UINT64_MAX / 2, Results results = {}) {
   if (results.empty()) results = measure_all(t);
-  for (size_t i = 0; i < colluders; i++) results[i] = {their_word};
+  for (size_t i = 0; i < colluders; i++) results[i] = Bandwidth{their_word};
   return static_cast<double>(settle_bandwidth({t.claim}, results)->bytes_per_second) / static_cast<double>(kCapacity);
 }
 
@@ -127,10 +129,22 @@ TEST(BandwidthCheck, WhoForgesHasNothing) {
 }
 
 TEST(BandwidthCheck, FewerThanThreeResultsSayNothing) {
-  EXPECT_FALSE(settle_bandwidth({100}, {{100}, {100}}));
-  EXPECT_EQ(settle_bandwidth({100}, {{10}, {50}, {90}})->bytes_per_second, 50u);
-  EXPECT_EQ(settle_bandwidth({100}, {{10}, {50}, {90}, {95}})->bytes_per_second, 50u);
-  EXPECT_EQ(settle_bandwidth({100}, {{1000}, {1000}, {1000}})->bytes_per_second, 100u);
+  const auto settled = [](std::initializer_list<uint64_t> values) {
+    Results r;
+    for (const uint64_t v : values) r.emplace_back(Bandwidth{v});
+    return settle_bandwidth({100}, r);
+  };
+  EXPECT_FALSE(settled({100, 100}));
+  EXPECT_EQ(settled({10, 50, 90})->bytes_per_second, 50u);
+  EXPECT_EQ(settled({10, 50, 90, 95})->bytes_per_second, 50u);
+  EXPECT_EQ(settled({1000, 1000, 1000})->bytes_per_second, 100u);
+}
+
+TEST(BandwidthCheck, WhoRefusesMostHasNotBeenMeasured) {
+  const std::optional<Bandwidth> no, much = Bandwidth{1000};
+  EXPECT_FALSE(settle_bandwidth({100}, {no, no, much, much})) << "and so one's own two against two honest ones are not enough";
+  EXPECT_FALSE(settle_bandwidth({100}, {no, no, no}));
+  EXPECT_EQ(settle_bandwidth({100}, {no, much, much})->bytes_per_second, 100u);
 }
 
 TEST(BandwidthCheck, AMeasurementIsBoundedAndEnds) {
@@ -150,74 +164,34 @@ TEST(BandwidthCheck, AMeasurementIsBoundedAndEnds) {
   EXPECT_GE(sent, kMostMeasured.bytes_per_second * 10 * 98 / 100);
 }
 
-// ---- who measures whom
+// ---- being measured
 
-struct Draw : ::testing::Test {
-  Draw() : set(network) {
-    for (uint32_t i = 0; i < 60; i++) add(i, IpAddress::v4(0x14000001u + (i << 16)), 1'000'000, i % 6 + 1);
-  }
-  EntryPtr add(uint32_t n, const IpAddress& home, uint64_t bandwidth, uint32_t as) {
-    auto e = std::make_shared<RelayEntry>();
-    store_be32(e->id.bytes.data(), n * 2654435761u);
-    store_be32(e->id.bytes.data() + 4, n);
-    e->short_id = short_id_of(e->id);
-    e->rank = n;
-    e->expiry = Wall::max();
-    e->home = home;
-    e->descriptor.relay.bandwidth = {bandwidth};
-    e->descriptor.relay.as_number = as;
-    set.insert(e, changes);
-    all.push_back(e);
-    return e;
-  }
-  Network network;
-  RelaySet set;
-  SetChanges changes;
-  std::vector<EntryPtr> all;
-};
-
-TEST_F(Draw, FiveStrangersWhoClaimAsMuch) {
-  const EntryPtr neighbour = add(100, IpAddress::v4(0x14000101u), 9'000'000, 99);  // the first one's /16
-  const EntryPtr slow = add(101, IpAddress::v4(0x15000101u), 100, 98);
-  for (uint32_t week = 1; week < 300; week++) {
-    const auto five = measurers_of(*all[0], week, set);
-    ASSERT_EQ(five.size(), kMeasurers);
-    for (const PeerId& id : five) {
-      const auto e = set.find(short_id_of(id));
-      EXPECT_TRUE(id != all[0]->id && id != neighbour->id && id != slow->id && e->descriptor.relay.as_number != 1);
-    }
-  }
-}
-
-TEST_F(Draw, AnotherWeekDrawsOthersAndAllAgree) {
-  EXPECT_EQ(measurers_of(*all[0], 7, set), measurers_of(*all[0], 7, set));
-  EXPECT_NE(measurers_of(*all[0], 7, set), measurers_of(*all[0], 8, set));
-  EXPECT_NE(measurers_of(*all[0], 7, set), measurers_of(*all[1], 7, set));
-}
-
-TEST_F(Draw, ATargetAnswersItsMeasurersOnceAWeekAndOneAtATime) {
-  const Now now{Mono(1h), wall_from_unix(1'800'000'000)};
-  const uint32_t week = measure_week_of(now.wall);
-  const auto five = measurers_of(*all[0], week, set);
+TEST(BandwidthCheck, ATargetAnswersEachMeasurerTwiceAWeekAndOneAtATime) {
+  Mono now(1h);
+  const Bandwidth claim{1'000'000};
+  const auto who = [](uint8_t n) { return PeerId{{n}}; };
   BandwidthTarget t;
   using Answer = BandwidthTarget::Answer;
-  const auto ask = [&](const Now& at, const PeerId& who, uint64_t rate = 1'000'000, Bandwidth cap = {}) {
-    return t.on_ask(at, {who, measure_week_of(at.wall), {rate}}, *all[0], cap, set);
-  };
-  EXPECT_EQ(ask(now, PeerId{{9}}), Answer::no) << "a stranger to the draw";
-  EXPECT_EQ(ask(now, five[0], 2'000'000), Answer::no) << "more than it claims";
-  EXPECT_EQ(ask(now, five[0], 1'000'000, {500'000}), Answer::no) << "more than its operator lends";
-  EXPECT_EQ(ask(now, five[0]), Answer::yes);
-  EXPECT_EQ(ask(now, five[1]), Answer::later);
-  EXPECT_EQ(ask(now, five[0]), Answer::no) << "once is enough";
+  const auto ask = [&](uint8_t n, uint64_t rate = 1'000'000, uint32_t week = 7) { return t.on_ask(now, {who(n), 7, {rate}}, week, claim); };
+  EXPECT_EQ(ask(1, 2'000'000), Answer::no) << "more than it claims";
+  EXPECT_EQ(ask(1, 100), Answer::no) << "too little to say something";
+  EXPECT_EQ(ask(1, 1'000'000, 8), Answer::no) << "of another week";
+  EXPECT_EQ(ask(1), Answer::yes);
+  EXPECT_EQ(ask(2), Answer::later);
   uint64_t echoed = 0;
-  for (int i = 0; i < 20'000; i++) echoed += t.on_sample(now.mono + 5s, five[0], kSampleSize) ? kSampleSize : 0;
+  for (int i = 0; i < 20'000; i++) echoed += t.on_sample(now + 5s, who(1), kSampleSize) ? kSampleSize : 0;
   EXPECT_LE(echoed, 10'000'000u) << "no more than was agreed";
   EXPECT_GE(echoed, 9'990'000u);
-  EXPECT_FALSE(t.on_sample(now.mono + 5s, five[1], 1));
-  const Now later{now.mono + 1min, now.wall + 1min};
-  EXPECT_FALSE(t.on_sample(later.mono, five[0], 1));
-  EXPECT_EQ(ask(later, five[1]), Answer::yes);
+  EXPECT_FALSE(t.on_sample(now + 5s, who(2), 1));
+  now += 1min;
+  EXPECT_FALSE(t.on_sample(now, who(1), 1));
+  EXPECT_EQ(ask(1), Answer::yes) << "its session may have broken";
+  now += 1min;
+  EXPECT_EQ(ask(1), Answer::no) << "that is enough";
+  for (uint8_t n = 2; n < 60; n++) {
+    EXPECT_EQ(ask(n), n < 2 + BandwidthTarget::kMostAsks - 2 ? Answer::yes : Answer::no) << "so many in a week: " << int{n};
+    now += 1min;
+  }
 }
 
 }  // namespace

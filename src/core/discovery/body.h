@@ -19,7 +19,7 @@ enum class Tag : uint8_t {
   region = 8,
   as_number = 9,
   bandwidth = 10,
-  family = 11,  // 12 to 17: details.h
+  family = 11,  // 12 to 18: details.h
 };
 
 struct Body {

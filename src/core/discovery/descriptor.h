@@ -12,7 +12,7 @@
 //
 // Tags (lengths and layouts in docs/protocol.md "Descriptor"): 1 version, 2 network id, 3 identity key, 4
 // WireGuard key, 5 flags, 6 endpoints, 7 created, 8 region, 9 AS number, 10 bandwidth, 11 family; those of
-// RelayDetails: 12 protocol versions, 13 introducers, 14 price, 15 exit ports, 16 TLS, 17 work.  1 to 7 are
+// RelayDetails: 12 protocol versions, 13 introducers, 14 price, 15 exit ports, 16 TLS, 17 work, 18 measured.  1 to 7 are
 // required.  A tag that we do not know is skipped, but it is hashed and stored as it came, so that old and
 // new versions agree on the bytes.
 //

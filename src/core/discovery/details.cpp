@@ -60,6 +60,14 @@ bool parse_tls(Bytes value, RelayDetails& out) {
   return true;
 }
 
+bool ascends(const std::vector<MeasuredRelay>& list) {
+  return std::adjacent_find(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.target >= b.target; }) == list.end();
+}
+
+bool valid(const MeasuredRelays& m) {
+  return !m.now.empty() && m.now.size() + m.before.size() <= kMaxMeasured && ascends(m.now) && ascends(m.before);
+}
+
 using Buffer = std::vector<uint8_t>;
 
 void put(Buffer& out, DetailTag tag, const Buffer& value) {
@@ -90,6 +98,31 @@ Buffer encode(const TlsEntry& tls) {
 
 }  // namespace
 
+// week 2 | how many are of it 1 | short id 8 | value 1 | …
+Buffer encode_measured(const MeasuredRelays& m) {
+  MV_ASSERT(valid(m));
+  Buffer out;
+  Writer w(out);
+  w.le16(m.week).u8(static_cast<uint8_t>(m.now.size()));
+  for (const auto* list : {&m.now, &m.before}) {
+    for (const MeasuredRelay& r : *list) w.be64(r.target).u8(r.value);
+  }
+  return out;
+}
+
+std::optional<MeasuredRelays> parse_measured(Bytes value) {
+  Reader r(value);
+  MeasuredRelays m;
+  m.week = r.le16();
+  const size_t of_now = r.u8();
+  while (r.ok() && r.left() > 0) {
+    auto& list = m.now.size() < of_now ? m.now : m.before;
+    const uint64_t target = r.be64();
+    list.push_back({target, r.u8()});
+  }
+  return r.ok() && m.now.size() == of_now && valid(m) ? std::optional(std::move(m)) : std::nullopt;
+}
+
 bool is_server_name(std::string_view s) {
   return !s.empty() && s.size() <= kMaxServerName && s.front() != '.' && s.back() != '.' &&
          std::all_of(s.begin(), s.end(), [](char c) {
@@ -112,6 +145,7 @@ void encode_details(const RelayDetails& d, Buffer& out) {
     Writer(value).le16(d.work->epoch).le64(d.work->nonce).be64(d.work->rank);
     put(out, DetailTag::work, value);
   }
+  if (d.measured) put(out, DetailTag::measured, encode_measured(*d.measured));
 }
 
 bool parse_detail(DetailTag tag, Bytes value, RelayDetails& out) {
@@ -136,6 +170,9 @@ bool parse_detail(DetailTag tag, Bytes value, RelayDetails& out) {
       out.work->nonce = r.le64();
       out.work->rank = r.be64();
       return r.done();
+    case DetailTag::measured:
+      out.measured = parse_measured(value);
+      return out.measured.has_value();
   }
   return false;
 }

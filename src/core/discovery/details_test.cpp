@@ -26,6 +26,7 @@ RelayDetails all() {
   d.exit_ports = {ExitPorts::Kind::listed, {{80, 80}, {443, 443}, {1024, 65535}}};
   d.tls = TlsEntry{443, {7}, "files.example"};
   d.work = WorkProof{694, 0x0102030405060708, 0x00112233445566};
+  d.measured = MeasuredRelays{0x0b97, {{3, 120}, {0x0102030405060708, 0}}, {{2, 99}}};
   return d;
 }
 
@@ -43,7 +44,8 @@ TEST(Details, HaveTheLayoutOfTheProtocolPage) {
             "0e011e"
             "0f0d00" "50005000" "bb01bb01" "0004ffff"
             "102f" "bb01" "0700000000000000000000000000000000000000000000000000000000000000" "66696c65732e6578616d706c65"
-            "1112" "b602" "0807060504030201" "0000112233445566");
+            "1112" "b602" "0807060504030201" "0000112233445566"
+            "121e" "970b" "02" "0000000000000003" "78" "0102030405060708" "00" "0000000000000002" "63");
 }
 
 TEST(Details, ComeBackOutOfASignedDescriptor) {
@@ -74,6 +76,31 @@ TEST(Details, HaveOneEncodingOnly) {
   EXPECT_FALSE(parses(DetailTag::exit_ports, {2, 1, 0, 1, 0})) << "ranges beside a preset";
   EXPECT_FALSE(parses(DetailTag::exit_ports, {3}));
   EXPECT_FALSE(parses(DetailTag::exit_ports, {0})) << "no range";
+}
+
+TEST(Details, TakeResultsInOrderAndNoneTwice) {
+  const auto with = [](uint8_t of_now, std::initializer_list<uint64_t> targets) {
+    Buffer value;
+    Writer(value).le16(7).u8(of_now);
+    for (const uint64_t t : targets) Writer(value).be64(t).u8(9);
+    return parses(DetailTag::measured, value);
+  };
+  EXPECT_TRUE(with(1, {5}));
+  EXPECT_TRUE(with(2, {5, 6, 1, 9})) << "two of this week, two of the one before";
+  EXPECT_TRUE(with(1, {5, 5})) << "once in each";
+  EXPECT_FALSE(with(2, {5, 5}));
+  EXPECT_FALSE(with(2, {6, 5}));
+  EXPECT_FALSE(with(1, {1, 6, 5}));
+  EXPECT_FALSE(with(0, {5})) << "then it would be a list of the week before";
+  EXPECT_FALSE(with(0, {}));
+  EXPECT_FALSE(with(2, {5})) << "fewer than it says";
+  EXPECT_FALSE(parses(DetailTag::measured, {7, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5})) << "cut off";
+  Buffer many;
+  Writer(many).le16(7).u8(kMaxMeasured);
+  for (uint64_t i = 0; i < kMaxMeasured; i++) Writer(many).be64(i).u8(9);
+  EXPECT_TRUE(parses(DetailTag::measured, many));
+  Writer(many).be64(99).u8(9);
+  EXPECT_FALSE(parses(DetailTag::measured, many));
 }
 
 TEST(Details, TakePortRangesThatAscendAndDoNotTouch) {

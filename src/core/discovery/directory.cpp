@@ -51,6 +51,14 @@ void Directory::remove(const PeerId& id) {
   list.relays.erase(it);
 }
 
+void Directory::set_bandwidth(const PeerId& id, Bandwidth b) {
+  const auto known = list_->relays.find(id);
+  if (known == list_->relays.end() || known->second->bandwidth == b) return;
+  RelayInfo relay = *known->second;
+  relay.bandwidth = b;
+  own().relays[id] = std::make_shared<const RelayInfo>(std::move(relay));
+}
+
 const RelayInfo* Directory::find(const PeerId& id, Wall now) const {
   const auto it = list_->relays.find(id);
   return it == list_->relays.end() || it->second->expiry <= now ? nullptr : it->second.get();

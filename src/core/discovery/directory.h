@@ -26,6 +26,7 @@ class Directory {
  public:
   Insert insert(const RelayInfo&);
   void remove(const PeerId&);
+  void set_bandwidth(const PeerId&, Bandwidth);  // what it counts as (measured.h)
   const RelayInfo* find(const PeerId&, Wall now) const;  // nullptr: unknown or expired
   // Whether an endpoint belongs to a relay (exits refuse to connect there).
   bool is_relay_endpoint(const Endpoint&) const;

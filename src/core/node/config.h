@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 
+#include "core/discovery/bandwidth_check.h"
 #include "core/discovery/liveness_map.h"
 #include "core/encryption/tunnels.h"
 #include "core/node/commons.h"
@@ -44,6 +45,10 @@ struct DirectoryConfig {
   // Who may know the network: seeds, an invite's relays, those of an old copy.
   std::vector<Contact> contacts;
   Duration probed_each = discovery::kProbedEach;  // how often a relay looks whether another is there; labs: oftener
+  // Relays measure each other's bandwidth (measure_side.h).  The week has to be one for the whole network; labs have shorter ones.
+  enum class Measuring : uint8_t { off, on } measuring = Measuring::off;
+  Duration measure_week = discovery::kMeasureWeek;
+  std::vector<uint8_t> saved_measured;  // of MeasuredChanged
 };
 
 struct NodeConfig {

@@ -164,9 +164,10 @@ void DirectorySide::choose(Now now) {
   for (const PeerId& id : gone) s_.directory.remove(id);
   for (const discovery::EntryPtr& e : set().all()) {
     if (!e->convicted() && copy_->may_choose(e->short_id) && e->expiry > now.wall)
-      static_cast<void>(s_.directory.insert(first_seen_.believed(*e, now.wall)));
+      static_cast<void>(s_.directory.insert(believed(*e, now.wall)));
   }
-  changed_ = places_stale_ = true;
+  changed_ = places_stale_ = unjudged_ = true;
+  judge(now);
 }
 
 // A client asks seldom, and its copy changes as a whole: made anew when it is wanted.

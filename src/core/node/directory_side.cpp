@@ -12,7 +12,7 @@ using discovery::SyncOut;
 using discovery::SyncRole;
 using discovery::SyncSession;
 
-DirectorySide::DirectorySide(Shared s, RelayLinks& links) : s_(s), links_(links), contacts_(s.config.directory->contacts), places_(s.config.network) {
+DirectorySide::DirectorySide(Shared s, RelayLinks& links) : s_(s), links_(links), contacts_(s.config.directory->contacts), places_(s.config.network), bandwidths_(s.config.network, s.config.directory->measure_week) {
   if (s.config.relay) {
     gossip_ = std::make_unique<Gossip>(discovery::RelaySet(s.config.network), s.rng, s.self);
   } else {
@@ -234,18 +234,48 @@ void DirectorySide::follow(Now now, Effects& fx) {
   if (copy_ && copy_->is_syncing()) return;  // what it brings is judged first
   discovery::SetChanges& changes = exchange().changes();
   if (changes.come.empty() && changes.gone.empty()) return;
+  unjudged_ = true;
   if (gossip_) {
     changed_ = true;
     places_.apply(changes);
     if (first_seen_.size() > 2 * discovery::kMaxRelays) first_seen_.keep(set());  // those that come and go
     for (const auto& e : changes.gone) s_.directory.remove(e->id);
     for (const auto& e : changes.come) {
-      if (!e->convicted()) static_cast<void>(s_.directory.insert(first_seen_.believed(*e, now.wall)));
+      if (!e->convicted()) static_cast<void>(s_.directory.insert(believed(*e, now.wall)));
     }
   }
   fx.directory.come.insert(fx.directory.come.end(), changes.come.begin(), changes.come.end());
   fx.directory.gone.insert(fx.directory.gone.end(), changes.gone.begin(), changes.gone.end());
   changes = {};
+}
+
+// ---- what is believed of a relay
+
+// Its age as far as we know better, and the bandwidth that it counts as.
+RelayInfo DirectorySide::believed(const discovery::RelayEntry& e, Wall now) {
+  RelayInfo info = first_seen_.believed(e, now);
+  info.bandwidth = bandwidths_.book().counted(e);
+  return info;
+}
+
+void DirectorySide::judge(Now now) {
+  const bool is_due = now.mono >= judge_at_ && (unjudged_ || bandwidths_.week_at(now.wall) != bandwidths_.week());
+  if (!is_due || (copy_ && copy_->is_syncing())) return;
+  unjudged_ = false;
+  judge_at_ = now.mono + s_.config.directory->measure_week / 168;
+  std::vector<discovery::EntryPtr> entries;
+  for (const discovery::EntryPtr& e : set().all()) {
+    if (!e->convicted() && (!copy_ || copy_->may_choose(e->short_id))) entries.push_back(e);
+  }
+  const bool measures = gossip_ && s_.config.directory->measuring == DirectoryConfig::Measuring::on;
+  if (!bandwidths_.judge(now.wall, entries, measures ? Bandwidths::Draw::wanted : Bandwidths::Draw::for_results)) return;
+  std::vector<std::pair<PeerId, Bandwidth>> anew;
+  for (const auto& [id, r] : s_.directory.relays()) {
+    const discovery::EntryPtr e = set().find(discovery::short_id_of(id));
+    if (e && e->id == id && !e->convicted()) anew.emplace_back(id, bandwidths_.book().counted(*e));
+  }
+  for (const auto& [id, b] : anew) s_.directory.set_bandwidth(id, b);
+  changed_ = true;
 }
 
 // ---- relays: whom to talk to
@@ -302,6 +332,7 @@ void DirectorySide::on_deadline(Now now, const Client& client, Effects& fx) {
   }
   perform(now, out, fx);
   if (copy_) maybe_compare(now, fx);
+  judge(now);
 }
 
 const discovery::SyncCounts& DirectorySide::counts() const { return gossip_ ? gossip_->exchange().counts() : copy_->exchange().counts(); }

@@ -24,6 +24,7 @@
 #include "core/discovery/gossip.h"
 #include "core/discovery/liveness_map.h"
 #include "core/encryption/rate_limit.h"
+#include "core/node/bandwidths.h"
 #include "core/node/client_side.h"
 #include "core/node/relay_links.h"
 
@@ -97,6 +98,10 @@ class DirectorySide {
   // The Directory has changed since this was last asked.
   bool take_changed() { return std::exchange(changed_, false); }
 
+  // What relays measured of each other, judged anew when something has changed, 168 times a week at most.
+  void judge(Now now);
+  const Bandwidths& bandwidths() const { return bandwidths_; }
+
   bool is_relay() const { return gossip_ != nullptr; }
   const discovery::RelaySet& set() const { return gossip_ ? gossip_->set() : copy_->set(); }
   bool may_choose(discovery::ShortId id) const { return gossip_ || copy_->may_choose(id); }
@@ -123,6 +128,7 @@ class DirectorySide {
   void send(Now now, const discovery::SyncMessage&, Effects& fx);
   void say(Now now, const Talk&, uint8_t kind, Bytes what, Effects& fx);
   void follow(Now now, Effects& fx);  // what the set did
+  RelayInfo believed(const discovery::RelayEntry&, Wall now);
   void drop_idle_callers(Now now, Effects& fx);
   // ---- relays
   void call_neighbour(Now now, const PeerId&);
@@ -155,6 +161,9 @@ class DirectorySide {
   discovery::DhtPlaces places_;
   bool places_stale_ = false;
   discovery::FirstSeen first_seen_;
+  Bandwidths bandwidths_;
+  bool unjudged_ = true;
+  Mono judge_at_ = kLongAgo;
   Mono idle_check_ = kNever;
 
   std::vector<PeerId> failed_calls_;  // told at the next deadline, since who is told calls another

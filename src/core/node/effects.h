@@ -15,6 +15,7 @@
 #include "model/ids.h"
 #include "model/ip.h"
 #include "model/keys.h"
+#include "model/relay_details.h"
 
 namespace macrovpn::node {
 
@@ -82,7 +83,11 @@ struct RecordEnded {
 struct OwnReach {
   size_t yes = 0, no = 0;
 };
-using NodeEvent = std::variant<OwnReach, PrekeyChanged, GuardsChanged, MiddlesChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost,
+// What a relay measured of others: for its descriptor, when that is signed again, and to be stored (discovery::encode_measured).
+struct MeasuredChanged {
+  std::optional<MeasuredRelays> measured;  // nothing: of nobody
+};
+using NodeEvent = std::variant<OwnReach, MeasuredChanged, PrekeyChanged, GuardsChanged, MiddlesChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost,
                                MtuChanged, DirectorySynced, RecordEnded, Warning>;
 
 // For the driver: a UDP socket of this number, on any port, is wanted, or no longer (way_sockets.h).

@@ -16,6 +16,10 @@ void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
       case FrameType::dialed:
         if (verify_ && links_.use_of(link) == LinkUse::verification) verify_->on_link_frame(now, link, *f);
         break;
+      case FrameType::measure_ok:
+      case FrameType::echo:
+        if (measure_ && links_.use_of(link) == LinkUse::measurement) measure_->on_link_frame(now, link, *f);
+        break;
       case FrameType::dht_stored:
       case FrameType::dht_found:
         if (records_ && links_.use_of(link) == LinkUse::records) records_->on_link_frame(now, link, *f, fx);
@@ -46,6 +50,9 @@ void Node::on_link_events(Now now, Effects& fx) {
       switch (e.use) {
         case LinkUse::verification:
           if (verify_) verify_->on_link(now, e);
+          break;
+        case LinkUse::measurement:
+          if (measure_) measure_->on_link(now, e);
           break;
         case LinkUse::directory:
           if (live_) live_->on_link(now, e, fx);

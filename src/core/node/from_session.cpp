@@ -132,6 +132,9 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
     case FrameType::dial:
       if (verify_) verify_->on_dial(now, peer, relay_->caller_of(peer), f.body);
       return;
+    case FrameType::measure:
+    case FrameType::sample:
+      return on_measuring(now, peer, f);
     case FrameType::directory:
       return on_question(now, peer, f.body, fx);
     case FrameType::dht_put:
@@ -152,6 +155,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
 void Node::on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx) {
   if (leg.value != 0) return relay_->on_close(peer, leg);
   introductions_->session_gone(peer);
+  if (measure_) measure_->caller_gone(peer);
   if (live_) return live_->caller_gone(now, peer, fx);
   on_question(now, peer, {}, fx);
 }
@@ -177,6 +181,14 @@ void Node::answer_bind(Now now, PeerRef peer, Bytes body) {
   egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));
 }
 
+// Measurements are the first shard's.  Who asks another is not refused, but not measured either.
+void Node::on_measuring(Now now, PeerRef peer, const routing::Frame& f) {
+  if (measure_) return measure_->on_request(now, peer, relay_->caller_of(peer), f);
+  using Kind = routing::MeasureOkFrame::Kind;
+  const bool elsewhere = config_.place.shard != ShardId{0};
+  if (f.type == FrameType::measure && routing::read_measure(f.body)) egress_.frame(peer, routing::write_measure_ok({elsewhere ? Kind::later : Kind::no, 0}));
+}
+
 void Node::on_tunnel_events(Now now, Effects& fx) {
   std::vector<encryption::Event> events;
   events.swap(events_);
@@ -190,6 +202,7 @@ void Node::on_tunnel_events(Now now, Effects& fx) {
       if (!links_.handshake_failed(failed->peer) && client_) client_->handshake_failed(now, failed->peer, fx);
     } else if (const auto* gone = std::get_if<encryption::PeerGone>(&e)) {
       if (verify_) verify_->caller_gone(gone->peer);
+      if (measure_) measure_->caller_gone(gone->peer);
       if (relay_) relay_->session_gone(gone->peer);
       if (exit_) exit_->session_gone(now, gone->peer, fx);
       if (relay_) on_close(now, gone->peer, {0}, fx);

@@ -36,6 +36,8 @@ Node::Node(const NodeConfig& config, PacketPool& pool, Rng& rng)
       verify_ = std::make_unique<VerifySide>(shared(), links_, *live_);
       live_->set_gate(verify_.get());
       live_->set_prober(&verify_->prober());
+      if (config_.directory->measuring == DirectoryConfig::Measuring::on && config_.identity)
+        measure_ = std::make_unique<MeasureSide>(shared(), links_, *live_);
       records_kept_ = std::make_unique<RecordHolder>(shared(), *live_);
     }
     tunnels_.accept_ephemeral_peers(true);
@@ -121,6 +123,7 @@ Mono Node::next_deadline() const {
   Mono d = std::min({tunnels_.next_deadline(), next_prekey_, next_sweep_, links_.next_deadline()});
   if (live_) d = std::min(d, live_->next_deadline());
   if (verify_) d = std::min(d, verify_->next_deadline());
+  if (measure_) d = std::min(d, measure_->next_deadline());
   if (records_) d = std::min(d, records_->next_deadline());
   if (client_) d = std::min(d, client_->next_deadline());
   if (relay_) d = std::min({d, relay_->next_deadline(), exit_->next_deadline(), introductions_->next_deadline()});
@@ -146,6 +149,7 @@ void Node::on_deadline(Now now, Effects& fx) {
   links_.on_deadline(now);
   watch_directory(now, fx);
   if (verify_ && now.mono >= verify_->next_deadline()) verify_->on_deadline(now);
+  if (measure_ && now.mono >= measure_->next_deadline()) measure_->on_deadline(now, fx);
   if (records_ && now.mono >= records_->next_deadline()) records_->on_deadline(now, fx);
   finish(now, fx);
 }
@@ -235,6 +239,7 @@ void Node::check_invariants() const {
   links_.check_invariants();
   if (live_) live_->check_invariants();
   if (verify_) verify_->check_invariants();
+  if (measure_) measure_->check_invariants();
   if (records_) records_->check_invariants();
   if (records_kept_) records_kept_->check_invariants();
   if (client_) client_->check_invariants();

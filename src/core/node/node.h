@@ -13,6 +13,7 @@
 #include "core/node/directory_side.h"
 #include "core/node/exit_side.h"
 #include "core/node/introduction_side.h"
+#include "core/node/measure_side.h"
 #include "core/node/phone_side.h"
 #include "core/node/record_asker.h"
 #include "core/node/record_holder.h"
@@ -113,6 +114,7 @@ class Node {
   const ExitSide* exit() const { return exit_.get(); }
   const StunSide* stun() const { return stun_.get(); }
   const VerifySide* verify() const { return verify_.get(); }
+  const MeasureSide* measure() const { return measure_.get(); }
   const IntroductionSide* introductions() const { return introductions_.get(); }
   const PhoneSide& phones() const { return phones_; }
   const encryption::Tunnels& tunnels() const { return tunnels_; }
@@ -147,6 +149,7 @@ class Node {
   void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
   void on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx);
   void answer_bind(Now now, PeerRef peer, Bytes body);
+  void on_measuring(Now now, PeerRef peer, const routing::Frame& f);
   void on_tunnel_events(Now now, Effects& fx);
   // from_link.cpp: sessions of our own with relays
   void on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx);
@@ -190,6 +193,7 @@ class Node {
   std::unique_ptr<ExitSide> exit_;
   std::unique_ptr<StunSide> stun_;
   std::unique_ptr<VerifySide> verify_;  // of a relay with a live directory
+  std::unique_ptr<MeasureSide> measure_;  // of one that measures
   std::unique_ptr<RecordHolder> records_kept_;  // of a relay with a live directory
   std::unique_ptr<RecordAsker> records_;        // where there is one
   PhoneSide phones_;

@@ -22,7 +22,7 @@
 namespace macrovpn::node {
 
 // Whose link it is: its events and frames go there.
-enum class LinkUse : uint8_t { directory, introduction, records, verification };
+enum class LinkUse : uint8_t { directory, introduction, records, verification, measurement };
 
 inline constexpr size_t kMaxLinks = 256, kMaxLinksOfUse = 64;
 inline constexpr size_t kMaxLinkWaiting = 32;

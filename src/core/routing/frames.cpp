@@ -255,4 +255,37 @@ std::vector<uint8_t> write_dialed(const DialedFrame& f) {
   return write_frame(FrameType::dialed, body);
 }
 
+// short id 8 | week 2 | rate 4 | signature 64
+std::optional<MeasureFrame> read_measure(Bytes body) {
+  Reader r(body);
+  MeasureFrame f;
+  f.measurer = r.be64();
+  f.week = r.le16();
+  f.rate = r.le32();
+  f.signature = r.fixed<64>();
+  return r.done() ? std::optional(f) : std::nullopt;
+}
+
+std::vector<uint8_t> write_measure(const MeasureFrame& f) {
+  std::vector<uint8_t> body;
+  Writer(body).be64(f.measurer).le16(f.week).le32(f.rate).bytes(f.signature);
+  return write_frame(FrameType::measure, body);
+}
+
+// kind 1 | background 8
+std::optional<MeasureOkFrame> read_measure_ok(Bytes body) {
+  using Kind = MeasureOkFrame::Kind;
+  Reader r(body);
+  const auto kind = static_cast<Kind>(r.u8());
+  const MeasureOkFrame f{kind, r.le64()};
+  if (!r.done() || kind > Kind::over || (kind != Kind::over && f.background != 0)) return std::nullopt;
+  return f;
+}
+
+std::vector<uint8_t> write_measure_ok(const MeasureOkFrame& f) {
+  std::vector<uint8_t> body;
+  Writer(body).u8(static_cast<uint8_t>(f.kind)).le64(f.background);
+  return write_frame(FrameType::measure_ok, body);
+}
+
 }  // namespace macrovpn::routing

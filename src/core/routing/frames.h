@@ -36,6 +36,10 @@ enum class FrameType : uint8_t {
   dht_stored = 0x25,
   dht_get = 0x26,
   dht_found = 0x27,
+  measure = 0x30,     // core/node/measure_side.h
+  measure_ok = 0x31,
+  sample = 0x32,
+  echo = 0x33,
   dial = 0x34,    // call this relay
   dialed = 0x35,
   // Introductions (introduction_frames.h)
@@ -126,6 +130,17 @@ struct DialedFrame {
   uint64_t number = 0;
   DialAnswer answer = DialAnswer::no;
 };
+// A relay asks another to send back what it sends, for a while.
+struct MeasureFrame {
+  uint64_t measurer = 0;  // the first 8 bytes of its id, as a big-endian number
+  uint16_t week = 0;      // low bits
+  uint32_t rate = 0;      // bytes per second
+  crypto::Signature signature{};
+};
+struct MeasureOkFrame {
+  enum class Kind : uint8_t { no = 0, later = 1, yes = 2, over = 3 } kind = Kind::no;
+  uint64_t background = 0;  // over: bytes carried for others meanwhile; else 0
+};
 struct BoundFrame {
   IdentityKey identity;
   crypto::Signature signature{};
@@ -142,6 +157,8 @@ std::optional<ByteArray<32>> read_bind(Bytes body);
 std::optional<BoundFrame> read_bound(Bytes body);
 std::optional<DialFrame> read_dial(Bytes body);
 std::optional<DialedFrame> read_dialed(Bytes body);
+std::optional<MeasureFrame> read_measure(Bytes body);
+std::optional<MeasureOkFrame> read_measure_ok(Bytes body);
 
 // Each returns one whole frame: type 1 | length 2 | body.
 std::vector<uint8_t> write_extend(const PeerId&, uint8_t endpoint, Bytes element);
@@ -155,6 +172,8 @@ std::vector<uint8_t> write_bind(const ByteArray<32>& challenge);
 std::vector<uint8_t> write_bound(const BoundFrame&);
 std::vector<uint8_t> write_dial(const DialFrame&);
 std::vector<uint8_t> write_dialed(const DialedFrame&);
+std::vector<uint8_t> write_measure(const MeasureFrame&);
+std::vector<uint8_t> write_measure_ok(const MeasureOkFrame&);
 std::vector<uint8_t> write_frame(FrameType, Bytes body);  // whose layout is another component's
 
 inline constexpr size_t kFrameHeader = 3;

@@ -52,6 +52,23 @@ TEST(Frames, ACallAndItsAnswerComeBackAsTheyWere) {
   EXPECT_FALSE(read_dialed(bad));
 }
 
+TEST(Frames, MeasurementsComeBackAsTheyWere) {
+  MeasureFrame m{0x0102030405060708, 2951, 12'500'000, {}};
+  m.signature.fill(7);
+  const auto asked = write_measure(m);
+  EXPECT_EQ(to_hex(Bytes(asked).first(17)), "304e00" "0102030405060708" "870b" "20bcbe00");
+  const auto read = read_measure(FrameReader(asked).next()->body);
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(read->measurer == m.measurer && read->week == m.week && read->rate == m.rate && read->signature == m.signature);
+  using Kind = MeasureOkFrame::Kind;
+  const auto over = read_measure_ok(FrameReader(write_measure_ok({Kind::over, 77})).next()->body);
+  ASSERT_TRUE(over);
+  EXPECT_TRUE(over->kind == Kind::over && over->background == 77);
+  EXPECT_TRUE(read_measure_ok(std::vector<uint8_t>{2, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_FALSE(read_measure_ok(std::vector<uint8_t>{2, 1, 0, 0, 0, 0, 0, 0, 0})) << "of what has not begun";
+  EXPECT_FALSE(read_measure_ok(std::vector<uint8_t>{4, 0, 0, 0, 0, 0, 0, 0, 0}));
+}
+
 TEST(Frames, ACutFrameIsMalformed) {
   auto p = write_lease({});
   p.pop_back();
@@ -74,6 +91,8 @@ TEST(Frames, BodiesOfTheWrongSizeAreRefused) {
     EXPECT_EQ(read_extend(body).has_value(), n >= 21);
     EXPECT_EQ(read_dial(body).has_value(), n > 8);
     EXPECT_EQ(read_dialed(body).has_value(), n == 9);
+    EXPECT_EQ(read_measure(body).has_value(), n == 78);
+    EXPECT_EQ(read_measure_ok(body).has_value(), n == 9);
     EXPECT_FALSE(read_bound(body));
     EXPECT_FALSE(read_element(body));
   }
