@@ -78,8 +78,12 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
     if (auto loaded = peers::Observations::load(*saved); loaded.ok()) seen = std::move(loaded).value();
   }
   RegionWatch regions(home.settings, home.paths);
+  const auto book = measured_on_disk(home, network, now);
   const PeerSources sources{directory, [&](const PeerId& id) { return seen.seen(id, now); },
-                            [&](const RelayInfo& r, discovery::PeerFacts& f) { judge_region(regions, r, f); },
+                            [&](const RelayInfo& r, discovery::PeerFacts& f) {
+                              judge_region(regions, r, f);
+                              judge_bandwidth(book, r, f);
+                            },
                             [&](const PeerId& id) { return details_in(folder, id); }};
   return peers_json(sources, q, 0, limit, now);
 }

@@ -3,9 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "app/newcomers.h"
+#include "shell/config/atomic_file.h"
 
 namespace macrovpn::app {
 namespace {
+
+constexpr size_t kMaxMeasuredFile = 512;
 
 using discovery::SyncVerdict;
 using node::DirectoryStatus;
@@ -77,6 +80,12 @@ std::vector<Contact> DirectoryKeeper::old_relays(Wall now) {
 node::DirectoryConfig DirectoryKeeper::begin() {
   const bool all = options_.roles.relay == Roles::Relay::on;
   node::DirectoryConfig out;
+  out.measure_week = measure_week_of(options_.settings, options_.network);
+  if (all && options_.settings.measure) {
+    out.measuring = node::DirectoryConfig::Measuring::on;
+    // Worth a week at most: what cannot be read is begun anew.
+    if (auto saved = shell::read_own_file(options_.paths.measured_file(), kMaxMeasuredFile)) out.saved_measured = std::move(saved).value();
+  }
   while (!places_.empty() && (all || out.contacts.size() < discovery::kSyncSources)) {
     const std::vector<Contact> more = next_place();
     out.contacts.insert(out.contacts.end(), more.begin(), more.end());

@@ -91,6 +91,22 @@ std::vector<RelayInfo> relays_on_disk(const Home& home, const Network& network, 
   return out;
 }
 
+Duration measure_week_of(const shell::Settings& settings, const Network& network) {
+  return settings.measure_week == 0 || !network.is_lab() ? discovery::kMeasureWeek : Duration(std::chrono::seconds(settings.measure_week));
+}
+
+discovery::BandwidthBook measured_on_disk(const Home& home, const Network& network, Wall now) {
+  shell::DirectoryStore store(home.paths.directory_file(), network, [](const std::string&) {}, shell::DirectoryStore::Access::look);
+  store.load(now);
+  std::vector<discovery::EntryPtr> entries;
+  for (const auto& [id, r] : store.relays()) {
+    if (!r.entry->convicted() && shell::is_living(*r.entry, now)) entries.push_back(r.entry);
+  }
+  node::Bandwidths bandwidths(network, measure_week_of(home.settings, network));
+  static_cast<void>(bandwidths.judge(now, entries, node::Bandwidths::Draw::for_results));
+  return bandwidths.book();
+}
+
 std::vector<Seed> good_start(const Home& home, const Network& network, size_t count, Wall now, Rng& rng) {
   std::vector<Seed> order, others, seeds = network.seeds;
   std::set<IdentityKey> known;

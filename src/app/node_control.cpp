@@ -36,7 +36,10 @@ Result<void> NodeDaemon::serve() {
     const node::ClientSide* client = driver_->node().client();
     const PeerSources sources{driver_->node().directory(),
                               [&](const PeerId& id) { return client != nullptr ? client->observations().seen(id, now) : std::nullopt; },
-                              [&](const RelayInfo& relay, discovery::PeerFacts& f) { judge_region(*regions_, relay, f); },
+                              [&](const RelayInfo& relay, discovery::PeerFacts& f) {
+                                judge_region(*regions_, relay, f);
+                                if (const auto* live = driver_->node().live_directory()) judge_bandwidth(live->bandwidths().book(), relay, f);
+                              },
                               [&](const PeerId& id) { return details_of(id); }};
     return peers_json(sources, query_of(r.params), r.params.value("from", size_t{0}), kPeersAtOnce, now);
   });

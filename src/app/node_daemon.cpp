@@ -10,6 +10,7 @@
 
 #include "app/system_status.h"
 #include "core/discovery/descriptor.h"
+#include "core/discovery/details.h"
 #include "core/node/capacity.h"
 #include "crypto/warm_up.h"
 #include "shell/config/atomic_file.h"
@@ -260,6 +261,11 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
   } else if (const auto* middles = std::get_if<node::MiddlesChanged>(&e)) {
     const auto stored = shell::write_file(options_.paths.state + kMiddlesFile, middles->saved);
     if (!stored.ok()) say("the middle relays could not be saved: " + stored.error().message);
+  } else if (const auto* measured = std::get_if<node::MeasuredChanged>(&e)) {
+    const auto bytes = measured->measured ? discovery::encode_measured(*measured->measured) : std::vector<uint8_t>{};
+    if (const auto stored = shell::write_file(options_.paths.measured_file(), bytes); !stored.ok())
+      say("what was measured of other relays could not be saved: " + stored.error().message);
+    if (descriptor_) descriptor_->set_measured(reactor_.now(), measured->measured);
   } else if (const auto* s = std::get_if<node::StateChanged>(&e)) {
     say(controller::word_of(s->state));
     server_->broadcast("state", {{"state", controller::id_of(s->state)}});

@@ -1,5 +1,6 @@
 #include "app/own_descriptor.h"
 
+#include "app/newcomers.h"
 #include "core/discovery/body.h"
 #include "core/discovery/work.h"
 
@@ -13,10 +14,11 @@ Bytes body_of(const discovery::SignedDescriptor& d) { return Bytes(d.bytes).subs
 }  // namespace
 
 OwnDescriptor::OwnDescriptor(const DaemonOptions& options, shell::DirectoryStore* store, const shell::DescriptorFolder& folder, Rng& rng, Uses uses)
-    : options_(options), store_(store), folder_(folder), rng_(rng), uses_(std::move(uses)), id_(discovery::peer_id_of(options.keys.identity.pub)) {
+    : options_(options), store_(store), folder_(folder), rng_(rng), uses_(std::move(uses)), id_(discovery::peer_id_of(options.keys.identity.pub)), measure_week_(measure_week_of(options.settings, options.network)) {
   if (const auto bytes = folder_.read(id_)) {
     auto old = discovery::open_descriptor(*bytes, options_.network.id);
     if (old.ok() && old->relay.id == id_) current_ = std::move(*old);
+    if (current_) measured_ = current_->details.measured;
   }
   last_signed_ = last_signed();
   if (store_) work_ = store_->own(id_).work;
@@ -31,15 +33,23 @@ Wall OwnDescriptor::last_signed() const {
 
 void OwnDescriptor::set(Now now, const RelayInfo& info, const RelayDetails& details, Urgency urgency) {
   const bool new_prekey = !wanted_ || wanted_->info.prekey != info.prekey;
+  const auto said = current_ ? current_->details.measured : std::nullopt;
   wanted_ = {info, details};
+  wanted_->details.measured = said;
   wanted_->info.identity = options_.keys.identity.pub;
   wanted_->info.id = id_;
   if (!look_for_work(now)) return;
   urgent_ |= urgency == Urgency::at_once;
-  if (body_changed()) due_ = std::min(due_, new_body_must_wait(now) ? body_at_ + kSoonestBody : now.mono);
+  if (body_changed()) due_ = std::min(due_, new_body_must_wait(now) ? body_at_ + soonest_body() : now.mono);
   // With the body as it is, where a new one must wait.
   if (new_prekey) due_ = now.mono;
   on_tick(now);
+}
+
+// Twice a week's day, at the soonest: as often as it signs anyway.
+void OwnDescriptor::set_measured(Now now, const std::optional<MeasuredRelays>& measured) {
+  measured_ = measured;
+  if (current_) due_ = std::min(due_, now.mono + measure_week_ / 14);
 }
 
 void OwnDescriptor::on_tick(Now now) {
@@ -90,7 +100,7 @@ std::vector<uint8_t> OwnDescriptor::wanted_body() const {
 
 bool OwnDescriptor::body_changed() const { return !current_ || !equal(body_of(*current_), wanted_body()); }
 
-bool OwnDescriptor::new_body_must_wait(Now now) const { return store_ && current_ && !urgent_ && now.mono < body_at_ + kSoonestBody; }
+bool OwnDescriptor::new_body_must_wait(Now now) const { return store_ && current_ && !urgent_ && now.mono < body_at_ + soonest_body(); }
 
 Result<discovery::SignedDescriptor> OwnDescriptor::sign_body(Wall at) const {
   const auto bytes =
@@ -124,6 +134,7 @@ void OwnDescriptor::note_signed(Wall at) {
 }
 
 void OwnDescriptor::publish(Now now) {
+  wanted_->details.measured = measured_;
   const bool fresh = body_changed() && !new_body_must_wait(now);
   const Wall at = discovery::next_signing_time(last_signed(), now.wall);
   if (at > now.wall + discovery::kClockTolerance && !std::exchange(said_future_, true)) {
@@ -136,7 +147,7 @@ void OwnDescriptor::publish(Now now) {
   note_signed(at);
   current_ = std::move(*signed_now);
   due_ = now.mono + rng_.between(kRenewEvery - kRenewSpread, kRenewEvery + kRenewSpread);
-  if (body_changed()) due_ = std::min(due_, body_at_ + kSoonestBody);
+  if (body_changed()) due_ = std::min(due_, body_at_ + soonest_body());
   if (const auto put = folder_.put_own(id_, current_->bytes); !put.ok())
     uses_.say("the own descriptor could not be published as a file: " + put.error().message);
   uses_.publish(*current_);

@@ -1,7 +1,8 @@
 // OwnDescriptor: what a relay says of itself: when it is signed, as what, and who hears of it.
 //
 //   a new body    when what it says has changed, 10 minutes after the last one at the soonest; but at once when it begins to end
-//   a renewal     of the body that is there: with a new prekey, and every 12 h ± 10 %
+//   a renewal     of the body that is there: with a new prekey, and every 12 h ± 10 %; a new body in its place where something was measured of
+//                 others since: that alone is no reason to sign (but in a lab with a short week)
 //
 // The second in which it signs is later than any in which it signed before: else two bodies of one second would convict it.  The last one
 // is on disk before anybody hears of the signature (DirectoryStore::put_own), and stands in the descriptor's own file as well.
@@ -33,6 +34,8 @@ class OwnDescriptor {
   enum class Urgency : uint8_t { can_wait, at_once };
   // What it is to say from now on.
   void set(Now now, const RelayInfo& info, const RelayDetails& details, Urgency urgency);
+  // What this relay measured of others: said from the next signature on.
+  void set_measured(Now now, const std::optional<MeasuredRelays>& measured);
   void on_tick(Now now);
   // Signed for those who are to try something out, and published to nobody.  It takes a second of its own, as all bodies do.
   Result<discovery::SignedDescriptor> sign_trial(Now now, RelayInfo info);
@@ -50,6 +53,7 @@ class OwnDescriptor {
   bool body_changed() const;
   bool new_body_must_wait(Now now) const;
   std::vector<uint8_t> wanted_body() const;
+  Duration soonest_body() const { return std::min<Duration>(kSoonestBody, measure_week_ / 14); }
   Wall last_signed() const;
   void note_signed(Wall at);
 
@@ -59,6 +63,8 @@ class OwnDescriptor {
   Rng& rng_;
   Uses uses_;
   PeerId id_;
+  Duration measure_week_;
+  std::optional<MeasuredRelays> measured_;
   std::optional<Wanted> wanted_;
   std::optional<discovery::SignedDescriptor> current_;
   std::optional<WorkProof> work_;

@@ -206,5 +206,22 @@ TEST_F(OwnDescriptorTest, ATrialHasASecondOfItsOwnAndIsNotPublished) {
   EXPECT_GT(published_.back().body_signed_at, second->body_signed_at);
 }
 
+TEST_F(OwnDescriptorTest, WhatWasMeasuredIsSaidWithTheNextSignature) {
+  set(3);
+  const MeasuredRelays found{7, {{1, 90}}, {}};
+  pass(1h);
+  own_->set_measured(now_, found);
+  set(3);
+  pass(1h);
+  EXPECT_EQ(published_.size(), 1u) << "it is no reason to sign";
+  for (int i = 0; i < 14; i++) pass(1h);
+  ASSERT_GE(published_.size(), 2u);
+  EXPECT_EQ(published_.back().details.measured, found);
+  EXPECT_LE(published_.size(), 3u);
+  start();
+  set(3);
+  EXPECT_EQ(published_.back().details.measured, found) << "after a restart as well";
+}
+
 }  // namespace
 }  // namespace macrovpn::app

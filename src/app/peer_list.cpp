@@ -114,6 +114,13 @@ void judge_region(RegionWatch& regions, const RelayInfo& relay, PeerFacts& facts
   facts.region_is = regions.judge(relay, facts.seen);
 }
 
+void judge_bandwidth(const discovery::BandwidthBook& book, const RelayInfo& relay, PeerFacts& facts) {
+  const auto it = book.measured.find(discovery::short_id_of(relay.id));
+  if (it == book.measured.end() || facts.bandwidth_is == Proof::verified) return;
+  facts.bandwidth = std::min(relay.bandwidth, it->second);
+  facts.bandwidth_is = Proof::verified;
+}
+
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder& folder, const PeerId& id) {
   const auto bytes = folder.read(id);
   if (!bytes) return std::nullopt;

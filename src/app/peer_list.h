@@ -6,6 +6,7 @@
 #include "app/region_watch.h"
 #include "core/discovery/directory.h"
 #include "core/discovery/find_peers.h"
+#include "core/discovery/measured.h"
 #include "model/relay_details.h"
 #include "shell/config/descriptor_folder.h"
 
@@ -21,7 +22,7 @@ discovery::PeerQuery query_of(const nlohmann::json&);
 struct PeerSources {
   const discovery::Directory& directory;
   std::function<std::optional<RelaySeen>(const PeerId&)> seen;
-  std::function<void(const RelayInfo&, discovery::PeerFacts&)> judge;  // of its region
+  std::function<void(const RelayInfo&, discovery::PeerFacts&)> judge;  // of its region and bandwidth
   std::function<std::optional<RelayDetails>(const PeerId&)> details;  // of those that are shown
 };
 std::vector<discovery::PeerFacts> all_facts(const PeerSources&, Wall now);
@@ -30,6 +31,8 @@ nlohmann::json peers_json(const PeerSources&, discovery::PeerQuery, size_t from,
 
 // For PeerSources::judge.
 void judge_region(RegionWatch&, const RelayInfo&, discovery::PeerFacts&);
+// As well: of its bandwidth, by what others measured.
+void judge_bandwidth(const discovery::BandwidthBook&, const RelayInfo&, discovery::PeerFacts&);
 // What a descriptor in the folder says beside; it was verified when it came there.
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder&, const PeerId&);
 

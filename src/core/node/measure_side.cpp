@@ -215,16 +215,17 @@ void MeasureSide::on_measure(Now now, PeerRef caller, const CallerKey& budget, B
       !directory_.bandwidths().draw().is_drawn(*by, *own, week_, MeasurerDraw::Margin::copies_differ))
     return answer(Kind::no);
   const discovery::MeasureAsk ask{s_.config.network.id, s_.self, week_, {said->rate}, info->handshake_hash};
+  counters_.verified++;
   if (!discovery::verify_measure(by->descriptor.relay.identity, said->signature, ask)) return answer(Kind::no);
   if (is_busy(now)) return answer(Kind::later);
   using Answer = discovery::BandwidthTarget::Answer;
   const Answer a = target_.on_ask(now.mono, {by->id, week_, ask.rate}, week_, own->descriptor.relay.bandwidth);
-  if (a == Answer::yes) serving_ = Serving{caller, by->id, now.mono + discovery::kMeasureFor, s_.resources.bytes()};
+  if (a == Answer::yes) serving_ = Serving{.caller = caller, .by = by->id, .over_at = now.mono + discovery::kMeasureFor, .carried_before = s_.resources.bytes()};
   answer(a == Answer::yes ? Kind::yes : a == Answer::later ? Kind::later : Kind::no);
 }
 
 void MeasureSide::on_sample(Now now, PeerRef caller, Bytes body) {
-  if (!serving_ || caller != serving_->caller || body.size() != discovery::kSampleSize || now.mono >= serving_->over_at ||
+  if (!serving_ || caller != serving_->caller || body.size() != discovery::kSampleSize || serving_->said_over ||
       !target_.on_sample(now.mono, serving_->by, body.size()))
     return;
   const auto frame = routing::write_frame(FrameType::echo, body);
@@ -235,9 +236,13 @@ void MeasureSide::on_sample(Now now, PeerRef caller, Bytes body) {
   s_.egress.frame(caller, frame);
 }
 
-void MeasureSide::end_serving(Now) {
-  const uint64_t all = s_.resources.bytes() - serving_->carried_before;
-  s_.egress.frame(serving_->caller, routing::write_measure_ok({Kind::over, all - std::min(all, serving_->echoed)}));
+void MeasureSide::end_serving(Now now) {
+  if (!serving_->said_over) {
+    const uint64_t all = s_.resources.bytes() - serving_->carried_before;
+    serving_->background = all - std::min(all, serving_->echoed);
+  }
+  s_.egress.frame(serving_->caller, routing::write_measure_ok({Kind::over, serving_->background}));
+  if (!std::exchange(serving_->said_over, true)) return void(serving_->over_at = now.mono + kOverAgain);
   serving_.reset();
   target_.stop();
 }

@@ -24,6 +24,7 @@ namespace macrovpn::node {
 struct MeasureCounters {
   uint64_t measured = 0, refused = 0, silent = 0;  // others, by us
   uint64_t served = 0, denied = 0;                 // others, who asked us
+  uint64_t verified = 0;                           // signatures of those
   uint64_t echoed = 0;                             // samples, for others
 };
 
@@ -31,7 +32,7 @@ class MeasureSide {
  public:
   static constexpr encryption::Rate kPerCaller{1, 4}, kInAll{4, 16};
   static constexpr unsigned kRefusals = 3, kSilences = 4;
-  static constexpr Duration kAnswerTime = 5s, kBackgroundTime = 2s;
+  static constexpr Duration kAnswerTime = 5s, kBackgroundTime = 2s, kOverAgain = 500ms;
   static constexpr Duration kPace = 5ms;  // samples go out as often
 
   MeasureSide(Shared s, RelayLinks& links, DirectorySide& directory);
@@ -44,6 +45,7 @@ class MeasureSide {
   void on_deadline(Now now, Effects& fx);
 
   const MeasureCounters& counters() const { return counters_; }
+  std::optional<PeerRef> measured_by() const { return serving_ ? std::optional(serving_->caller) : std::nullopt; }
   // Of this week, by the short ids of those who were measured.
   const std::map<uint64_t, uint8_t>& results() const { return now_; }
   void check_invariants() const;
@@ -67,7 +69,8 @@ class MeasureSide {
     PeerRef caller;
     PeerId by;
     Mono over_at;
-    uint64_t carried_before = 0, echoed = 0;  // bytes, of Resources
+    bool said_over = false;  // it is said twice: the line is full
+    uint64_t carried_before = 0, echoed = 0, background = 0;  // bytes, of Resources
   };
   void roll(Now now);
   void plan(Now now);

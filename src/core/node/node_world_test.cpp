@@ -1,5 +1,6 @@
 #include "core/node/node_world_test.h"
 
+#include "core/discovery/details.h"
 #include "core/routing/address_rewrite.h"
 #include "core/routing/ip_reply.h"
 
@@ -105,7 +106,7 @@ RelayInfo TestWorld::describe(const Host& relay) const {
   if (relay.nat == Host::Nat::none || relay.config.relay->exit) info.flags.set(relay.config.relay->exit ? RelayFlag::exit : RelayFlag::guard);
   if (relay.config.relay->introducer) info.flags.set(RelayFlag::introducer);
   for (const std::string& name : relay.introducers) info.introducers.push_back(discovery::peer_id_of(hosts.at(name)->config.identity->pub));
-  info.bandwidth = {1'000'000};
+  info.bandwidth = relay.claim;
   info.prekey = relay.prekey;
   info.created = now.wall - std::chrono::hours(24 * 30);
   info.signed_at = now.wall;
@@ -116,7 +117,9 @@ RelayInfo TestWorld::describe(const Host& relay) const {
 Contact TestWorld::contact(const Host& relay) const { return contact_of(describe(relay)); }
 
 void TestWorld::announce(Host& relay) {
-  const auto bytes = discovery::sign_descriptor(describe(relay), network.id, *relay.config.identity, now.wall);
+  RelayDetails details;
+  details.measured = relay.measured;
+  const auto bytes = discovery::sign_descriptor(describe(relay), network.id, *relay.config.identity, now.wall, std::nullopt, details);
   const auto entry = discovery::make_entry(*discovery::open_descriptor(bytes, network.id), network);
   MV_ASSERT(entry != nullptr);
   Effects fx;
@@ -198,6 +201,10 @@ void TestWorld::apply(Host& h, Effects& fx, size_t shard) {
     if (const auto* k = std::get_if<PrekeyChanged>(&e)) h.prekey = k->prekey;
     if (const auto* g = std::get_if<GuardsChanged>(&e)) h.config.client->saved_guards = g->saved;
     if (const auto* m = std::get_if<MiddlesChanged>(&e)) h.config.client->saved_middles = m->saved;
+    if (const auto* m = std::get_if<MeasuredChanged>(&e)) {
+      h.measured = m->measured;
+      h.config.directory->saved_measured = m->measured ? discovery::encode_measured(*m->measured) : std::vector<uint8_t>{};
+    }
     h.events.push_back(std::move(e));
   }
   for (size_t i = 1; i < h.shards && !(fx.directory.come.empty() && fx.directory.gone.empty()); i++) {

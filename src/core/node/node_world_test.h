@@ -36,6 +36,8 @@ class TestWorld {
     std::set<SocketId> sockets{};                                // beside the two that every shard has
     std::vector<std::string> introducers{};                      // published
     uint32_t as_number = 0;                                      // as well
+    Bandwidth claim{1'000'000};                                  // as well
+    std::optional<MeasuredRelays> measured{};                    // as well: what its node found
   };
   struct Flight {
     Host* from;

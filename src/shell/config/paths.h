@@ -39,6 +39,7 @@ struct Paths {
   std::string invited_file() const { return data + "/invited"; }  // relays of the invite by which we joined
   std::string directory_file() const { return state + "/directory.db"; }  // DirectoryStore's
   std::string descriptor_folder() const { return data + "/descriptors"; }
+  std::string measured_file() const { return state + "/measured"; }  // by this relay (core/discovery/details.h)
   std::string observations_file() const { return state + "/observations"; }  // of relays (core/peers/observations.h)
   std::string control_socket() const { return runtime + "/control.sock"; }
 };

@@ -42,6 +42,8 @@ struct Settings {
   bool open_port = false;
   bool at_home = false;      // what others reach the relay by is found out
   bool introducer = true;    // of a relay in the open
+  bool measure = true;       // a relay measures others, and lets itself be measured
+  unsigned measure_week = 0; // seconds, of labs; 0: a week
   unsigned open_port_check = 60;  // seconds
   ExitKind exit_kind = ExitKind::automatic;
   Bandwidth rate;             // what a relay carries at most; zero: no cap
