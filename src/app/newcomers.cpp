@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/discovery/descriptor.h"
+#include "core/node/bandwidths.h"
 #include "shell/config/atomic_file.h"
 #include "shell/config/descriptor_folder.h"
 #include "shell/config/network_file.h"
