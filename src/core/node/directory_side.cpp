@@ -76,9 +76,7 @@ void DirectorySide::drop(Now now, discovery::ShortId id, Effects& fx) {
 
 IpAddress DirectorySide::caller_address(SyncSession id) const {
   const auto it = talks_.find(id);
-  if (it == talks_.end() || it->second.is_link) return {};
-  const auto info = s_.tunnels.info(it->second.peer);
-  return info ? info->route.endpoint.address : IpAddress{};
+  return it == talks_.end() ? IpAddress{} : it->second.address;
 }
 
 // ---- sessions
@@ -125,7 +123,8 @@ void DirectorySide::drop_idle_callers(Now now, Effects& fx) {
 }
 
 // First byte: the kind, and whether a client says it.
-void DirectorySide::on_frame(Now now, PeerRef peer, Bytes body, bool is_link, Effects& fx) {
+void DirectorySide::on_frame(Now now, const Speaker& from, Bytes body, bool is_link, Effects& fx) {
+  const PeerRef peer = from.session;
   if (is_link && mapping_ && !body.empty() && body[0] == kMap) return on_map(now, peer, body.subspan(1));
   const bool is_map_ask = !body.empty() && body[0] == (kMapAsk | 0x80);
   if (body.empty() || (!is_map_ask && (body[0] & 0x7f) > static_cast<uint8_t>(SyncKind::ranges))) return;
@@ -143,6 +142,7 @@ void DirectorySide::on_frame(Now now, PeerRef peer, Bytes body, bool is_link, Ef
   Talk& talk = talks_.at(known->second);
   if (talk.role != role) return;
   talk.heard = now.mono;
+  talk.address = from.address;
   if (is_map_ask) return answer_map(now, known->second, talk, body.subspan(1), fx);
   if (gossip_) {
     gossip_->on_message(now, known->second, kind, body.subspan(1), out);

@@ -78,10 +78,14 @@ class DirectorySide {
   // Who knows what relays answer; a relay's.  Outlives this.
   void set_prober(const discovery::LivenessProber* prober) { prober_ = prober; }
   void drop(Now now, discovery::ShortId, Effects& fx);
-  // From which address a caller speaks; unspecified: we called, or it is not at this shard.
+  // From which address a caller spoke last, at whichever shard; unspecified: we called, or it came through others.
   IpAddress caller_address(discovery::SyncSession) const;
 
-  void on_frame(Now now, PeerRef session, Bytes body, bool is_link, Effects& fx);
+  struct Speaker {
+    PeerRef session;
+    IpAddress address;  // a caller's
+  };
+  void on_frame(Now now, const Speaker&, Bytes body, bool is_link, Effects& fx);
   void on_link(Now now, const LinkEvent&, Effects& fx);
   void caller_gone(Now now, PeerRef, Effects& fx);
   void on_checked(Now now, uint64_t check, const Result<discovery::EntryPtr, discovery::CheckFailure>&, Effects& fx);
@@ -119,6 +123,7 @@ class DirectorySide {
     discovery::SyncRole role;  // the other side's
     Mono heard;
     unsigned maps = 0;  // questions about who is alive
+    IpAddress address{};  // a caller's, as it spoke last
   };
   discovery::Exchange& exchange() { return gossip_ ? gossip_->exchange() : copy_->exchange(); }
   discovery::SyncSession begin_talk(Now now, PeerRef, bool is_link, discovery::SyncRole);

@@ -10,7 +10,7 @@ void Node::on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx) {
   while (const auto f = reader.next()) {
     switch (f->type) {
       case FrameType::directory:
-        if (live_ && links_.use_of(link) == LinkUse::directory) live_->on_frame(now, link, f->body, true, fx);
+        if (live_ && links_.use_of(link) == LinkUse::directory) live_->on_frame(now, {link, {}}, f->body, true, fx);
         break;
       case FrameType::bound:
       case FrameType::dialed:
@@ -77,7 +77,9 @@ void Node::on_link_events(Now now, Effects& fx) {
 // A caller's frame about the directory, or nothing: it is gone.  The directory lives at the first shard.
 void Node::on_question(Now now, PeerRef caller, Bytes body, Effects& fx) {
   if (service_ == peers::Service::closed) return;
-  if (live_) return live_->on_frame(now, caller, body, false, fx);
+  const auto info = tunnels_.info(caller);
+  const Endpoint from = info ? info->route.endpoint : Endpoint{};
+  if (live_) return live_->on_frame(now, {caller, from.address}, body, false, fx);
   if (config_.place.shard == ShardId{0}) {
     counters_.bad_payload += !body.empty();
     return;
@@ -86,6 +88,20 @@ void Node::on_question(Now now, PeerRef caller, Bytes body, Effects& fx) {
   note.kind = ShardNote::Kind::question;
   note.from = config_.place.shard;
   note.session = caller;
+  note.remote = from;
+  fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(body)});
+}
+
+// Who calls relays is at the first shard too.
+void Node::on_dial(Now now, PeerRef caller, Bytes body, Effects& fx) {
+  const CallerKey budget = relay_->caller_of(caller);
+  if (verify_) return verify_->on_dial(now, caller, budget, body);
+  if (config_.place.shard == ShardId{0}) return;
+  ShardNote note;
+  note.kind = ShardNote::Kind::dial;
+  note.from = config_.place.shard;
+  note.session = caller;
+  note.caller = budget;
   fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(body)});
 }
 

@@ -130,8 +130,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
     case FrameType::bind:
       return answer_bind(now, peer, f.body);
     case FrameType::dial:
-      if (verify_) verify_->on_dial(now, peer, relay_->caller_of(peer), f.body);
-      return;
+      return on_dial(now, peer, f.body, fx);
     case FrameType::measure:
     case FrameType::sample:
       return on_measuring(now, peer, f);

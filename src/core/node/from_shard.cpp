@@ -73,21 +73,7 @@ void Node::on_shard_messages(Now now, std::span<ShardMessage> batch, Effects& fx
 
 void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
   const ShardNote& n = m.note;
-  if (n.kind == Kind::question) {
-    if (!live_) return;
-    if (m.packet && m.packet.size() > 0) {
-      live_->on_frame(now, n.session, m.packet.bytes(), false, fx);
-    } else {
-      live_->caller_gone(now, n.session, fx);
-    }
-    return;
-  }
-  if (n.kind == Kind::record) {
-    if (records_kept_ && m.packet && m.packet.size() > 0) {
-      records_kept_->on_request(now, n.session, n.caller, routing::FrameType{m.packet.data()[0]}, m.packet.bytes().subspan(1), fx);
-    }
-    return;
-  }
+  if (n.is_asked()) return asked_from_elsewhere(now, n, m.packet ? m.packet.bytes() : Bytes{}, fx);
   if (!exit_) return;
   switch (n.kind) {
     case Kind::ask:
@@ -109,8 +95,23 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
     case Kind::datagram:
     case Kind::initiation:
     case Kind::question:
+    case Kind::dial:
     case Kind::record:
       return;
+  }
+}
+
+// What only the first shard has.
+void Node::asked_from_elsewhere(Now now, const ShardNote& n, Bytes body, Effects& fx) {
+  if (n.kind == Kind::question && body.empty()) {
+    if (verify_) verify_->caller_gone(n.session);
+    if (live_) live_->caller_gone(now, n.session, fx);
+  } else if (n.kind == Kind::question) {
+    if (live_) live_->on_frame(now, {n.session, n.remote.address}, body, false, fx);
+  } else if (n.kind == Kind::dial) {
+    if (verify_) verify_->on_dial(now, n.session, n.caller, body);
+  } else if (records_kept_ && !body.empty()) {
+    records_kept_->on_request(now, n.session, n.caller, routing::FrameType{body[0]}, body.subspan(1), fx);
   }
 }
 

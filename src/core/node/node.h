@@ -156,6 +156,8 @@ class Node {
   bool is_about_links(PeerRef carrier, Bytes payload);
   void on_link_events(Now now, Effects& fx);
   void on_question(Now now, PeerRef caller, Bytes body, Effects& fx);
+  void on_dial(Now now, PeerRef caller, Bytes body, Effects& fx);
+  void asked_from_elsewhere(Now now, const ShardNote&, Bytes body, Effects& fx);
   void on_record_request(Now now, PeerRef caller, const routing::Frame& f, Effects& fx);
   void watch_directory(Now now, Effects& fx);
   // from_introduction.cpp

@@ -10,7 +10,8 @@
 //   outward      an IP packet out of such a session, for the exit; its source is still the client's
 //   inward       an IP packet for such a session
 //   frame        a control frame for such a session
-//   question     a frame about the directory, out of a session of the sender's; answered by `frame`.  Empty: it ended
+//   question     a frame about the directory, out of a session of the sender's, and from where; answered by `frame`.  Empty: it ended
+//   dial         a DIAL out of one (verify_side.h), and whose share it takes; answered by `frame`
 //   record       a frame about records out of one, its type first and without its length, and whose share it takes; answered by `frame`
 //
 // Order between two shards is kept.  Packets and strays may be lost, as on any link; the others must not be.
@@ -23,24 +24,26 @@
 namespace macrovpn::node {
 
 struct ShardNote {
-  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question, record };
+  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question, dial, record };
   Kind kind = Kind::datagram;
   ShardId from;
   PeerRef session;
-  // ---- datagram, initiation
+  // ---- datagram, initiation, question
   Endpoint remote;
+  // ---- datagram, initiation
   IpAddress local;
   MaskName mask;
   // ---- initiation: the relay before us, if there is one
   bool through_relay = false;
   unsigned relays_before = 0;
   PeerId relay{};
-  // ---- ask, record, and initiation
+  // ---- ask, dial, record, and initiation
   CallerKey caller;
   crypto::Hash32 h1{};
 
   bool is_stray() const { return kind == Kind::datagram || kind == Kind::initiation; }
-  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || kind == Kind::question || kind == Kind::record; }
+  bool is_asked() const { return kind == Kind::question || kind == Kind::dial || kind == Kind::record; }
+  bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || is_asked(); }
 };
 
 struct ShardMessage {

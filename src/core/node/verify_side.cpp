@@ -92,6 +92,13 @@ void VerifySide::told(Now now, const Asking& a, Dialed answer) {
 }
 
 void VerifySide::carry_out(Now now, Effects& fx) {
+  for (const auto& [caller, frame] : std::exchange(elsewhere_, {})) {
+    ShardNote note;
+    note.kind = ShardNote::Kind::frame;
+    note.from = s_.config.place.shard;
+    note.session = caller;
+    fx.to_shards.push_back({shard_of(caller), note, s_.pool.copy_of(frame)});
+  }
   if (about_us_ && about_us_->open == 0) {
     fx.events.push_back(about_us_->found);
     about_us_.reset();
@@ -138,7 +145,7 @@ std::optional<PeerRef> VerifySide::call(Now now, const RelayInfo& relay, Dial di
 void VerifySide::on_dial(Now now, PeerRef caller, const CallerKey& budget, Bytes body) {
   const auto dial = routing::read_dial(body);
   if (!dial) return;
-  const auto answer = [&](routing::DialAnswer a) { s_.egress.frame(caller, routing::write_dialed({dial->number, a})); };
+  const auto answer = [&](routing::DialAnswer a) { say(caller, {dial->number, a}); };
   if (!callers_.allow(now.mono, budget, kOfCaller) || !all_.take(now.mono, kInAll)) {
     counters_.refused++;
     return answer(routing::DialAnswer::busy);
@@ -208,8 +215,17 @@ void VerifySide::answered(Now now, std::map<PeerRef, Dial>::iterator it, Dialed 
     counters_.reached += answer == Dialed::yes;
     return tell(now, d.number, answer);
   }
+  if (d.in_vain) return;
   const auto said = answer == Dialed::yes ? routing::DialAnswer::yes : routing::DialAnswer::no;
-  if (s_.tunnels.kind_of(*d.asker)) s_.egress.frame(*d.asker, routing::write_dialed({d.number, said}));
+  say(*d.asker, {d.number, said});
+}
+
+void VerifySide::say(PeerRef caller, const routing::DialedFrame& what) {
+  if (shard_of(caller) != s_.config.place.shard) {
+    elsewhere_.emplace_back(caller, routing::write_dialed(what));
+  } else if (s_.tunnels.kind_of(caller)) {
+    s_.egress.frame(caller, routing::write_dialed(what));
+  }
 }
 
 // Who is reached through others is not probed: that would be an introduction an hour for each of its introducers.
@@ -241,12 +257,12 @@ void VerifySide::tell(Now now, uint64_t number, Dialed answer) {
 
 void VerifySide::caller_gone(PeerRef caller) {
   for (auto& [link, d] : dials_) {
-    if (d.asker == caller) d.asker = PeerRef{0};  // called in vain; nobody is answered
+    if (d.asker == caller) d.in_vain = true;
   }
 }
 
 Mono VerifySide::next_deadline() const {
-  if (!failed_.empty() || !admit_.empty() || !drop_.empty()) return kLongAgo;
+  if (!failed_.empty() || !admit_.empty() || !drop_.empty() || !elsewhere_.empty()) return kLongAgo;
   Mono at = std::min(check_.next_deadline(), prober_.next_deadline());
   if (about_us_) at = std::min(at, about_us_->until);
   for (const auto& [link, d] : dials_) at = std::min(at, d.until);

@@ -8,6 +8,8 @@
 //   bounds    kMaxDials under way; of one caller kOfCaller, to one address kOfAddress, in all kInAll; an address that relays may not send to
 //             (private, our own networks) is never called
 //
+// Of several shards only the first has one; DIALs of callers at other shards are handed over.
+//
 // What the called one learns: our address, which is in the directory.  What the asked one learns: that a relay with that descriptor is new to us.
 #pragma once
 #include <map>
@@ -67,6 +69,7 @@ class VerifySide final : public discovery::Gatekeeper {
     ByteArray<32> challenge{};
     uint64_t number = 0;           // ReachCheck's, or the asker's
     std::optional<PeerRef> asker;  // nothing: for ourselves
+    bool in_vain = false;          // the asker has gone
     std::optional<discovery::ShortId> probe;  // only whether it answers (core/discovery/liveness_map.h)
     Mono until = kNever;           // once BIND was said
   };
@@ -90,6 +93,7 @@ class VerifySide final : public discovery::Gatekeeper {
   std::vector<RelayInfo> whom_to_ask(Now now, const IpAddress& ours);
   void probe(Now now);
   void give_back_mask(Now now, const Dial&);
+  void say(PeerRef caller, const routing::DialedFrame&);
   const discovery::RelaySet& set() const { return directory_.set(); }
 
   Shared s_;
@@ -102,6 +106,7 @@ class VerifySide final : public discovery::Gatekeeper {
   std::optional<AboutUs> about_us_;
   std::vector<discovery::EntryPtr> admit_, drop_;
   std::vector<std::pair<uint64_t, discovery::Dialed>> failed_;  // told at the next turn
+  std::vector<std::pair<PeerRef, std::vector<uint8_t>>> elsewhere_;  // frames for callers of other shards: leave at the next turn
   encryption::RateLimit callers_{4096}, addresses_{4096};
   encryption::TokenBucket all_;
   VerifyCounters counters_;

@@ -8,13 +8,13 @@ namespace {
 
 // Relays r0, r1 …, each in a /16 of its own.
 struct CallingNet : TestWorld {
-  explicit CallingNet(int relays, uint64_t seed = 1, unsigned of_a_prefix = 2) : TestWorld(seed) {
+  explicit CallingNet(int relays, uint64_t seed = 1, unsigned of_a_prefix = 2, size_t shards = 1) : TestWorld(seed), shards_each(shards) {
     network.max_per_v4_24 = of_a_prefix;
     live = DirectoryConfig{};
     for (int i = 0; i < relays; i++) relay(i);
   }
   Host& relay(int i) {
-    Host& h = add_relay("r" + std::to_string(i), "20." + std::to_string(i) + ".0.1", i % 2 == 1);
+    Host& h = add_relay("r" + std::to_string(i), "20." + std::to_string(i) + ".0.1", i % 2 == 1, shards_each);
     if (live->contacts.empty()) live->contacts.push_back(contact(h));
     run_for(10ms);
     announce(h);
@@ -27,6 +27,14 @@ struct CallingNet : TestWorld {
   }
   bool nobody_knows(const PeerId& id) const {
     return std::none_of(hosts.begin(), hosts.end(), [&](const auto& h) { return knows(*h.second, id); });
+  }
+  // Handshakes of others do not reach it; what it asked for does.
+  void firewall(const IpAddress& at) {
+    drop = [this, at](const TestWorld::Flight& f) {
+      if (f.to->address != at) return false;
+      std::vector<uint8_t> d(f.bytes.begin(), f.bytes.end() - 1);
+      return encryption::MaskKey(network.id.bytes, f.to->config.wireguard.pub).unmask(d) && d[0] == 1;
+    };
   }
   VerifyCounters sum() const {
     VerifyCounters all;
@@ -58,6 +66,7 @@ struct CallingNet : TestWorld {
   void hand_on(Host& by, const discovery::EntryPtr& e) {
     command(by, [&](Node& n, Effects& fx) { n.publish(now, e, fx); });
   }
+  size_t shards_each;
   SeededRng rng{77};
 };
 
@@ -77,19 +86,69 @@ TEST(VerifySide, ANewRelayIsCalledByWhomItToldAndByTwoStrangers) {
 TEST(VerifySide, ARelayThatTakesNoCallsIsHandedOnByNobody) {
   CallingNet net(6);
   net.run_for(1min);
-  const IpAddress firewalled = *IpAddress::parse("20.7.0.1");
-  // Handshakes of others do not reach it; what it asked for does.
-  net.drop = [&](const TestWorld::Flight& f) {
-    if (f.to->address != firewalled) return false;
-    std::vector<uint8_t> d(f.bytes.begin(), f.bytes.end() - 1);
-    return encryption::MaskKey(net.network.id.bytes, f.to->config.wireguard.pub).unmask(d) && d[0] == 1;
-  };
+  net.firewall(*IpAddress::parse("20.7.0.1"));
   auto& newcomer = net.relay(7);
   net.run_for(2min);
   size_t known = 0;
   for (const auto& [name, h] : net.hosts) known += name != "r7" && net.knows(*h, net.id_of(newcomer));
   EXPECT_EQ(known, 0u);
   EXPECT_GT(net.sum().held, 0u);
+}
+
+// What a caller says comes to the shard that its address and port say; the directory and its gate are at the first.
+TEST(VerifySide, ANewRelayIsCalledWhicheverShardItSpeaksTo) {
+  for (const size_t shard : {0, 1}) {
+    CallingNet net(6, 1, 2, 2);
+    net.steer = [&](const TestWorld::Host&, const Endpoint&) { return shard; };
+    net.run_for(1min);
+    const VerifyCounters before = net.sum();
+    auto& newcomer = net.relay(7);
+    ASSERT_TRUE(net.run_until([&] { return net.all_know(net.id_of(newcomer)); }, 20s)) << shard;
+    const VerifyCounters after = net.sum();
+    EXPECT_GE(after.held, before.held + 1) << shard;
+    EXPECT_GE(after.served, before.served + 2) << shard;
+    EXPECT_EQ(net.crossed[ShardNote::Kind::dial] > 0, shard == 1);
+  }
+}
+
+TEST(VerifySide, ARelayThatTakesNoCallsIsHandedOnByNobodyWhicheverShardItSpeaksTo) {
+  for (const size_t shard : {0, 1}) {
+    CallingNet net(6, 1, 2, 2);
+    net.steer = [&](const TestWorld::Host&, const Endpoint&) { return shard; };
+    net.run_for(1min);
+    net.firewall(*IpAddress::parse("20.7.0.1"));
+    auto& newcomer = net.relay(7);
+    net.run_for(2min);
+    size_t known = 0;
+    for (const auto& [name, h] : net.hosts) known += name != "r7" && net.knows(*h, net.id_of(newcomer));
+    EXPECT_EQ(known, 0u) << shard;
+    EXPECT_GT(net.sum().held, 0u) << shard;
+  }
+}
+
+// A session that ended gets no answer, at another shard too; and who asks for calls there has the same budget.
+TEST(VerifySide, CallsForOthersAreBoundedWhicheverShardIsAsked) {
+  CallingNet net(3, 1, 2, 2);
+  net.steer = [](const TestWorld::Host&, const Endpoint&) -> size_t { return 1; };
+  net.run_for(1min);
+  auto& asked = *net.hosts["r0"];
+  auto& r1 = *net.hosts["r1"];
+  PeerRef link{};
+  net.command(r1, [&](Node& n, Effects&) {
+    if (n.live_directory()) link = *n.links().open(net.now, net.contact(asked), LinkUse::verification);
+  });
+  net.run_for(1s);
+  const auto victim = net.invent({*IpAddress::parse("20.200.0.1"), 51820}, crypto::x25519_generate(net.rng).pub);
+  const uint64_t refused = asked.node->verify()->counters().refused;
+  for (uint64_t i = 0; i < 100; i++) {
+    net.command(r1, [&](Node& n, Effects&) {
+      if (n.live_directory()) n.links().send(net.now, link, routing::write_dial({i, victim.entry->descriptor.bytes}));
+    });
+    net.run_for(10ms);
+  }
+  EXPECT_GT(asked.node->verify()->counters().refused, refused + 80);
+  EXPECT_GT(net.crossed[ShardNote::Kind::frame], 80u) << "each refusal is an answer";
+  for (auto& [name, h] : net.hosts) h->node->check_invariants();
 }
 
 // A squatter with a better rank holds the one place of the /24 in which r7 will live: with an address and a key that he invented, or with
