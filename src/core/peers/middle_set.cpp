@@ -47,7 +47,9 @@ Result<MiddleSet> MiddleSet::load(Bytes b) {
   for (size_t i = 0; i < n; i++) {
     Middle m;
     m.id.bytes = r.fixed<20>();
-    m.until = wall_from_unix(int64_t{r.le32()} * kHour);
+    const int64_t until = int64_t{r.le32()} * kHour;
+    if (until > UINT32_MAX) return fail("the saved middle relays are damaged");  // times elsewhere end there too
+    m.until = wall_from_unix(until);
     out.middles_.push_back(m);
   }
   if (!r.done()) return fail("the saved middle relays are damaged");
