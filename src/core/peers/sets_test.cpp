@@ -132,6 +132,9 @@ TEST(MiddleSet, ReadsNoDamagedFile) {
   saved[1] = 9;
   saved.resize(saved.size() + 24);
   EXPECT_FALSE(MiddleSet::load(saved).ok()) << "more than eight";
+  saved = m.save();
+  std::fill_n(saved.begin() + 22, 4, uint8_t{0xff});
+  EXPECT_FALSE(MiddleSet::load(saved).ok()) << "an hour past all time";
 }
 
 TEST(MiddleSet, KeepsNoneForLongerThanTwelveDaysAfterAClockThatJumped) {
