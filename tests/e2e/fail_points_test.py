@@ -5,11 +5,13 @@ strace stops the real program at the n-th call of a kind, for every n that the p
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -20,7 +22,7 @@ from macronet import program
 from netlab import check
 
 STRACE = "/usr/bin/strace"
-CALLS = ("openat", "mkdir", "write", "ftruncate", "fchmod", "flock", "fsync", "rename", "renameat", "renameat2", "unlink", "chmod", "bind", "pwrite64")
+CALLS = ("openat", "mkdir", "write", "ftruncate", "fchmod", "flock", "fsync", "rename", "renameat", "renameat2", "unlink", "chmod", "bind", "pwrite64", "fdatasync")
 
 
 def traced(state, words, *options, until=None):
@@ -214,6 +216,68 @@ def a_relay_keeps_its_keys_its_descriptor_and_its_counts():
     return at_every_step(prepare, RELAY, holds, until=serves, errors=False)
 
 
+def starts_again(state, at_least):
+    """The relay, unobserved, until it knows so many relays; what it said."""
+    process = subprocess.Popen([PROGRAM, "--state", str(state), *RELAY], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, cwd="/")
+    deadline = time.monotonic() + 10
+    knows = -1
+    while process.poll() is None and knows < at_least and time.monotonic() < deadline:
+        time.sleep(0.02)
+        status = plain(state, "status", "--json")
+        knows = json.loads(status.stdout)["relays_known"] if status.returncode == 0 else -1
+    process.kill()
+    said = process.communicate()[0]
+    check(knows >= at_least, f"it knows {knows} relays of {at_least}: {said}")
+    return said
+
+
+def a_directory_is_there_or_set_aside_and_made_anew():
+    """Of a relay that knows another by its store alone; killed at each write to it, its journal and its log, and of one that has none yet."""
+    with tempfile.TemporaryDirectory(prefix="fail-points-store-") as folder:
+        folder = pathlib.Path(folder)
+        other, template, bare, state = (folder / name for name in ("other", "template", "bare", "state"))
+        check(plain(other, "network", "init", "--lab").returncode == 0, "")
+        run_relay(other)
+        descriptor, = (other / "descriptors").glob("*.descriptor")
+        check(plain(bare, "network", "add", other / "network.toml").returncode == 0, "")
+        shutil.copytree(bare, template, copy_function=shutil.copy2)
+        check(plain(template, "descriptor", "add", descriptor).returncode == 0, "")
+        run_relay(template)
+        shutil.rmtree(template / "descriptors")
+        starts_again(template, 2)  # leaves a log that has not come into the file yet
+        keys = (template / "keys").read_bytes()
+
+        def fresh(source):
+            shutil.rmtree(state, ignore_errors=True)
+            shutil.copytree(source, state, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("run"))
+
+        done, aside, started = 0, 0, time.monotonic()
+        for source, knew in ((template, 2), (bare, 1)):
+            fresh(source)
+            code, said, trace = traced(state, RELAY, until=serves)
+            check(code == 0, said)
+            todo = [step for step in steps(trace, state / "directory.db") if step[0] in ("pwrite64", "fdatasync", "ftruncate", "unlink")]
+            check(len(todo) >= 8, f"steps: {todo}")
+            for call, n in todo:
+                fresh(source)
+                code, said, _ = traced(state, RELAY, "-e", f"inject={call}:signal=KILL:when={n}", until=serves)
+                where = f"killed at {call} {n}, knowing {knew}"
+                check(code in (-signal.SIGKILL, 128 + signal.SIGKILL), f"{where}: {code} {said}")
+                shutil.rmtree(state / "descriptors", ignore_errors=True)
+                try:
+                    said = starts_again(state, knew)
+                except AssertionError as error:
+                    raise AssertionError(f"{where}: {error}") from None
+                check(source is bare or (state / "keys").read_bytes() == keys, f"{where}: the keys changed")
+                check(("is damaged" in said) == any(state.glob("directory.db.damaged-*")), f"{where}: {said}")
+                aside += "is damaged" in said
+                with sqlite3.connect(state / "directory.db") as db:
+                    check(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok", f"{where}: the new one is damaged")
+                done += 1
+        return f"{done} kills in {time.monotonic() - started:.0f} s, {aside} set aside"
+
+
 netlab.enter()
 PROGRAM = program()
 subprocess.run(["/usr/sbin/ip", "link", "set", "lo", "up"], check=True)
@@ -237,5 +301,6 @@ tests = [
     a_network_that_is_made_is_whole_or_made_again,
     a_network_that_is_joined_and_a_relay_that_is_learnt_are_whole_or_absent,
     a_relay_keeps_its_keys_its_descriptor_and_its_counts,
+    a_directory_is_there_or_set_aside_and_made_anew,
 ]
 raise SystemExit(netlab.run_tests(tests if strace_works() else [without_strace]))
