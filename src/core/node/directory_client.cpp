@@ -167,6 +167,7 @@ void DirectorySide::choose(Now now) {
       static_cast<void>(s_.directory.insert(believed(*e, now.wall)));
   }
   changed_ = places_stale_ = unjudged_ = true;
+  judge_at_ = kLongAgo;  // a client's copy changes seldom, and as a whole
   judge(now);
 }
 

@@ -12,7 +12,7 @@ struct Amplifier : HostileNet {
   explicit Amplifier(uint64_t seed) : HostileNet({.spare_circuits = 0}, seed), stranger(seed + 1000) {
     relay = hosts["r0"].get();
     relay->config.relay->plain_stun = true;
-    relay->config.directory = DirectoryConfig{};
+    relay->config.directory = DirectoryConfig{.measuring = DirectoryConfig::Measuring::on};
     restart(*relay);
     publish();
     keep_a_note();
@@ -269,6 +269,8 @@ TEST(Amplification, EveryFrameOfEarlyDataIsAnsweredByNoMoreThanCame) {
     const Buffer known[] = {routing::write_extend(a.id_of(*a.helper), 0, routing::write_element(next.initiation.message, {7}, {})),
                             routing::write_lease({.mtu = 1280}), routing::write_bind(a.rng().bytes<32>()),
                             routing::write_ping(routing::FrameType::ping, {1, 500}),
+                            routing::write_measure({1, 2, 100'000, {}}), routing::write_measure_ok({}),
+                            routing::write_frame(routing::FrameType::sample, Buffer(discovery::kSampleSize)),
                             routing::write_frame(routing::FrameType::dht_get, discovery::encode_dht_get(1, a.noted)),
                             routing::write_frame(routing::FrameType::dht_put, discovery::encode_dht_put(1, a.note))};
     for (const Buffer& k : known) bodies.emplace_back(k.begin() + routing::kFrameHeader, k.end());

@@ -108,7 +108,9 @@ void MeasureSide::begin(Now now) {
   next->second.at = now.mono + s_.rng.between(soon, soon * 2);
   const Bandwidth rate = std::min(own_rate(), e->descriptor.relay.bandwidth);
   if (is_busy(now) || rate < discovery::kLeastMeasured) return;
-  const auto link = links_.open(now, contact_of(e->descriptor.relay), LinkUse::measurement);
+  // By either port in turn: of a relay with several shards the first one measures, and which of them is called is a hash of ours.
+  const auto from = next->second.tries++ % 2 != 0 ? std::optional(kEgressSocket) : std::nullopt;
+  const auto link = links_.open(now, contact_of(e->descriptor.relay), LinkUse::measurement, 0, from);
   if (!link) return;
   run_.emplace();
   run_->link = *link;

@@ -53,7 +53,7 @@ class MeasureSide {
  private:
   struct Task {
     Mono at;
-    unsigned refused = 0, silent = 0;
+    unsigned refused = 0, silent = 0, tries = 0;
   };
   struct Run {
     PeerRef link;

@@ -141,6 +141,45 @@ TEST(MeasureSide, WhoRefusesCountsAsTheLowerQuartileAtMost) {
   EXPECT_GE(refused, 5u);
 }
 
+TEST(MeasureSide, WhatAnOperatorDoesNotLendIsNotMeasured) {
+  MeasuringNet net(6);
+  auto& r5 = net.named(5);
+  r5.config.relay->cap = {kRate / 2};
+  net.restart(r5);
+  net.announce(r5);
+  net.measure();
+  EXPECT_TRUE(net.book(net.named(0)).is_measured(net.short_id(r5)));
+  EXPECT_LE(net.counted(net.named(0), r5), kRate * 6 / 10) << "it claims twice that";
+}
+
+TEST(MeasureSide, ClientsGoByWhatWasMeasured) {
+  LiarNet net;
+  net.measure();
+  auto& c = net.add_client("client", "203.0.113.7", {});
+  ASSERT_TRUE(net.run_until([&] { return c.node->directory().relays().size() == 8; }, 60s));
+  EXPECT_EQ(net.counted(c, net.liar), net.counted(net.named(0), net.liar));
+  EXPECT_LE(net.counted(c, net.liar), net.width["r7"]);
+}
+
+TEST(MeasureSide, OneAtATimeOnEachSide) {
+  MeasuringNet net(8);
+  const Mono end = net.now.mono + kWeek * 8 / 10;
+  std::map<std::string, std::set<IpAddress>> with;  // whom each sends much to, in a second
+  std::map<std::pair<std::string, IpAddress>, int> sent;
+  net.sends = [&](const TestWorld::Host& h, const Datagram& d) {
+    if (d.packet.size() > 1000 && d.packet.size() < 1200 && ++sent[{h.name, d.remote.address}] >= 10) with[h.name].insert(d.remote.address);
+  };
+  size_t busy = 0;
+  while (net.now.mono < end) {
+    sent.clear(), with.clear();
+    net.run_for(500ms);
+    for (const auto& [name, h] : net.hosts) h->node->check_invariants();
+    for (const auto& [name, others] : with) EXPECT_LE(others.size(), 1u) << name;
+    busy += with.size() >= 4;
+  }
+  EXPECT_GT(busy, 10u) << "else there was nothing to bound";
+}
+
 // Silence of one is his; silence of most is ours.
 TEST(MeasureSide, ARelayWhoseOwnLineIsDownAccusesNobody) {
   MeasuringNet net(7);
@@ -192,6 +231,15 @@ TEST(MeasureSide, AnotherShardThanTheFirstPutsOff) {
   net.run_for(kWeek * 9 / 10);
   for (int i = 0; i < 5; i++) EXPECT_FALSE(net.named(i).node->measure()->results().contains(net.short_id(many).value));
   for (size_t i = 0; i < 3; i++) many.shard(i).check_invariants();
+}
+
+// Calls leave from both ports in turn, and so do not always come to the same shard.
+TEST(MeasureSide, OneOfSeveralShardsIsTriedByAnotherPort) {
+  MeasuringNet net(5);
+  auto& many = net.relay(7, kRate, 2);
+  net.steer = [&](const TestWorld::Host&, const Endpoint& from) { return from.port % 2 == 0 ? size_t{1} : size_t{0}; };
+  net.measure();
+  EXPECT_TRUE(net.book(net.named(0)).is_measured(net.short_id(many)));
 }
 
 // ---- who gets nothing
@@ -281,6 +329,36 @@ TEST(MeasureSide, WhoIsNotWhoItSaysGetsNothing) {
   net.say(stranger, in, stranger, net.ask(stranger, in), *stranger.config.identity);
   EXPECT_EQ(net.counters().served, served);
   EXPECT_EQ(net.counters().denied, denied + 5);
+}
+
+TEST(MeasureSide, WhoIsNotDrawnGetsNothing) {
+  Asker net;
+  net.us.as_number = net.asked.as_number = 64500;
+  net.announce(net.us);
+  net.run_for(2s);
+  net.announce(net.asked);
+  net.run_for(30s);
+  const uint64_t served = net.counters().served, verified = net.counters().verified;
+  net.say(net.us, net.link, net.us, net.ask(net.us, net.link), *net.us.config.identity);
+  EXPECT_EQ(net.counters().served, served);
+  EXPECT_EQ(net.counters().verified, verified) << "and no signature is looked at";
+}
+
+TEST(MeasureSide, QuestionsOfAllTogetherAreBounded) {
+  Asker net;
+  std::vector<std::pair<TestWorld::Host*, PeerRef>> askers;
+  for (int i = 1; i < 6; i++) askers.emplace_back(&net.named(i), net.open(net.named(i)));
+  net.run_for(10s);
+  SeededRng rng(5);
+  const auto key = crypto::ed25519_generate(rng);
+  const uint64_t verified = net.counters().verified;
+  const Mono begin = net.now.mono;
+  for (int i = 0; i < 20; i++) {
+    for (const auto& [by, in] : askers) net.say(*by, in, *by, net.ask(*by, in), key);
+  }
+  const auto s = static_cast<uint64_t>((net.now.mono - begin) / 1s);
+  EXPECT_LE(net.counters().verified - verified, MeasureSide::kInAll.per_second * (s + 1) + MeasureSide::kInAll.burst);
+  EXPECT_GT(net.counters().verified - verified, 20u);
 }
 
 TEST(MeasureSide, QuestionsAreBounded) {
