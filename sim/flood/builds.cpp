@@ -1,6 +1,8 @@
 #include "sim/flood/builds.h"
 
+#include "core/discovery/liveness_map.h"
 #include "core/routing/address_rewrite.h"
+#include "core/routing/path.h"
 #include "sim/net/topology.h"
 #include "sim/studies/asker.h"
 #include "sim/world/world.h"
@@ -18,6 +20,48 @@ class HandshakesOnly final : public Mischief {
   Verdict leaves(World&, Host&, node::Datagram& d) override {
     return {d.socket == kListenSocket && d.packet.size() % 16 != 0};
   }
+};
+
+// What a client believes of who is dead, after some comparisons with sources that were drawn as paths are.  False ones that answer say that
+// theirs are alive and the honest dead; an honest relay knows kKnown of a hundred that are dead (it probes by drawing).  The shipped LivenessMemory judges.
+class Hearsay {
+ public:
+  Hearsay(const Population& p, const std::vector<char>& kinds, uint64_t seed) : population_(p), kinds_(kinds), rng_(Streams(seed).of("hearsay")) {
+    for (const FloodedRelay& r : p.admitted) all_.push_back(&r.info);
+  }
+  std::vector<PeerId> after(size_t comparisons) {
+    discovery::LivenessMemory memory;
+    const routing::WeightedDraw draw(all_, population_.network, population_.today);
+    for (size_t i = 0; i < comparisons; i++) memory.add(compare(draw));
+    std::vector<PeerId> dead;
+    for (const discovery::ShortId id : memory.dead()) dead.push_back(population_.admitted[id.value].info.id);
+    std::sort(dead.begin(), dead.end());
+    return dead;
+  }
+
+ private:
+  static constexpr uint64_t kKnown = 90;
+  static bool is_silent(char kind) { return kind == 'a' || kind == 'd'; }
+  discovery::LivenessRound compare(const routing::WeightedDraw& draw) {
+    discovery::LivenessRound round;
+    for (size_t n = 0; n < all_.size(); n++) round.push_back({{n}, {}});  // places stand for ids
+    for (size_t source = 0; source < discovery::kMapSources; source++) {
+      const RelayInfo* by = draw.draw(rng_);
+      const auto at = static_cast<size_t>(std::find(all_.begin(), all_.end(), by) - all_.begin());
+      if (is_silent(kinds_[at])) continue;  // no answer: one fewer
+      for (size_t n = 0; n < all_.size(); n++) {
+        const bool lies = kinds_[at] == 'l';
+        const bool dead = lies ? kinds_[n] == 'h' : is_silent(kinds_[n]) && rng_.below(100) < kKnown;
+        round[n].second.said++;
+        round[n].second.dead = static_cast<uint8_t>(round[n].second.dead + dead);
+      }
+    }
+    return round;
+  }
+  const Population& population_;
+  const std::vector<char>& kinds_;  // of each: honest, absent, dropping, logging
+  std::vector<const RelayInfo*> all_;
+  SeededRng rng_;
 };
 
 // Circuits that clients begin, and that come up.
@@ -84,8 +128,10 @@ class Trial {
       spec.as_number = r.info.as_number;
       spec.bandwidth = r.info.bandwidth;
       const HostId id = world_.add_host(spec);
+      if (!r.is_false) kinds_.push_back('h');
       if (!r.is_false) continue;
       const size_t kind = false_ones++ % 3;
+      kinds_.push_back("adl"[kind]);
       if (kind == 0) absent_.push_back(id);
       if (kind == 1) world_.set_mischief(id, std::make_unique<HandshakesOnly>());
     }
@@ -101,12 +147,15 @@ class Trial {
   }
   // All at once: who has its answer goes to rest.
   void wish(size_t round, BuildsReport& out) {
+    Hearsay hearsay(population_, kinds_, model_.flood.seed + round);
     const Mono began = world_.now().mono;
     for (size_t i = 0; i < clients_.size() && round > 0; i++) {
       askers_[i]->mark(began);
       circuits_.starts_again(clients_[i]);
       world_.restart(clients_[i]);
     }
+    for (size_t i = 0; i < clients_.size() && model_.comparisons > 0; i++)
+      world_.host(clients_[i]).node->believe_dead(hearsay.after(model_.comparisons));
     std::vector<bool> has(clients_.size());
     out.wishes += clients_.size();
     while (world_.now().mono < began + kPatience) {
@@ -130,6 +179,7 @@ class Trial {
   World world_;
   Circuits circuits_;
   const IpAddress site_ = IpAddress::v4(0xc6120001);  // 198.18.0.1
+  std::vector<char> kinds_;
   std::vector<HostId> absent_, clients_;
   std::vector<Asker*> askers_;
 };

@@ -18,6 +18,7 @@ inline constexpr Duration kPatience = 30s;
 struct BuildsModel {
   FloodModel flood;
   size_t clients = 40, wishes = 5;  // of each
+  size_t comparisons = 0;           // of its directory that a client has had, hearing who is dead; at most three count
 };
 
 struct BuildsReport {

@@ -86,6 +86,7 @@ class Maker {
 Population flood(const FloodModel& model) {
   Population p;
   p.network.id.bytes = {7};
+  p.today = wall_from_unix(kToday);
   p.network.extra_global = {*IpPrefix::parse("240.0.0.0/4")};
   Maker(model, p).run();
   return p;

@@ -35,6 +35,7 @@ struct FloodedRelay {
 
 struct Population {
   Network network;
+  Wall today;
   std::vector<FloodedRelay> admitted;  // by id
   size_t honest_tried = 0, false_tried = 0, honest = 0, false_ones = 0;
 };

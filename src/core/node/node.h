@@ -84,6 +84,10 @@ class Node {
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
   // Relays whose claim of a region is not believed: no exits where one is wanted.  A client's.
+  // Ascending.  A client with a live directory hears it by itself.
+  void believe_dead(std::vector<PeerId> relays) {
+    if (client_) client_->believe_dead(std::move(relays));
+  }
   void doubt_regions(std::set<PeerId> relays) {
     if (client_) client_->doubt_regions(std::move(relays));
   }
