@@ -8,6 +8,7 @@ namespace {
 
 constexpr size_t kMostDead = 2;   // of the plain relays: one of three guards serves then, and a way behind it exists
 constexpr size_t kMostGuards = 3;
+constexpr size_t kMoreAWeek = 2;  // while none of those has ever worked, and they might all be false
 
 std::string seconds(Duration d) { return std::to_string(d / 1s) + " s"; }
 
@@ -34,6 +35,7 @@ void Model::update(Mono now) {
     Client& c = clients_[i];
     if (!has_no_way(i)) c.no_way_since = kNever;
     else if (c.no_way_since == kNever) c.no_way_since = now;
+    c.had_trouble_at_first |= !c.worked && is_in_trouble(c);
   }
 }
 
@@ -52,6 +54,7 @@ void Model::turned(Mono now, size_t device, bool on) {
 void Model::client_runs(Mono now, size_t client, bool runs) {
   clients_[client].runs = runs;
   clients_[client].awake = true;
+  clients_[client].worked = false;
   for (size_t i = 0; i < kDevices; i++) {
     if (client_of(i) != client) continue;
     devices_[i].life += runs;  // its leases died with it
@@ -96,6 +99,10 @@ bool Model::has_no_way(size_t client) const {
   return c.runs && c.awake && (c.blocked || !relays || !exits);
 }
 
+bool Model::is_in_trouble(const Client& c) const {
+  return !c.awake || c.blocked || c.disturbed || std::count(serves_.begin(), serves_.end(), true) != kRelays;
+}
+
 bool Model::is_steady(Mono now, size_t client) const {
   const bool all_serve = std::count(serves_.begin(), serves_.end(), true) == kRelays;
   return all_serve && has_way(client) && now - clients_[client].changed >= limits_.steady;
@@ -127,18 +134,19 @@ Wrong Model::came_out(Mono now, uint64_t number, const Endpoint& target, const E
     return whose + " came out, " + seconds(now - d.changed) + " after it was turned off";
   const auto& wanted = clients_[client_of(p.sent.device)].exits;
   if (d.life == p.life && wanted && exit.region != *wanted) return whose + " came out in another country than the user wants";
-  return wrong_address(now, p.sent.device, exit);
+  return wrong_address(now, p.sent.device, p.life, exit);
 }
 
-Wrong Model::wrong_address(Mono now, size_t device, const Exit& exit) {
+Wrong Model::wrong_address(Mono now, size_t device, uint64_t life, const Exit& exit) {
   Device& d = devices_[device];
-  const auto [holder, is_new] = holders_.try_emplace({exit.relay, exit.life, exit.address}, Holder{device, d.life});
+  const auto [holder, is_new] = holders_.try_emplace({exit.relay, exit.life, exit.address}, Holder{device, life});
   if (!is_new && holder->second.device != device)
     return name(device) + " speaks from the address that " + name(holder->second.device) + " had at that exit";
-  if (!is_new && holder->second.life != d.life)
+  if (!is_new && holder->second.life != life)
     return name(device) + " speaks from the address that it had before it was turned off or its client ended";
+  if (life != d.life) return std::nullopt;  // it was on its way: the address of then
   const bool changed = d.address && (*d.address != exit.address || d.exit != exit.relay);
-  const bool may = std::exchange(d.address_may_change, false);
+  const bool may = std::exchange(d.address_may_change, !serves_[exit.relay]);
   d.address = exit.address;
   d.exit = exit.relay;
   if (changed && !may && now - d.answered_at < limits_.address_kept)
@@ -167,9 +175,11 @@ Wrong Model::connection_opened(size_t device) const {
 }
 
 Wrong Model::entered_by(size_t client, const PeerId& relay) {
-  clients_[client].entries.insert(relay);
-  if (clients_[client].entries.size() <= kMostGuards) return std::nullopt;
-  return "client " + std::to_string(client) + " has shown its address to more than " + std::to_string(kMostGuards) + " relays";
+  Client& c = clients_[client];
+  c.entries.insert(relay);
+  const size_t most = kMostGuards + (c.had_trouble_at_first ? kMoreAWeek : 0);
+  if (c.entries.size() <= most) return std::nullopt;
+  return "client " + std::to_string(client) + " has shown its address to more than " + std::to_string(most) + " relays";
 }
 
 void Model::asks(Mono now, size_t device) {
@@ -218,6 +228,7 @@ Wrong Model::late_answers(Mono now, size_t client) {
 
 Wrong Model::wrong_state(Mono now, size_t client, const Said& said) {
   Client& c = clients_[client];
+  c.worked |= said.connected;
   if (said.connected) c.not_connected_since = kNever;
   else if (c.not_connected_since == kNever) c.not_connected_since = now;
   bool any_on = false;

@@ -24,7 +24,7 @@ namespace macrovpn::sim {
 
 struct ModelLimits {
   Duration recovery = 30s;     // whoever asks each second has an answer that long after the last thing that went wrong
-  Duration unused = 40s;       // who asks nothing is told by then that there is a way again: silence is noticed after 26 s, then builds to a dead exit
+  Duration unused = 50s;       // who asks nothing is told by then that there is a way again: silence is noticed after 26 s, then builds to a dead exit, and a dead middle
   Duration in_flight = 1s;     // what was sent before a device was turned off may still come out
   Duration steady = 45s;       // a network in which nothing has happened for so long loses nothing
   Duration warm = 60s;         // ... on a tunnel that had an answer within that time
@@ -110,6 +110,8 @@ class Model {
     Mono no_way_since = kNever;
     Mono not_connected_since = kNever;
     std::set<PeerId> entries;
+    bool worked = false;        // since it was started
+    bool had_trouble_at_first = false;
   };
   struct Packet {
     Sent sent;
@@ -131,8 +133,9 @@ class Model {
   bool has_way(size_t client) const;
   bool has_no_way(size_t client) const;
   bool is_steady(Mono, size_t client) const;
+  bool is_in_trouble(const Client&) const;
   std::string name(size_t device) const;
-  Wrong wrong_address(Mono, size_t device, const Exit&);
+  Wrong wrong_address(Mono, size_t device, uint64_t life, const Exit&);  // life: the sender's, when it sent
   Wrong late_answers(Mono, size_t client);
   Wrong wrong_state(Mono, size_t client, const Said&);
   Wrong wrong_path(Mono, size_t device, const std::vector<PeerId>& path);

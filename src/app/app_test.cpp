@@ -210,7 +210,7 @@ TEST_F(App, ARelayPublishesADescriptorThatOthersAdd) {
   EXPECT_EQ(peer.at("price"), (json{{"free", true}}));
   EXPECT_FALSE(peer.contains("seen"));
   const std::string line = run("peers", "two").out;
-  EXPECT_TRUE(line.starts_with(peer.at("id").get<std::string>().substr(0, 8) + "\tNO claimed\t-\t-\tfree\tguard,middle\t0 d\tnot used yet\n")) << line;
+  EXPECT_TRUE(line.starts_with(peer.at("id").get<std::string>().substr(0, 8) + "\tNO claimed\t-\t-\tfree\tguard,middle\t0 d\t-\tnot used yet\n")) << line;
   shell::MmdbWriter countries;
   countries.add(*IpPrefix::parse("192.0.2.0/24"), "SE");
   countries.write(dir_ + "/two/country.mmdb");

@@ -84,7 +84,8 @@ struct Group {
   routing::LeaseId lease{};
   Secret<32> lease_secret;
   std::vector<PeerId> avoid;    // middles of the circuit that is being left
-  int exit_failures = 0;              // builds that got as far as the hop before the exit
+  int exit_failures = 0;        // builds that got as far as the hop before the exit
+  std::vector<PeerId> before_silent_exit;  // middles of those builds: answered, and are innocent once the exit is given up
   int failed_builds = 0;        // since the last success
   Mono trouble_since = kNever;  // when the old circuit was last heard
   Mono retry_at = kNever;

@@ -134,7 +134,6 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   const Usable relays(*this, now, Usable::Leaving::left_out);
   routing::PathRequest request;
   request.hops = config_.hops;
-  request.guards = guards_.in_order(now.mono);
   request.middles = middles_.ids();
   std::sort(request.middles.begin(), request.middles.end());  // the order of adding tells nothing
   request.exit_region = config_.exit_region;
@@ -146,11 +145,11 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
   for (const Silent& s : silent_) {
     if (now.mono - s.since < kSilentRest) silent.push_back(s.id);
   }
-  request.doubted = seen_.failing(now.wall);
+  std::vector<PeerId> doubted = seen_.failing(now.wall);
   for (const PeerId& id : dead_) {
-    if (!seen_.works(id, now.wall)) request.doubted.push_back(id);
+    if (!seen_.works(id, now.wall)) doubted.push_back(id);
   }
-  std::sort(request.doubted.begin(), request.doubted.end());
+  std::sort(doubted.begin(), doubted.end());
   // A relay that failed is better than no circuit, the longer ago the better: as few as possible of the first are allowed again, those
   // that only were on the way before the silent.  Whoever allows more has no fewer paths, so that halving finds them.
   const size_t all = avoid.size() + silent.size();
@@ -160,22 +159,34 @@ Result<std::vector<const RelayInfo*>> ClientSide::pick_path(Now now, const Group
     request.silent.assign(silent.begin() + static_cast<std::ptrdiff_t>(allowed - of_avoid), silent.end());
     return routing::choose_path(request, relays, s_.config.network, now.wall, s_.rng);
   };
-  auto path = without(0);
-  if (path.ok()) return path;
-  request.doubted.clear();
-  path = without(0);
-  if (path.ok() || all == 0) return path;
-  path = without(all);
-  for (size_t none = 0, some = all; path.ok() && some - none > 1;) {
-    const size_t middle = (none + some) / 2;
-    if (auto better = without(middle); better.ok()) {
-      path = std::move(better);
-      some = middle;
-    } else {
-      none = middle;
+  const auto best = [&] {
+    request.doubted = doubted;
+    auto path = without(0);
+    if (path.ok()) return path;
+    request.doubted.clear();
+    path = without(0);
+    if (path.ok() || all == 0) return path;
+    path = without(all);
+    for (size_t none = 0, some = all; path.ok() && some - none > 1;) {
+      const size_t middle = (none + some) / 2;
+      if (auto better = without(middle); better.ok()) {
+        path = std::move(better);
+        some = middle;
+      } else {
+        none = middle;
+      }
     }
+    return path;
+  };
+  // A guard that failed just now only if the others have no way at all: else it would be asked again and again, with the one middle that is left.
+  request.guards = guards_.in_order(now.mono);
+  std::vector<PeerId> guards = request.guards;
+  std::erase_if(request.guards, [&](const PeerId& id) { return guards_.failed_lately(id, now.mono); });
+  if (!request.guards.empty() && request.guards.size() < guards.size()) {
+    if (auto path = best(); path.ok()) return path;
   }
-  return path;
+  request.guards = std::move(guards);
+  return best();
 }
 
 Result<CircuitId> ClientSide::start_circuit(Now now, Group* group, Effects& fx) {

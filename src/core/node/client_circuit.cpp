@@ -173,6 +173,7 @@ void ClientSide::give_to_group(Now now, Circuit& c, Group& g) {
   g.failed_builds = g.exit_failures = 0;
   g.retry_at = kNever;
   g.avoid.clear();
+  g.before_silent_exit.clear();
   if (c.granted) {  // a spare that has its lease already
     g.has_lease = true;
     g.exit = c.exit().relay.id;

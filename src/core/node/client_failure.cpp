@@ -21,6 +21,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
       // A second time, though the network is there: it may be one that answers and carries nothing.
       if (is_avoided(*g, c->hops[i].relay.id) && has_answer(*c)) note_silent(now, c->hops[i].relay.id);
       avoid(*g, c->hops[i].relay.id);
+      if (exit_alone && g->before_silent_exit.size() < kMaxAvoided) g->before_silent_exit.push_back(c->hops[i].relay.id);
     }
     if (g->trouble_since == kNever && g->active == id) g->trouble_since = c->live.last_heard();
     if (was_building) {
@@ -114,6 +115,7 @@ void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   const auto info = s_.tunnels.info(link->second.peer);
   const bool silent = !info || !info->established || info->last_received < c.build_started;
   const bool heard_behind = std::any_of(c.hops.begin() + 1, c.hops.end(), [](const Hop& h) { return h.up; });
+  if (heard_behind) link->second.first_unheard = kLongAgo;  // it carries
   const bool drops = link->second.up && !silent && !heard_behind && drops_what_it_carries(now, link->second, c.hops[1].relay.id);
   if (link->second.up && !drops && (!silent || ++link->second.lost_builds < 2)) return;
   guards_.failed(c.hops[0].relay.id, now.mono);
@@ -194,20 +196,19 @@ void ClientSide::rebuild(Now now, Group& g, Effects& fx) {
   if (g.has_lease && g.exit_failures >= kBuildsBeforeNewExit) {
     g.has_lease = false;
     g.exit_failures = 0;
+    for (const PeerId& innocent : std::exchange(g.before_silent_exit, {})) {
+      note_answered(innocent);
+      std::erase(g.avoid, innocent);
+    }
     avoid(g, g.exit);
     fx.events.push_back(LeaseLost{g.id});
   }
   if (!g.has_lease && g.active.value == 0) {
     // Not one by a relay that has just failed, nor one whose guard has.
-    const auto failed_lately = [&](const PeerId& guard) {
-      const auto& all = guards_.all();
-      return std::any_of(all.begin(), all.end(),
-                         [&](const auto& k) { return k.id == guard && now.mono - k.failed_at < peers::GuardSet::kRetryAfter; });
-    };
     const auto avoided = [&](const Hop& h) { return is_avoided(g, h.relay.id); };
     for (auto& [id, c] : circuits_) {
       if (!c.group.is_nobody() || c.state != Circuit::State::ready || c.gives_up <= now.mono) continue;
-      if (failed_lately(c.hops.front().relay.id)) continue;
+      if (guards_.failed_lately(c.hops.front().relay.id, now.mono)) continue;
       if (std::none_of(c.hops.begin(), c.hops.end(), avoided)) return give_to_group(now, c, g);
     }
   }
@@ -309,6 +310,7 @@ Result<void> ClientSide::hop(Now now, TunId tun, Effects& fx) {
   for (auto& [id, g] : groups_) {
     if ((tun.value != 0 && id.tun != tun) || g.replacement.value != 0) continue;
     if (const Circuit* c = find(g.active)) {
+      if (!g.has_lease && !c->granted) continue;  // it came up just now: another would not know the lease that is on its way
       g.avoid.clear();
       for (size_t i = 1; i + 1 < c->hops.size(); i++) avoid(g, c->hops[i].relay.id);
     }

@@ -4,7 +4,7 @@
 // Every question has sessions and keys of its own, so that a holder does not see which of them come from one node.  A client calls
 // through the relay before the exit of a ready circuit, never directly and never a relay of that circuit: those count as silent.
 //
-// Bounds: kMaxRunning questions under way (each at most 36 links), kMaxWaiting behind them, kMaxOwners keys with kMaxDhtKept records each.
+// Bounds: kMaxRunning questions under way (each at most kLinksOfOne links), kMaxWaiting behind them, kMaxOwners keys with kMaxDhtKept records each.
 // What the node keeps is told again when nobody waits.
 #pragma once
 #include <deque>
@@ -22,6 +22,8 @@ namespace macrovpn::node {
 class RecordAsker {
  public:
   static constexpr size_t kMaxRunning = 2, kMaxWaiting = 32, kMaxOwners = 8;
+  static constexpr size_t kLinksOfOne = 3 * discovery::kHolders;  // today's first and second twelve, yesterday's first
+  static_assert(kMaxRunning * kLinksOfOne <= kMaxLinksOfUse, "or holders would count as silent that nobody asked");
 
   // `client`, `holder`: nullptr if the node is none.  All outlive this.
   RecordAsker(Shared s, RelayLinks& links, DirectorySide& directory, const ClientSide* client, RecordHolder* holder);

@@ -24,7 +24,7 @@ namespace macrovpn::node {
 // Whose link it is: its events and frames go there.
 enum class LinkUse : uint8_t { directory, introduction, records, verification, measurement };
 
-inline constexpr size_t kMaxLinks = 256, kMaxLinksOfUse = 64;
+inline constexpr size_t kMaxLinks = 256, kMaxLinksOfUse = 72;
 inline constexpr size_t kMaxLinkWaiting = 32;
 inline constexpr Duration kLinkAgain = 1500ms, kLinkTimeout = 5s;
 inline constexpr Duration kLinkPing = 10s, kLinkSilence = 25s;

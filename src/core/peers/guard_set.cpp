@@ -48,6 +48,10 @@ std::vector<PeerId> GuardSet::in_order(Mono now) const {
   return ids;
 }
 
+bool GuardSet::failed_lately(const PeerId& id, Mono now) const {
+  return std::any_of(guards_.begin(), guards_.end(), [&](const Guard& g) { return g.id == id && now - g.failed_at < kRetryAfter; });
+}
+
 void GuardSet::forgive() {
   for (Guard& g : guards_) {
     if (g.successes == 0) g.failures = 0;

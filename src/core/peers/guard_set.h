@@ -45,6 +45,7 @@ class GuardSet {
   // In order of preference: those that did not fail within kRetryAfter first, of them those that never worked last; then the others, the
   // longest ago first: after an outage in which all failed, a dead one is not asked twice before the next.
   std::vector<PeerId> in_order(Mono now) const;
+  bool failed_lately(const PeerId&, Mono now) const;
   void forgive();  // failures of those that never worked: it was the network
   void succeeded(const PeerId&);
   void failed(const PeerId&, Mono now);

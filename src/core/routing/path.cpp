@@ -1,6 +1,7 @@
 #include "core/routing/path.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/routing/weights.h"
 
@@ -70,15 +71,20 @@ struct Draw {
   }
   const RelayInfo* middle() {
     const auto stranger = [&](const RelayInfo& r) { return fits(r, Role::middle) && !contains(request.guards, r.id); };
-    // Out of the middle set; else any but our guards; in a small network, those too.
-    std::vector<const RelayInfo*> own, avoided;
+    // Out of the middle set: any; else who failed before; else who is being left, or one of our guards instead, since whoever hops wants another circuit.
+    // Else anybody but our guards; in a small network, those too.
+    enum { wanted, doubted, guards, left, kinds };
+    std::array<std::vector<const RelayInfo*>, kinds> own;
     for (const PeerId& id : request.middles) {
       const RelayInfo* r = relays.find(id);
-      if (r == nullptr || !stranger(*r) || !compatible(*r) || contains(request.silent, id)) continue;
-      (contains(request.avoid, id) || is_doubted(id) ? avoided : own).push_back(r);
+      if (r == nullptr || !fits(*r, Role::middle) || !compatible(*r) || contains(request.silent, id)) continue;
+      if (contains(request.avoid, id)) own[left].push_back(r);
+      else own[!stranger(*r) ? guards : is_doubted(id) ? doubted : wanted].push_back(r);
     }
-    if (own.empty()) own = std::move(avoided);
-    if (!own.empty()) return weighted_draw(own, network, now, rng);
+    if (own[left].empty()) own[guards].clear();
+    for (const auto& some : own) {
+      if (!some.empty()) return weighted_draw(some, network, now, rng);
+    }
     const auto strangers = where([&](const RelayInfo& r) { return stranger(r) && !is_avoided(r); });
     if (!strangers.empty()) return weighted_draw(strangers, network, now, rng);
     return weighted_draw(where([&](const RelayInfo& r) { return fits(r, Role::middle) && !is_avoided(r); }), network, now, rng);

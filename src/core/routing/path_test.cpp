@@ -115,6 +115,26 @@ TEST_F(PathTest, MiddlesThatWereOnlyOnTheWayComeBeforeStrangersAndSilentOnesAfte
   EXPECT_FALSE(drawn.contains(relays[3].id) || drawn.contains(relays[4].id) || drawn.contains(relays[11].id) || drawn.contains(relays[12].id));
 }
 
+TEST_F(PathTest, WhoHopsGetsAnotherMiddleIfTheSetHasAnyThatMightAnswer) {
+  many();
+  PathRequest request{.guards = {relays[0].id, relays[5].id}, .middles = {relays[3].id, relays[4].id, relays[5].id}, .exit = relays[9].id};
+  const auto drawn = [&] {
+    std::set<PeerId> out;
+    for (int i = 0; i < 100; i++) out.insert((*choose(request))[1]->id);
+    return out;
+  };
+  request.avoid = {relays[3].id};
+  request.doubted = {relays[4].id};
+  EXPECT_EQ(drawn(), std::set{relays[4].id});  // it failed some day
+  request.silent = {relays[4].id};
+  EXPECT_EQ(drawn(), std::set{relays[5].id});  // another guard of ours
+  request.avoid.push_back(relays[5].id);
+  EXPECT_EQ(drawn(), (std::set{relays[3].id, relays[5].id}));  // nothing but what is left
+  request.silent.push_back(relays[3].id);
+  request.avoid.clear();
+  EXPECT_FALSE(drawn().contains(relays[5].id));  // strangers, rather than a guard
+}
+
 TEST_F(PathTest, AnotherCircuitToTheSameExitIsNoWalkThroughAllRelays) {
   many();
   PathRequest request{.guards = {relays[0].id}, .middles = {relays[3].id, relays[4].id}};
