@@ -22,7 +22,7 @@ using nlohmann::json;
 using shell::control::NoDaemon;
 
 struct PeerFlags {
-  bool json = false, exits = false, guards = false, verified = false, unseen = false;
+  bool json = false, exits = false, guards = false, verified = false, unseen = false, alive = false;
   std::vector<std::string> regions, preferred;
   std::string min_bandwidth, sort = "best";
   double max_latency_ms = 0, min_reputation = 0;  // percent
@@ -34,6 +34,7 @@ Result<PeerQuery> query_from(const PeerFlags& f) {
   json j{{"max_latency_ms", f.max_latency_ms}, {"min_reputation", f.min_reputation / 100}, {"sort", f.sort},
          {"prefer_regions", !f.preferred.empty()}, {"verified_only", f.verified}, {"keep_unseen", f.unseen}};
   PeerQuery q = query_of(j);
+  if (f.alive) q.dead = PeerQuery::Dead::left_out;
   if (f.exits) q.roles.set(RelayFlag::exit);
   if (f.guards) q.roles.set(RelayFlag::guard);
   for (const std::string& text : f.preferred.empty() ? f.regions : f.preferred) {
@@ -84,6 +85,7 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
                               judge_region(regions, r, f);
                               judge_bandwidth(book, r, f);
                             },
+                            [](const PeerId&) { return discovery::Liveness::unknown; },
                             [&](const PeerId& id) { return details_in(folder, id); }};
   return peers_json(sources, q, 0, limit, now);
 }
@@ -135,18 +137,23 @@ std::string worked_text(const json& p) {
   return std::to_string(std::lround(worked / all * 100)) + " % of " + std::to_string(std::lround(all));
 }
 
+std::string answers_text(const json& p) {
+  const auto answers = p.find("answers");
+  return answers == p.end() ? "-" : answers->get<bool>() ? "yes" : "no";
+}
+
 std::vector<std::string> row_of(const json& p) {
   return {p.at("id").get<std::string>().substr(0, 8), region_text(p.at("region")), bandwidth_text(p.at("bandwidth")), latency_text(p),
-          price_text(p), roles_text(p), std::to_string(p.at("age_days").get<int64_t>()) + " d", worked_text(p)};
+          price_text(p), roles_text(p), std::to_string(p.at("age_days").get<int64_t>()) + " d", answers_text(p), worked_text(p)};
 }
 
 // A table for eyes; without a terminal one relay a line, its fields between tabs.
 void print_table(const json& found) {
   const bool eyes = isatty(1) != 0;
   std::vector<std::vector<std::string>> rows;
-  if (eyes) rows.push_back({"relay", "region", "bandwidth", "latency", "price", "roles", "age", "worked"});
+  if (eyes) rows.push_back({"relay", "region", "bandwidth", "latency", "price", "roles", "age", "answers", "worked"});
   for (const json& p : found.at("peers")) rows.push_back(row_of(p));
-  std::vector<size_t> width(8);
+  std::vector<size_t> width(9);
   for (const auto& row : rows) {
     for (size_t i = 0; i < row.size(); i++) width[i] = std::max(width[i], row[i].size());
   }
@@ -159,7 +166,7 @@ void print_table(const json& found) {
     std::printf("%s\n", line.c_str());
   }
   if (!eyes) return;
-  std::printf("%zu shown, %zu fit, %zu known. Latency and \"worked\" are what this computer saw itself.\n", found["peers"].size(),
+  std::printf("%zu shown, %zu fit, %zu known. Latency and \"worked\" are what this computer saw itself, \"answers\" what relays say.\n", found["peers"].size(),
               found.at("matched").get<size_t>(), found.at("known").get<size_t>());
 }
 
@@ -195,6 +202,7 @@ void add_peers(CLI::App& app, Program& program) {
   cmd->add_option("--max-latency", f->max_latency_ms, "milliseconds, as seen here")->check(CLI::Range(0.0, 60'000.0));
   cmd->add_option("--min-reputation", f->min_reputation, "how often it worked here, in percent")->check(CLI::Range(0.0, 100.0));
   cmd->add_flag("--unseen", f->unseen, "also those of which latency or reputation is not known");
+  cmd->add_flag("--alive", f->alive, "without those that are believed not to answer");
   cmd->add_flag("--verified", f->verified, "claims of region and bandwidth do not count");
   cmd->add_option("--sort", f->sort, "best, latency, bandwidth, reputation or age")
       ->check(CLI::IsMember({"best", "latency", "bandwidth", "reputation", "age"}));

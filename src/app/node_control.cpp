@@ -40,6 +40,7 @@ Result<void> NodeDaemon::serve() {
                                 judge_region(*regions_, relay, f);
                                 if (const auto* live = driver_->node().live_directory()) judge_bandwidth(live->bandwidths().book(), relay, f);
                               },
+                              [&](const PeerId& id) { return driver_->node().liveness(reactor_.now(), id); },
                               [&](const PeerId& id) { return details_of(id); }};
     return peers_json(sources, query_of(r.params), r.params.value("from", size_t{0}), kPeersAtOnce, now);
   });

@@ -52,6 +52,7 @@ json peer_json(const PeerFacts& f, const std::optional<RelayDetails>& details, W
   if (f.database.known()) out["region"]["database"] = text_of(f.database);
   if (f.bandwidth_is != Proof::unknown) out["bandwidth"]["bytes_per_second"] = f.bandwidth.bytes_per_second;
   if (f.seen && f.seen->was_used()) out["seen"] = seen_json(*f.seen);
+  if (f.answers != discovery::Liveness::unknown) out["answers"] = f.answers == discovery::Liveness::alive;
   if (details) out["price"] = details->price ? json{{"bytes_per_token", details->price->bytes_per_token()}} : json{{"free", true}};
   return out;
 }
@@ -66,6 +67,7 @@ json to_json(const PeerQuery& q) {
            {"regions", json::array()},
            {"prefer_regions", q.region_rule == PeerQuery::Regions::preferred},
            {"verified_only", q.claims == PeerQuery::Claims::do_not_count},
+           {"leave_out_dead", q.dead == PeerQuery::Dead::left_out},
            {"keep_unseen", q.unseen == PeerQuery::Unseen::kept}};
   for (const Region& r : q.regions) out["regions"].push_back(text_of(r));
   for (const auto& [order, name] : kOrders) {
@@ -91,6 +93,7 @@ PeerQuery query_of(const json& j) {
   }
   if (j.value("prefer_regions", false)) q.region_rule = PeerQuery::Regions::preferred;
   if (j.value("verified_only", false)) q.claims = PeerQuery::Claims::do_not_count;
+  if (j.value("leave_out_dead", false)) q.dead = PeerQuery::Dead::left_out;
   if (j.value("keep_unseen", false)) q.unseen = PeerQuery::Unseen::kept;
   for (const auto& [order, name] : kOrders) {
     if (j.value("sort", "best") == name) q.order = order;
@@ -105,6 +108,7 @@ std::vector<PeerFacts> all_facts(const PeerSources& from, Wall now) {
     if (relay->expiry <= now) continue;
     out.push_back(discovery::facts_of(*relay, from.seen(id)));
     from.judge(*relay, out.back());
+    out.back().answers = from.liveness(id);
   }
   return out;
 }

@@ -23,6 +23,7 @@ struct PeerSources {
   const discovery::Directory& directory;
   std::function<std::optional<RelaySeen>(const PeerId&)> seen;
   std::function<void(const RelayInfo&, discovery::PeerFacts&)> judge;  // of its region and bandwidth
+  std::function<discovery::Liveness(const PeerId&)> liveness;
   std::function<std::optional<RelayDetails>(const PeerId&)> details;  // of those that are shown
 };
 std::vector<discovery::PeerFacts> all_facts(const PeerSources&, Wall now);

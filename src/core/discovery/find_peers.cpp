@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kFullAgeDays = 14;
 constexpr double kClaimed = 0.5;
 constexpr double kNeverUsed = 0.5;
+constexpr double kBelievedDead = 0.001;
 constexpr double kHalvedAt = 0.2;  // seconds of round trip
 
 bool holds(Proof p, const PeerQuery& q) {
@@ -23,6 +24,7 @@ bool in_regions(const PeerFacts& f, const PeerQuery& q) {
 
 bool suits(const PeerFacts& f, const PeerQuery& q) {
   if ((f.flags.bits & q.roles.bits) != q.roles.bits) return false;
+  if (f.answers == Liveness::dead && q.dead == PeerQuery::Dead::left_out) return false;
   if (q.min_bandwidth.bytes_per_second != 0 && (f.bandwidth < q.min_bandwidth || !holds(f.bandwidth_is, q))) return false;
   if (!q.regions.empty() && q.region_rule == PeerQuery::Regions::required && !in_regions(f, q)) return false;
   const bool unseen_is_kept = q.unseen == PeerQuery::Unseen::kept;
@@ -55,6 +57,7 @@ double worth(const PeerFacts& f, double cap, Wall now) {
   double w = std::min(static_cast<double>(f.bandwidth.bytes_per_second), cap) + 1;
   if (f.bandwidth_is != Proof::verified) w *= kClaimed;
   w *= std::clamp(age_days(f, now), 1.0, static_cast<double>(kFullAgeDays));
+  if (f.answers == Liveness::dead) w *= kBelievedDead;
   w *= f.seen && f.seen->was_used() ? f.seen->reputation() : kNeverUsed;
   if (f.seen) w *= kHalvedAt / (kHalvedAt + seconds(f.seen->round_trip));
   return w;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/discovery/liveness_map.h"
 #include "model/relay_details.h"
 #include "model/relay_seen.h"
 
@@ -30,6 +31,7 @@ struct PeerFacts {
   Bandwidth bandwidth;  // claimed, or what others measured and we saw of it
   Wall created;
   std::optional<RelaySeen> seen;
+  Liveness answers = Liveness::unknown;  // as we found, or as other relays say (liveness_map.h)
 };
 // From a descriptor and what we saw: a bandwidth counts as verified as far as we used it ourselves.
 PeerFacts facts_of(const RelayInfo&, const std::optional<RelaySeen>&);
@@ -45,6 +47,8 @@ struct PeerQuery {
   enum class Claims : uint8_t { count, do_not_count } claims = Claims::count;
   // Relays of which we saw nothing, where latency or reputation is asked for.
   enum class Unseen : uint8_t { left_out, kept } unseen = Unseen::left_out;
+  // Relays that are believed dead.
+  enum class Dead : uint8_t { kept, left_out } dead = Dead::kept;
   PeerOrder order = PeerOrder::best;
   size_t most = SIZE_MAX;  // results; those first in order
 };

@@ -76,6 +76,14 @@ TEST(FindPeers, LatencyAndReputationAreOnlyWhatWeSaw) {
   EXPECT_EQ(find_peers(all, {.max_latency = 50ms, .unseen = PeerQuery::Unseen::kept}, kNow).matched, 2u) << "but not the slow one";
 }
 
+TEST(FindPeers, WhoIsBelievedDeadComesLastOrNotAtAll) {
+  std::vector<PeerFacts> all = {peer(1, 5'000'000), peer(2, 500'000), peer(3, 400'000)};
+  all[0].answers = Liveness::dead;
+  all[1].answers = Liveness::alive;
+  EXPECT_EQ(ids(find_peers(all, {}, kNow)), (std::vector<int>{2, 3, 1}));
+  EXPECT_EQ(ids(find_peers(all, {.dead = PeerQuery::Dead::left_out}, kNow)), (std::vector<int>{2, 3})) << "of 3 nothing is known: it may be there";
+}
+
 TEST(FindPeers, PreferredRegionsComeFirstAndRequiredOnesAlone) {
   const std::vector<PeerFacts> all = {peer(1, 9'000'000, "SE"), peer(2, 1'000'000, "NO"), peer(3, 9'000'000, "")};
   PeerQuery q{.regions = {region("NO")}};

@@ -169,6 +169,12 @@ bool Node::ask_about_us(Now now, const discovery::EntryPtr& own, Effects& fx) {
   return asked;
 }
 
+discovery::Liveness Node::liveness(Now now, const PeerId& id) const {
+  const discovery::ShortId short_id = discovery::short_id_of(id);
+  if (verify_ && verify_->prober().is_dead(now.mono, short_id)) return discovery::Liveness::dead;
+  return live_ ? live_->liveness(short_id) : discovery::Liveness::unknown;
+}
+
 void Node::accept_directory(Now now, Effects& fx) {
   if (live_) live_->accept_anyway(now, fx);
   finish(now, fx);

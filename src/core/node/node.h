@@ -83,11 +83,11 @@ class Node {
   discovery::Directory& directory() { return directory_; }
   const discovery::Directory& directory() const { return directory_; }
   void directory_changed(Now now, Effects& fx);
-  // Relays whose claim of a region is not believed: no exits where one is wanted.  A client's.
   // Ascending.  A client with a live directory hears it by itself.
   void believe_dead(std::vector<PeerId> relays) {
     if (client_) client_->believe_dead(std::move(relays));
   }
+  // Relays whose claim of a region is not believed: no exits where one is wanted.  A client's.
   void doubt_regions(std::set<PeerId> relays) {
     if (client_) client_->doubt_regions(std::move(relays));
   }
@@ -117,6 +117,8 @@ class Node {
   const RelaySide* relay() const { return relay_.get(); }
   const ExitSide* exit() const { return exit_.get(); }
   const StunSide* stun() const { return stun_.get(); }
+  // A client: as relays say; a relay: as it found.  Unknown without a live directory.
+  discovery::Liveness liveness(Now now, const PeerId&) const;
   const VerifySide* verify() const { return verify_.get(); }
   const MeasureSide* measure() const { return measure_.get(); }
   const IntroductionSide* introductions() const { return introductions_.get(); }
