@@ -31,7 +31,7 @@ struct ModelLimits {
   Duration at_once = 1s;       // then an answer takes so long at most
   Duration noticed = 10s;      // who asks each second learns by then that there is no way
   Duration address_kept = 100s;  // an exit keeps a lease for longer than that after its last session
-  Duration hopped = 10s;
+  Duration hopped = 20s;  // a guard that started again while it was not used costs a build
   Duration rebuilt = 5s;  // an idle circuit lapses; when it is used again, the client may say so for that long
 };
 
