@@ -26,16 +26,17 @@ class HandshakesOnly final : public Mischief {
 // theirs are alive and the honest dead; an honest relay knows kKnown of a hundred that are dead (it probes by drawing).  The shipped LivenessMemory judges.
 class Hearsay {
  public:
+  // kinds: of each admitted relay.
   Hearsay(const Population& p, const std::vector<char>& kinds, uint64_t seed) : population_(p), kinds_(kinds), rng_(Streams(seed).of("hearsay")) {
     for (const FloodedRelay& r : p.admitted) all_.push_back(&r.info);
   }
-  std::vector<PeerId> after(size_t comparisons) {
+  // Places in the population.
+  std::vector<size_t> after(size_t comparisons) {
     discovery::LivenessMemory memory;
     const routing::WeightedDraw draw(all_, population_.network, population_.today);
-    for (size_t i = 0; i < comparisons; i++) memory.add(compare(draw));
-    std::vector<PeerId> dead;
-    for (const discovery::ShortId id : memory.dead()) dead.push_back(population_.admitted[id.value].info.id);
-    std::sort(dead.begin(), dead.end());
+    for (size_t i = 0; i < comparisons; i++) memory.add(compare(draw), population_.today);
+    std::vector<size_t> dead;
+    for (const discovery::ShortId id : memory.dead()) dead.push_back(id.value);
     return dead;
   }
 
@@ -98,6 +99,13 @@ class Trial {
 
   BuildsReport run() {
     for (size_t i = 0; i < model_.clients; i++) add_client(i);
+    // They begin as newcomers with the first wish, having heard what they have.
+    for (const HostId id : clients_) {
+      world_.crash(id);
+      Disk& disk = world_.host(id).disk;
+      disk.guards.clear(), disk.middles.clear(), disk.observations.clear();
+    }
+    circuits_.begun = circuits_.ready = 0;
     BuildsReport out{.honest = population_.honest, .false_ones = population_.false_ones};
     for (size_t round = 0; round < model_.wishes; round++) {
       progress_.at("wishes", round, model_.wishes);
@@ -128,6 +136,7 @@ class Trial {
       spec.as_number = r.info.as_number;
       spec.bandwidth = r.info.bandwidth;
       const HostId id = world_.add_host(spec);
+      relays_.push_back(id);
       if (!r.is_false) kinds_.push_back('h');
       if (!r.is_false) continue;
       const size_t kind = false_ones++ % 3;
@@ -145,17 +154,25 @@ class Trial {
     clients_.push_back(id);
     world_.add_program(id, std::move(program));
   }
+  // What each client heard before it starts.
+  void hear(size_t round) {
+    Hearsay hearsay(population_, kinds_, model_.flood.seed + round);
+    for (const HostId id : clients_) {
+      std::vector<PeerId>& dead = world_.host(id).disk.dead;
+      dead.clear();
+      for (const size_t n : hearsay.after(model_.comparisons)) dead.push_back(world_.host(relays_[n]).info.id);
+      std::sort(dead.begin(), dead.end());
+    }
+  }
   // All at once: who has its answer goes to rest.
   void wish(size_t round, BuildsReport& out) {
-    Hearsay hearsay(population_, kinds_, model_.flood.seed + round);
     const Mono began = world_.now().mono;
-    for (size_t i = 0; i < clients_.size() && round > 0; i++) {
+    hear(round);
+    for (size_t i = 0; i < clients_.size(); i++) {
       askers_[i]->mark(began);
       circuits_.starts_again(clients_[i]);
       world_.restart(clients_[i]);
     }
-    for (size_t i = 0; i < clients_.size() && model_.comparisons > 0; i++)
-      world_.host(clients_[i]).node->believe_dead(hearsay.after(model_.comparisons));
     std::vector<bool> has(clients_.size());
     out.wishes += clients_.size();
     while (world_.now().mono < began + kPatience) {
@@ -180,7 +197,7 @@ class Trial {
   Circuits circuits_;
   const IpAddress site_ = IpAddress::v4(0xc6120001);  // 198.18.0.1
   std::vector<char> kinds_;
-  std::vector<HostId> absent_, clients_;
+  std::vector<HostId> relays_, absent_, clients_;
   std::vector<Asker*> askers_;
 };
 

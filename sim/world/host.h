@@ -25,6 +25,7 @@ struct Disk {
   KeyPair wireguard;
   std::optional<crypto::SigningKey> identity;
   std::vector<uint8_t> guards, middles, observations;
+  std::vector<PeerId> dead;  // relays, ascending, as a client with a live directory last heard
 };
 
 struct HostCounters {

@@ -23,6 +23,7 @@ void World::boot(Host& h) {
   const int64_t before = bytes_held();
   h.node = std::make_unique<node::Node>(c, pool_, h.node_rng);
   h.memory = bytes_held() - before;
+  h.node->believe_dead(h.disk.dead);
   // In the beginning relays know nobody until all have published: a list that is in use would be copied for each of them.
   if (started_ || !h.relays()) h.node->directory() = catalogue_;
   call(h, [&](node::Node& n, node::Effects& fx) { n.start(now_of(h), fx); });

@@ -23,6 +23,7 @@ namespace {
 
 constexpr const char* kGuardsFile = "/guards";
 constexpr const char* kMiddlesFile = "/middles";
+constexpr const char* kLivenessFile = "/liveness";
 constexpr size_t kMaxSetFile = 4096;
 constexpr Duration kSaveSeenEvery = std::chrono::minutes(10);
 
@@ -74,7 +75,11 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
     node::limit_tables(c, options_.settings.circuits, options_.settings.memory);
     for (const IpAddress& a : own_.addresses) c.relay->own_networks.push_back(IpPrefix::of(a, a.bits()));
   }
-  if (keeper_) c.directory = keeper_->begin();
+  if (keeper_) {
+    c.directory = keeper_->begin();
+    if (auto said = shell::read_own_file(options_.paths.state + kLivenessFile, discovery::LivenessMemory::kMaxSaved))
+      c.directory->saved_liveness = std::move(said).value();
+  }
   if (options_.roles.client == Roles::Client::on) {
     c.client = node::ClientConfig{.hops = options_.hops, .pinned_path = options_.path};
     if (options_.settings.exit_region.known()) c.client->exit_region = options_.settings.exit_region;
@@ -266,6 +271,9 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
     if (const auto stored = shell::write_file(options_.paths.measured_file(), bytes); !stored.ok())
       say("what was measured of other relays could not be saved: " + stored.error().message);
     if (descriptor_) descriptor_->set_measured(reactor_.now(), measured->measured);
+  } else if (const auto* said = std::get_if<node::LivenessChanged>(&e)) {
+    const auto stored = shell::write_file(options_.paths.state + kLivenessFile, said->saved);
+    if (!stored.ok()) say("which relays answer could not be saved: " + stored.error().message);
   } else if (const auto* s = std::get_if<node::StateChanged>(&e)) {
     say(controller::word_of(s->state));
     server_->broadcast("state", {{"state", controller::id_of(s->state)}});

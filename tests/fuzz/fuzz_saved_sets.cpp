@@ -1,4 +1,5 @@
-// The files of guards and of middles: what loads keeps the set's limits and is saved again as the same.
+// The files of guards, of middles and of who is dead: what loads keeps the set's limits and is saved again as the same.
+#include "core/discovery/liveness_map.h"
 #include "core/peers/guard_set.h"
 #include "core/peers/middle_set.h"
 
@@ -33,11 +34,22 @@ void middles(Bytes data, Wall now) {
   MV_ASSERT(set.ids().empty());
 }
 
+void liveness(Bytes data, Wall now) {
+  auto loaded = discovery::LivenessMemory::load(data);
+  if (!loaded.ok()) return;
+  discovery::LivenessMemory memory = std::move(loaded).value();
+  const auto saved = memory.save();
+  MV_ASSERT(saved.size() <= discovery::LivenessMemory::kMaxSaved && std::ranges::equal(saved, data));
+  for (const discovery::ShortId id : memory.dead()) MV_ASSERT(memory.of(id) == discovery::Liveness::dead);
+  memory.drop_old(now);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Wall now = wall_from_unix(1'790'000'000);
   guards({data, size}, now);
   middles({data, size}, now);
+  liveness({data, size}, now);
   return 0;
 }

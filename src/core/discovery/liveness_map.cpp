@@ -7,6 +7,8 @@ namespace macrovpn::discovery {
 namespace {
 
 constexpr size_t kAnswerHeader = 8 + 8 + 4 + 8;
+constexpr uint8_t kVersion = 1;
+constexpr uint32_t kLastHour = 2'000'000;  // in the year 2198: more nanoseconds do not fit
 constexpr unsigned kMostQuestions = 1u << kMaxSplits;  // of one client, beyond the first of each source
 
 uint64_t digest_of(std::span<const EntryPtr> entries) {
@@ -143,15 +145,19 @@ LivenessRound LivenessMap::round() const {
   return out;
 }
 
-void LivenessMemory::add(LivenessRound round) {
+void LivenessMemory::add(LivenessRound round, Wall at) {
   if (round.empty()) return;
-  rounds_.push_back(std::move(round));
+  rounds_.push_back({std::chrono::floor<std::chrono::hours>(at), std::move(round)});
   if (rounds_.size() > kRounds) rounds_.erase(rounds_.begin());
+}
+
+void LivenessMemory::drop_old(Wall now) {
+  std::erase_if(rounds_, [&](const Dated& d) { return d.at > now || now - d.at > kDeadFor; });
 }
 
 Liveness LivenessMemory::of(ShortId id) const {
   unsigned said = 0, dead = 0;
-  for (const LivenessRound& round : rounds_) {
+  for (const auto& [at, round] : rounds_) {
     const auto it = std::lower_bound(round.begin(), round.end(), id, [](const auto& v, ShortId i) { return v.first < i; });
     if (it == round.end() || it->first != id) continue;
     said += it->second.said;
@@ -163,13 +169,53 @@ Liveness LivenessMemory::of(ShortId id) const {
 
 std::vector<ShortId> LivenessMemory::dead() const {
   std::vector<ShortId> out;
-  for (const LivenessRound& round : rounds_) {
+  for (const auto& [at, round] : rounds_) {
     for (const auto& [id, votes] : round) {
       if (votes.dead > 0 && of(id) == Liveness::dead) out.push_back(id);
     }
   }
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+std::vector<uint8_t> LivenessMemory::save() const {
+  std::vector<uint8_t> out;
+  Writer w(out);
+  w.u8(kVersion).u8(static_cast<uint8_t>(rounds_.size()));
+  for (const auto& [at, round] : rounds_) {
+    const auto is_kept = [](const auto& v) { return v.second.dead > 0; };
+    w.le32(static_cast<uint32_t>(at.time_since_epoch() / std::chrono::hours(1)));
+    w.le16(static_cast<uint16_t>(std::count_if(round.begin(), round.end(), is_kept)));
+    for (const auto& v : round) {
+      if (is_kept(v)) w.be64(v.first.value).u8(v.second.said).u8(v.second.dead);
+    }
+  }
+  return out;
+}
+
+Result<LivenessMemory> LivenessMemory::load(Bytes bytes) {
+  const auto damaged = [] { return fail("what relays said of each other is damaged on the disk; it is asked for anew"); };
+  Reader r(bytes);
+  if (r.u8() != kVersion) return damaged();
+  LivenessMemory out;
+  const size_t rounds = r.u8();
+  if (!r.ok() || rounds > kRounds) return damaged();
+  for (size_t i = 0; i < rounds; i++) {
+    const uint32_t hour = r.le32();
+    const size_t count = r.le16();
+    if (hour > kLastHour || count > kMaxRelays) return damaged();
+    Dated d{Wall(std::chrono::hours(hour)), {}};
+    for (size_t n = 0; n < count && r.ok(); n++) {
+      const ShortId id{r.be64()};
+      const LivenessVotes votes{r.u8(), r.u8()};
+      const bool is_next = d.round.empty() || d.round.back().first < id;
+      if (!is_next || votes.dead == 0 || votes.dead > votes.said || votes.said > kMapSources) return damaged();
+      d.round.emplace_back(id, votes);
+    }
+    out.rounds_.push_back(std::move(d));
+  }
+  if (!r.ok() || r.left() != 0) return damaged();
   return out;
 }
 

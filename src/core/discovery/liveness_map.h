@@ -98,12 +98,24 @@ class LivenessMemory {
  public:
   static constexpr size_t kRounds = 3;
   static constexpr unsigned kAtLeast = 3;  // who say that it is dead
-  void add(LivenessRound);
+  void add(LivenessRound, Wall at);
+  void drop_old(Wall now);  // comparisons from before kDeadFor, and those of the future
   Liveness of(ShortId) const;
   std::vector<ShortId> dead() const;  // ascending
 
+  // Those that somebody said to be dead, so that a client that starts does not try them again; alive relays are unknown after it.
+  //
+  //   version 1 | rounds 1 | each: hour of Unix time 4, count 2, each by id: short id 8 (big-endian) | said 1 | dead 1
+  static constexpr size_t kMaxSaved = 2 + kRounds * (6 + kMaxRelays * 10);
+  std::vector<uint8_t> save() const;
+  static Result<LivenessMemory> load(Bytes);
+
  private:
-  std::vector<LivenessRound> rounds_;  // the newest last
+  struct Dated {
+    Wall at;  // to the hour
+    LivenessRound round;
+  };
+  std::vector<Dated> rounds_;  // the newest last
 };
 
 }  // namespace macrovpn::discovery

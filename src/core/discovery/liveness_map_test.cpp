@@ -55,7 +55,7 @@ size_t ask_all(LivenessMap& map, size_t source, const LivenessProber& p, Mono no
 // What is believed after comparisons that all said the same.
 std::set<ShortId> believed(std::initializer_list<const LivenessMap*> rounds) {
   LivenessMemory memory;
-  for (const LivenessMap* map : rounds) memory.add(map->round());
+  for (const LivenessMap* map : rounds) memory.add(map->round(), Wall(1'000'000h));
   const auto dead = memory.dead();
   for (const ShortId id : dead) EXPECT_EQ(memory.of(id), Liveness::dead);
   return {dead.begin(), dead.end()};
@@ -98,6 +98,47 @@ TEST_F(LivenessMapTest, SilenceIsAskedASecondTimeAndAnAnswerEndsIt) {
   EXPECT_FALSE(p.is_dead(now + kDeadFor + 1s, e->short_id)) << "what is not known counts as alive";
   p.on_probed(now, e->short_id, LivenessProber::Found::alive);
   EXPECT_FALSE(p.is_dead(now, e->short_id));
+}
+
+TEST(LivenessMemory, IsSavedAndForgottenAfterThreeDays) {
+  const Wall at(1'000'000h);
+  LivenessMemory memory;
+  for (int i = 0; i < 2; i++) memory.add({{ShortId{1}, {3, 0}}, {ShortId{2}, {3, 3}}, {ShortId{3}, {3, 1}}}, at + 90s);
+  auto loaded = LivenessMemory::load(memory.save());
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_EQ(loaded->save(), memory.save());
+  EXPECT_EQ(loaded->dead(), std::vector{ShortId{2}});
+  EXPECT_EQ(loaded->of(ShortId{1}), Liveness::unknown) << "only who was called dead is saved";
+  EXPECT_EQ(loaded->of(ShortId{3}), Liveness::alive);
+  loaded->drop_old(at + kDeadFor);
+  EXPECT_EQ(loaded->dead().size(), 1u);
+  LivenessMemory other = *loaded;
+  loaded->drop_old(at + kDeadFor + 1s);
+  EXPECT_TRUE(loaded->dead().empty());
+  other.drop_old(at - 1h);
+  EXPECT_TRUE(other.dead().empty()) << "of the future";
+}
+
+TEST(LivenessMemory, DamagedFilesAreRefused) {
+  LivenessMemory memory;
+  memory.add({{ShortId{1}, {3, 2}}, {ShortId{2}, {3, 3}}}, Wall(1'000'000h));
+  const std::vector<uint8_t> good = memory.save();
+  const auto with = [&](size_t at, uint8_t value) {
+    std::vector<uint8_t> bad = good;
+    bad[at] = value;
+    return LivenessMemory::load(bad).ok();
+  };
+  EXPECT_TRUE(with(17, 1));
+  EXPECT_FALSE(with(0, 2)) << "version";
+  EXPECT_FALSE(with(1, 4)) << "rounds";
+  EXPECT_FALSE(with(5, 0xff)) << "an hour that does not fit";
+  EXPECT_FALSE(with(6, 3)) << "too short";
+  EXPECT_FALSE(with(6, 1)) << "too long";
+  EXPECT_FALSE(with(16, 4)) << "more votes than sources";
+  EXPECT_FALSE(with(17, 4)) << "more dead than said";
+  EXPECT_FALSE(with(17, 0)) << "nobody said so";
+  EXPECT_FALSE(with(25, 1)) << "the same id twice";
+  EXPECT_FALSE(LivenessMemory::load({}).ok());
 }
 
 TEST_F(LivenessMapTest, AMapOfEqualCopiesIsOneQuestion) {

@@ -44,6 +44,7 @@ struct RelayConfig {
 struct DirectoryConfig {
   // Who may know the network: seeds, an invite's relays, those of an old copy.
   std::vector<Contact> contacts;
+  std::vector<uint8_t> saved_liveness;  // a client's
   Duration probed_each = discovery::kProbedEach;  // how often a relay looks whether another is there; labs: oftener
   // Relays measure each other's bandwidth (measure_side.h).  The week has to be one for the whole network; labs have shorter ones.
   enum class Measuring : uint8_t { off, on } measuring = Measuring::off;

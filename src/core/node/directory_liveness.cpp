@@ -15,7 +15,7 @@ void DirectorySide::answer_map(Now now, SyncSession, Talk& talk, Bytes ask, Effe
 }
 
 void DirectorySide::begin_mapping(Now now, std::vector<PeerRef> links) {
-  if (mapping_) end_mapping();
+  if (mapping_) end_mapping(now);
   mapping_.emplace();
   mapping_->until = now.mono + kMapTime;
   links.resize(std::min(links.size(), discovery::kMapSources));
@@ -44,17 +44,18 @@ void DirectorySide::on_map(Now now, PeerRef link, Bytes body) {
   open.erase(asked);
   for (const IdRange& more : mapping_->map.on_answer(number, range, *answer, set().all())) ask_map(now, link, more);
   const auto is_done = [](const auto& s) { return s.second.second.empty(); };
-  if (std::all_of(mapping_->sources.begin(), mapping_->sources.end(), is_done)) end_mapping();
+  if (std::all_of(mapping_->sources.begin(), mapping_->sources.end(), is_done)) end_mapping(now);
 }
 
-void DirectorySide::mapping_link_gone(PeerRef link) {
+void DirectorySide::mapping_link_gone(Now now, PeerRef link) {
   if (!mapping_ || mapping_->sources.erase(link) == 0) return;
   const auto is_done = [](const auto& s) { return s.second.second.empty(); };
-  if (std::all_of(mapping_->sources.begin(), mapping_->sources.end(), is_done)) end_mapping();
+  if (std::all_of(mapping_->sources.begin(), mapping_->sources.end(), is_done)) end_mapping(now);
 }
 
-void DirectorySide::end_mapping() {
-  liveness_.add(mapping_->map.round());
+void DirectorySide::end_mapping(Now now) {
+  liveness_.drop_old(now.wall);
+  liveness_.add(mapping_->map.round(), now.wall);
   liveness_changed_ = true;
   for (const auto& [link, source] : mapping_->sources) links_.close(link);
   mapping_.reset();

@@ -17,6 +17,7 @@ DirectorySide::DirectorySide(Shared s, RelayLinks& links) : s_(s), links_(links)
     gossip_ = std::make_unique<Gossip>(discovery::RelaySet(s.config.network), s.rng, s.self);
   } else {
     copy_ = std::make_unique<discovery::ClientCopy>(s.config.network, s.rng);
+    if (auto saved = discovery::LivenessMemory::load(s.config.directory->saved_liveness); saved.ok()) liveness_ = std::move(saved).value();
   }
 }
 
@@ -35,6 +36,8 @@ void DirectorySide::restore_count(size_t chosen) {
 void DirectorySide::start(Now now, Effects& fx) {
   idle_check_ = now.mono + kCallerIdle;
   exchange().expire(now.wall);
+  liveness_.drop_old(now.wall);
+  liveness_changed_ = copy_ != nullptr;
   SyncOut out;
   if (gossip_) {
     gossip_->start(now, out);
@@ -164,7 +167,7 @@ void DirectorySide::on_checked(Now now, uint64_t check, const Result<discovery::
 
 void DirectorySide::on_link(Now now, const LinkEvent& e, Effects& fx) {
   if (e.kind == LinkEvent::Kind::ended) {
-    mapping_link_gone(e.link);
+    mapping_link_gone(now, e.link);
     if (sync_ && !sync_->comparing) std::erase_if(sync_->up, [&](const auto& up) { return up.first == e.link; });
     closed(now, e.link, fx);
     return copy_ ? maybe_compare(now, fx) : void();
@@ -326,7 +329,7 @@ void DirectorySide::on_deadline(Now now, const Client& client, Effects& fx) {
     }
     gossip_->on_deadline(now, out);
   } else {
-    if (mapping_ && now.mono >= mapping_->until) end_mapping();
+    if (mapping_ && now.mono >= mapping_->until) end_mapping(now);
     if (!sync_ && now.mono >= sync_at_) begin_sync(now, client);
     copy_->on_deadline(now, out);
   }

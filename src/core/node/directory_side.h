@@ -99,6 +99,7 @@ class DirectorySide {
   // A client: who is believed dead, ascending, where that was heard anew since this was last asked.
   std::optional<std::vector<PeerId>> take_dead();
   discovery::Liveness liveness(discovery::ShortId id) const { return liveness_.of(id); }
+  std::vector<uint8_t> saved_liveness() const { return liveness_.save(); }
   // The Directory has changed since this was last asked.
   bool take_changed() { return std::exchange(changed_, false); }
 
@@ -150,8 +151,8 @@ class DirectorySide {
   void begin_mapping(Now now, std::vector<PeerRef> links);
   void ask_map(Now now, PeerRef link, const discovery::IdRange&);
   void on_map(Now now, PeerRef link, Bytes body);
-  void mapping_link_gone(PeerRef);
-  void end_mapping();
+  void mapping_link_gone(Now, PeerRef);
+  void end_mapping(Now);
   std::vector<const RelayInfo*> possible_sources(Now now, const Client&) const;
 
   Shared s_;

@@ -43,6 +43,10 @@ struct GuardsChanged {
 struct MiddlesChanged {
   std::vector<uint8_t> saved;
 };
+// As well: core/discovery/liveness_map.h.
+struct LivenessChanged {
+  std::vector<uint8_t> saved;
+};
 struct StateChanged {
   controller::State state;
 };
@@ -87,7 +91,7 @@ struct OwnReach {
 struct MeasuredChanged {
   std::optional<MeasuredRelays> measured;  // nothing: of nobody
 };
-using NodeEvent = std::variant<OwnReach, MeasuredChanged, PrekeyChanged, GuardsChanged, MiddlesChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost,
+using NodeEvent = std::variant<OwnReach, MeasuredChanged, PrekeyChanged, GuardsChanged, MiddlesChanged, LivenessChanged, StateChanged, CircuitReady, LeaseMoved, LeaseLost,
                                MtuChanged, DirectorySynced, RecordEnded, Warning>;
 
 // For the driver: a UDP socket of this number, on any port, is wanted, or no longer (way_sockets.h).

@@ -69,7 +69,10 @@ void Node::on_link_events(Now now, Effects& fx) {
   if (verify_) verify_->carry_out(now, fx);
   if (relay_) relay_->drop_lost_splices();
   if (!live_) return;
-  if (auto dead = live_->take_dead(); dead && client_) client_->believe_dead(*std::move(dead));
+  if (auto dead = live_->take_dead(); dead && client_) {
+    client_->believe_dead(*std::move(dead));
+    fx.events.push_back(LivenessChanged{live_->saved_liveness()});
+  }
   if (!live_->take_changed()) return;
   if (client_) client_->directory_changed(now, fx);
 }
