@@ -112,11 +112,7 @@ void MeasureSide::begin(Now now) {
   const auto from = next->second.tries++ % 2 != 0 ? std::optional(kEgressSocket) : std::nullopt;
   const auto link = links_.open(now, contact_of(e->descriptor.relay), LinkUse::measurement, 0, from);
   if (!link) return;
-  run_.emplace();
-  run_->link = *link;
-  run_->target = e;
-  run_->rate = rate;
-  run_->until = now.mono + kLinkTimeout + kAnswerTime;
+  run_ = Run{.link = *link, .target = e, .until = now.mono + kLinkTimeout + kAnswerTime, .rate = rate};
 }
 
 void MeasureSide::on_link(Now now, const LinkEvent& e) {
