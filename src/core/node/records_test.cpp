@@ -366,35 +366,6 @@ TEST(Records, TwoQuestionsAreAskedAtOnceAndTheOthersAfterThem) {
   net.check_all();
 }
 
-// Where nothing is found two questions ask three times twelve each; one without a link would be taken for silent.
-TEST(Records, TwoQuestionsThatFindNothingHaveLinksToAllTheirHolders) {
-  RecordsNet net(90);
-  auto& r = *net.hosts["r99"];
-  const auto links = [&] {
-    const RelayLinks& all = r.node->links();
-    return all.size();
-  };
-  size_t most = 0;
-  for (int pair = 0; pair < 6; pair++) {
-    const size_t before = links();
-    std::vector<RecordTicket> tickets;
-    net.command_first(r, [&](Node& n, Effects& fx) {
-      for (int i = 0; i < 2; i++) tickets.push_back(*n.get_record(net.now, {.owner = net.owner.pub, .name = std::to_string(2 * pair + i)}, fx));
-    });
-    EXPECT_TRUE(net.run_until([&] {
-      most = std::max(most, links() - std::min(before, links()));
-      return net.ended(r, tickets[0]) && net.ended(r, tickets[1]);
-    }, 10s));
-    for (const RecordTicket t : tickets) {
-      const auto o = net.ended(r, t);
-      ASSERT_TRUE(o);
-      EXPECT_EQ(o->answered, o->asked) << "in pair " << pair;
-    }
-  }
-  EXPECT_GT(most, 64u);
-  net.check_all();
-}
-
 // ---- what callers may ask of a holder
 
 struct Callers : RecordsNet {
