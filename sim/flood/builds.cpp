@@ -80,6 +80,15 @@ class Circuits final : public Watcher {
     known = circuits.rbegin()->first.value;
   }
   void starts_again(HostId id) { newest_[id] = 0; }
+  // Builds that its end cuts off have neither failed nor succeeded.
+  void ends(const Host& h) {
+    if (!h.node) return;
+    const auto is_building = [](const auto& c) {
+      return c.second.state == node::Circuit::State::building || c.second.state == node::Circuit::State::waiting_for_guard;
+    };
+    const auto& circuits = h.node->client()->circuits();
+    begun -= static_cast<uint64_t>(std::count_if(circuits.begin(), circuits.end(), is_building));
+  }
   uint64_t begun = 0, ready = 0;
 
  private:
@@ -182,12 +191,16 @@ class Trial {
         has[i] = true;
         out.fulfilled++;
         out.took.push_back(askers_[i]->answered() - began);
-        world_.stop(clients_[i]);
+        stop(clients_[i]);
       }
       if (std::find(has.begin(), has.end(), false) == has.end()) break;
     }
-    for (const HostId id : clients_) world_.stop(id);
+    for (const HostId id : clients_) stop(id);
     world_.run_for(1s);
+  }
+  void stop(HostId id) {
+    circuits_.ends(world_.host(id));
+    world_.stop(id);
   }
 
   BuildsModel model_;

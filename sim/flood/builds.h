@@ -24,9 +24,10 @@ struct BuildsModel {
 struct BuildsReport {
   size_t honest = 0, false_ones = 0;  // admitted
   uint64_t wishes = 0, fulfilled = 0;
-  uint64_t attempts = 0, ready = 0;   // circuits begun, spares among them; those that came up
+  uint64_t attempts = 0, ready = 0;   // circuits begun, spares among them, that ended in some way; those that came up
   std::vector<Duration> took;         // of those fulfilled
   uint64_t hash = 0;
+  uint32_t ready_per_mille() const { return attempts == 0 ? 0 : static_cast<uint32_t>(ready * 1000 / attempts); }
   uint32_t fulfilled_per_mille() const { return wishes == 0 ? 0 : static_cast<uint32_t>(fulfilled * 1000 / wishes); }
 };
 
