@@ -38,7 +38,7 @@ def files(folder):
     """What is there, but for the sockets and locks of a daemon, its copy of the directory and what it saw of relays."""
     found = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.is_file() and "run" not in path.relative_to(folder).parts and not path.name.startswith(("directory.db", "observations")):
+        if path.is_file() and "run" not in path.relative_to(folder).parts and not path.name.startswith(("directory.db", "observations", "liveness")):
             found[str(path.relative_to(folder))] = (oct(path.stat().st_mode), path.stat().st_uid, path.stat().st_mtime_ns,
                                                    hashlib.sha256(path.read_bytes()).hexdigest())
     return found

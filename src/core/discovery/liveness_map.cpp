@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 
 namespace macrovpn::discovery {
 namespace {
@@ -182,9 +183,15 @@ std::vector<ShortId> LivenessMemory::dead() const {
 std::vector<uint8_t> LivenessMemory::save() const {
   std::vector<uint8_t> out;
   Writer w(out);
+  std::set<ShortId> accused;
+  for (const auto& [at, round] : rounds_) {
+    for (const auto& [id, votes] : round) {
+      if (votes.dead > 0) accused.insert(id);
+    }
+  }
+  const auto is_kept = [&](const auto& v) { return accused.contains(v.first); };
   w.u8(kVersion).u8(static_cast<uint8_t>(rounds_.size()));
   for (const auto& [at, round] : rounds_) {
-    const auto is_kept = [](const auto& v) { return v.second.dead > 0; };
     w.le32(static_cast<uint32_t>(at.time_since_epoch() / std::chrono::hours(1)));
     w.le16(static_cast<uint16_t>(std::count_if(round.begin(), round.end(), is_kept)));
     for (const auto& v : round) {
@@ -210,7 +217,7 @@ Result<LivenessMemory> LivenessMemory::load(Bytes bytes) {
       const ShortId id{r.be64()};
       const LivenessVotes votes{r.u8(), r.u8()};
       const bool is_next = d.round.empty() || d.round.back().first < id;
-      if (!is_next || votes.dead == 0 || votes.dead > votes.said || votes.said > kMapSources) return damaged();
+      if (!is_next || votes.dead > votes.said || votes.said > kMapSources) return damaged();
       d.round.emplace_back(id, votes);
     }
     out.rounds_.push_back(std::move(d));

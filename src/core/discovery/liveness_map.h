@@ -103,7 +103,7 @@ class LivenessMemory {
   Liveness of(ShortId) const;
   std::vector<ShortId> dead() const;  // ascending
 
-  // Those that somebody said to be dead, so that a client that starts does not try them again; alive relays are unknown after it.
+  // The votes on those that somebody said to be dead, so that a client that starts does not try them again; the others are unknown after it.
   //
   //   version 1 | rounds 1 | each: hour of Unix time 4, count 2, each by id: short id 8 (big-endian) | said 1 | dead 1
   static constexpr size_t kMaxSaved = 2 + kRounds * (6 + kMaxRelays * 10);

@@ -37,7 +37,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   if (c->state == Circuit::State::building && c->gives_up != kLongAgo) {
     if (trouble_.empty()) trouble_ = "a relay did not answer in time";
     // If others answered in time, one is dead, and no network is slow.
-    if (!exit_alone && !has_answer(*c)) build_timeout_.failed();
+    if (!exit_alone && !has_answer(*c) && !guard_was_heard(*c)) build_timeout_.failed();
     note_silent_of(now, *c);
     blame_guard(now, *c, fx);
   }
@@ -108,14 +108,17 @@ void ClientSide::relay_leaves(Now now, Circuit& c, size_t hop, Effects& fx) {
   static_cast<void>(start_circuit(now, g, fx).ok());  // if there is no way now: at the next goodbye
 }
 
+bool ClientSide::guard_was_heard(const Circuit& c) const {
+  const auto info = s_.tunnels.info(c.hops[0].peer);
+  return info && info->established && info->last_received >= c.build_started;
+}
+
 // A build failed.  The guard is to blame if it was silent itself, or if it carries nothing.
 void ClientSide::blame_guard(Now now, const Circuit& c, Effects& fx) {
   const auto link = links_.find(c.hops[0].relay.id);
   if (!c.shares_guard || link == links_.end() || link->second.peer != c.hops[0].peer) return;
-  const auto info = s_.tunnels.info(link->second.peer);
-  const bool silent = !info || !info->established || info->last_received < c.build_started;
+  const bool silent = !guard_was_heard(c);
   const bool heard_behind = std::any_of(c.hops.begin() + 1, c.hops.end(), [](const Hop& h) { return h.up; });
-  if (heard_behind) link->second.first_unheard = kLongAgo;  // it carries
   const bool drops = link->second.up && !silent && !heard_behind && drops_what_it_carries(now, link->second, c.hops[1].relay.id);
   if (link->second.up && !drops && (!silent || ++link->second.lost_builds < 2)) return;
   guards_.failed(c.hops[0].relay.id, now.mono);

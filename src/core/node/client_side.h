@@ -128,6 +128,7 @@ class ClientSide {
   static Duration over_its_links(const Circuit& c, Duration one_round_trip);
   Duration time_for_rest(const Circuit& c) const;
   static bool has_answer(const Circuit& c);
+  bool guard_was_heard(const Circuit& c) const;  // in this build
   static bool lacks_only_its_exit(const Circuit& c);
   void send_build(Circuit& c, const encryption::Initiation& first, Bytes early);
 

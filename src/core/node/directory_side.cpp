@@ -37,7 +37,7 @@ void DirectorySide::start(Now now, Effects& fx) {
   idle_check_ = now.mono + kCallerIdle;
   exchange().expire(now.wall);
   liveness_.drop_old(now.wall);
-  liveness_changed_ = copy_ != nullptr;
+  liveness_changed_ = !liveness_.dead().empty();
   SyncOut out;
   if (gossip_) {
     gossip_->start(now, out);
