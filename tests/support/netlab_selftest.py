@@ -139,6 +139,14 @@ def hosts_keep_their_files_to_themselves():
             check(said == f"{host.name}\n{host.name}\nnameserver {host.ip4}\n", said)
 
 
+def what_a_host_logs_does_not_reach_the_console_of_the_machine():
+    if not os.path.exists("/dev/console"):
+        raise netlab.Skip("this machine has no /dev/console")
+    with netlab.Lab() as lab:
+        said = lab.host("h", ["192.0.2.1"]).run(["/usr/bin/stat", "-L", "-c", "%t:%T", "/dev/console"]).stdout.strip()
+    check(said == "1:3", f"/dev/console is the device {said} and not /dev/null")
+
+
 def programs_can_make_namespaces_of_their_own():
     with draw_small_lab() as lab:
         inner = ["unshare", "-Urnm", "sh", "-c", "mount -t tmpfs none /run && ip link set lo up && id -u"]
@@ -441,6 +449,7 @@ TESTS = [
     a_lab_of_ten_hosts_is_drawn_in_less_than_two_seconds,
     a_lab_that_could_not_be_drawn_does_not_harm_the_next,
     hosts_keep_their_files_to_themselves,
+    what_a_host_logs_does_not_reach_the_console_of_the_machine,
     programs_can_make_namespaces_of_their_own,
     a_daemon_that_a_program_leaves_behind_ends_with_its_lab,
     a_program_tells_its_memory_and_time,

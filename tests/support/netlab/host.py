@@ -25,7 +25,7 @@ def netns_path(name):
 class Host:
     """Made by `lab.host()`.
 
-    Programs see the host's own /run, /etc/resolv.conf and HOME, so that two hosts can run the same daemon.
+    Programs see the host's own /run, /etc/resolv.conf and HOME and no console, so that two hosts can run the same daemon.
     """
 
     def __init__(self, lab, name):
@@ -122,6 +122,10 @@ class Host:
         self._mounts = [(str(run), "/run", kernel.MS_BIND | kernel.MS_REC)]
         if not in_run and os.path.exists(target):
             self._mounts.insert(0, (str(self._resolv_file), target, kernel.MS_BIND))
+        # Without a log daemon, syslog(3) of a router's programs writes to the machine's console.  On a serial line that is slow enough
+        # to stop a processor for minutes.
+        if os.path.exists("/dev/console"):
+            self._mounts.append(("/dev/null", "/dev/console", kernel.MS_BIND))
 
     def _port_is_open(self, port, proto):
         listening = "0A" if proto == "tcp" else "07"  # states of include/net/tcp_states.h; a bound UDP socket shows as 07
