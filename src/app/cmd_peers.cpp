@@ -83,7 +83,7 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
   const PeerSources sources{directory, [&](const PeerId& id) { return seen.seen(id, now); },
                             [&](const RelayInfo& r, discovery::PeerFacts& f) {
                               judge_region(regions, r, f);
-                              judge_bandwidth(book, r, f);
+                              judge_bandwidth(book, r.id, r.bandwidth, f);
                             },
                             [](const PeerId&) { return discovery::Liveness::unknown; },
                             [&](const PeerId& id) { return details_in(folder, id); }};

@@ -38,7 +38,9 @@ Result<void> NodeDaemon::serve() {
                               [&](const PeerId& id) { return client != nullptr ? client->observations().seen(id, now) : std::nullopt; },
                               [&](const RelayInfo& relay, discovery::PeerFacts& f) {
                                 judge_region(*regions_, relay, f);
-                                if (const auto* live = driver_->node().live_directory()) judge_bandwidth(live->bandwidths().book(), relay, f);
+                                const auto* live = driver_->node().live_directory();
+                                const auto entry = live != nullptr ? live->set().find(discovery::short_id_of(relay.id)) : nullptr;
+                                if (entry) judge_bandwidth(live->bandwidths().book(), relay.id, entry->descriptor.relay.bandwidth, f);
                               },
                               [&](const PeerId& id) { return driver_->node().liveness(reactor_.now(), id); },
                               [&](const PeerId& id) { return details_of(id); }};

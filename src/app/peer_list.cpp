@@ -118,11 +118,11 @@ void judge_region(RegionWatch& regions, const RelayInfo& relay, PeerFacts& facts
   facts.region_is = regions.judge(relay, facts.seen);
 }
 
-void judge_bandwidth(const discovery::BandwidthBook& book, const RelayInfo& relay, PeerFacts& facts) {
-  const auto it = book.measured.find(discovery::short_id_of(relay.id));
-  if (it == book.measured.end() || facts.bandwidth_is == Proof::verified) return;
-  facts.bandwidth = std::min(relay.bandwidth, it->second);
-  facts.bandwidth_is = Proof::verified;
+void judge_bandwidth(const discovery::BandwidthBook& book, const PeerId& id, Bandwidth claimed, PeerFacts& facts) {
+  if (facts.bandwidth_is == Proof::verified) return;
+  const auto it = book.measured.find(discovery::short_id_of(id));
+  facts.bandwidth = it == book.measured.end() ? claimed : std::min(claimed, it->second);
+  facts.bandwidth_is = it != book.measured.end() ? Proof::verified : claimed.bytes_per_second != 0 ? Proof::claimed : Proof::unknown;
 }
 
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder& folder, const PeerId& id) {

@@ -32,8 +32,8 @@ nlohmann::json peers_json(const PeerSources&, discovery::PeerQuery, size_t from,
 
 // For PeerSources::judge.
 void judge_region(RegionWatch&, const RelayInfo&, discovery::PeerFacts&);
-// As well: of its bandwidth, by what others measured.
-void judge_bandwidth(const discovery::BandwidthBook&, const RelayInfo&, discovery::PeerFacts&);
+// As well: of its bandwidth, by what others measured; what nobody measured is shown as it is claimed, not as it counts.
+void judge_bandwidth(const discovery::BandwidthBook&, const PeerId&, Bandwidth claimed, discovery::PeerFacts&);
 // What a descriptor in the folder says beside; it was verified when it came there.
 std::optional<RelayDetails> details_in(const shell::DescriptorFolder&, const PeerId&);
 

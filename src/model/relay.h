@@ -42,7 +42,7 @@ struct RelayInfo {
   std::vector<PeerId> introducers;
   RelayFlags flags;
   Region region;
-  Bandwidth bandwidth;  // claimed
+  Bandwidth bandwidth;  // claimed; in a node's Directory what it counts as (docs/decisions/0044)
   uint32_t as_number = 0;
   std::optional<IdentityKey> family;  // both directions verified
   PublicKey prekey;                   // for early data

@@ -70,8 +70,8 @@ class BandwidthTarget {
     Bandwidth rate;
   };
   enum class Answer : uint8_t { no, later, yes };
-  static constexpr size_t kAsksOfOne = 2;   // a week: its session may break
-  static constexpr size_t kMostAsks = 32;   // in all
+  static constexpr size_t kAsksOfOne = 3;   // a week: its session may break, and it may forget
+  static constexpr size_t kMostAsks = 40;   // in all
   // From somebody who is drawn.  week: the one that it is; most: what we claim and our operator lends.
   Answer on_ask(Mono now, const Ask&, uint32_t week, Bandwidth most);
   // Whether this sample goes back.  No more of them than were agreed.

@@ -185,11 +185,13 @@ TEST(BandwidthCheck, ATargetAnswersEachMeasurerTwiceAWeekAndOneAtATime) {
   EXPECT_FALSE(t.on_sample(now + 5s, who(2), 1));
   now += 1min;
   EXPECT_FALSE(t.on_sample(now, who(1), 1));
-  EXPECT_EQ(ask(1), Answer::yes) << "its session may have broken";
-  now += 1min;
+  for (size_t n = 1; n < BandwidthTarget::kAsksOfOne; n++) {
+    EXPECT_EQ(ask(1), Answer::yes) << "its session may have broken";
+    now += 1min;
+  }
   EXPECT_EQ(ask(1), Answer::no) << "that is enough";
   for (uint8_t n = 2; n < 60; n++) {
-    EXPECT_EQ(ask(n), n < 2 + BandwidthTarget::kMostAsks - 2 ? Answer::yes : Answer::no) << "so many in a week: " << int{n};
+    EXPECT_EQ(ask(n), n < 2 + BandwidthTarget::kMostAsks - BandwidthTarget::kAsksOfOne ? Answer::yes : Answer::no) << "so many in a week: " << int{n};
     now += 1min;
   }
 }

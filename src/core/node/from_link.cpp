@@ -67,6 +67,7 @@ void Node::on_link_events(Now now, Effects& fx) {
     }
   }
   if (verify_) verify_->carry_out(now, fx);
+  if (measure_) measure_->carry_out(fx);
   if (relay_) relay_->drop_lost_splices();
   if (!live_) return;
   if (auto dead = live_->take_dead(); dead && client_) {

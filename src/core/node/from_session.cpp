@@ -133,7 +133,7 @@ void Node::on_request(Now now, PeerRef peer, const routing::Frame& f, Effects& f
       return on_dial(now, peer, f.body, fx);
     case FrameType::measure:
     case FrameType::sample:
-      return on_measuring(now, peer, f);
+      return on_measuring(now, peer, f, fx);
     case FrameType::directory:
       return on_question(now, peer, f.body, fx);
     case FrameType::dht_put:
@@ -180,12 +180,25 @@ void Node::answer_bind(Now now, PeerRef peer, Bytes body) {
   egress_.frame(peer, routing::write_bound({config_.identity->pub, signature}));
 }
 
-// Measurements are the first shard's.  Who asks another is not refused, but not measured either.
-void Node::on_measuring(Now now, PeerRef peer, const routing::Frame& f) {
-  if (measure_) return measure_->on_request(now, peer, relay_->caller_of(peer), f);
-  using Kind = routing::MeasureOkFrame::Kind;
-  const bool elsewhere = config_.place.shard != ShardId{0};
-  if (f.type == FrameType::measure && routing::read_measure(f.body)) egress_.frame(peer, routing::write_measure_ok({elsewhere ? Kind::later : Kind::no, 0}));
+// Measurements are the first shard's, whichever the caller's session is at.
+void Node::on_measuring(Now now, PeerRef peer, const routing::Frame& f, Effects& fx) {
+  const bool measures = config_.directory && config_.directory->measuring == DirectoryConfig::Measuring::on;
+  const auto info = tunnels_.info(peer);
+  if (!info) return;
+  if (measure_) return measure_->on_request(now, {peer, relay_->caller_of(peer), info->handshake_hash}, f);
+  if (!measures || config_.place.shard == ShardId{0}) {
+    if (f.type == FrameType::measure && routing::read_measure(f.body)) egress_.frame(peer, routing::write_measure_ok({routing::MeasureOkFrame::Kind::no, 0}));
+    return;
+  }
+  std::vector<uint8_t> typed{static_cast<uint8_t>(f.type)};
+  typed.insert(typed.end(), f.body.begin(), f.body.end());
+  ShardNote note;
+  note.kind = ShardNote::Kind::measure;
+  note.from = config_.place.shard;
+  note.session = peer;
+  note.caller = relay_->caller_of(peer);
+  note.h1 = info->handshake_hash;
+  fx.to_shards.push_back({ShardId{0}, note, pool_.copy_of(typed)});
 }
 
 void Node::on_tunnel_events(Now now, Effects& fx) {

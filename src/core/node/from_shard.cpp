@@ -96,6 +96,7 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
     case Kind::initiation:
     case Kind::question:
     case Kind::dial:
+    case Kind::measure:
     case Kind::record:
       return;
   }
@@ -105,11 +106,14 @@ void Node::on_shard_message(Now now, ShardMessage& m, Effects& fx) {
 void Node::asked_from_elsewhere(Now now, const ShardNote& n, Bytes body, Effects& fx) {
   if (n.kind == Kind::question && body.empty()) {
     if (verify_) verify_->caller_gone(n.session);
+    if (measure_) measure_->caller_gone(n.session);
     if (live_) live_->caller_gone(now, n.session, fx);
   } else if (n.kind == Kind::question) {
     if (live_) live_->on_frame(now, {n.session, n.remote.address}, body, false, fx);
   } else if (n.kind == Kind::dial) {
     if (verify_) verify_->on_dial(now, n.session, n.caller, body);
+  } else if (n.kind == Kind::measure) {
+    if (measure_ && !body.empty()) measure_->on_request(now, {n.session, n.caller, n.h1}, {routing::FrameType{body[0]}, body.subspan(1)});
   } else if (records_kept_ && !body.empty()) {
     records_kept_->on_request(now, n.session, n.caller, routing::FrameType{body[0]}, body.subspan(1), fx);
   }

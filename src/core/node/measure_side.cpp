@@ -47,15 +47,19 @@ void MeasureSide::roll(Now now) {
   directory_.judge(now);
   const uint32_t week = directory_.bandwidths().week_at(now.wall);
   if (week == week_) return;
-  if (week_ == 0) {
-    const auto saved = discovery::parse_measured(s_.config.directory->saved_measured);
-    const auto ago = saved ? static_cast<uint16_t>(week - saved->week) : uint16_t{9};
-    if (ago == 0) now_ = to_map(saved->now), before_ = to_map(saved->before);
-    if (ago == 1) before_ = to_map(saved->now);
-  } else {
+  if (week_ != 0 && week == week_ + 1) {
     changed_ = !now_.empty() || !before_.empty();
-    before_ = week == week_ + 1 ? std::move(now_) : std::map<uint64_t, uint8_t>{};
-    now_.clear();
+    before_ = std::exchange(now_, {});
+    kept_.reset();
+  } else {
+    auto said = week_ == 0 ? discovery::parse_measured(s_.config.directory->saved_measured) : published();
+    const bool came_back = kept_ && static_cast<uint16_t>(week - kept_->week) <= 1;
+    if (said && !came_back) kept_ = std::move(said);
+    now_.clear(), before_.clear();
+    const auto ago = kept_ ? static_cast<uint16_t>(week - kept_->week) : uint16_t{9};
+    if (ago == 0) now_ = to_map(kept_->now), before_ = to_map(kept_->before);
+    if (ago == 1) before_ = to_map(kept_->now);
+    if (ago <= 1) kept_.reset();
   }
   week_ = week;
   tasks_.clear();
@@ -108,9 +112,7 @@ void MeasureSide::begin(Now now) {
   next->second.at = now.mono + s_.rng.between(soon, soon * 2);
   const Bandwidth rate = std::min(own_rate(), e->descriptor.relay.bandwidth);
   if (is_busy(now) || rate < discovery::kLeastMeasured) return;
-  // By either port in turn: of a relay with several shards the first one measures, and which of them is called is a hash of ours.
-  const auto from = next->second.tries++ % 2 != 0 ? std::optional(kEgressSocket) : std::nullopt;
-  const auto link = links_.open(now, contact_of(e->descriptor.relay), LinkUse::measurement, 0, from);
+  const auto link = links_.open(now, contact_of(e->descriptor.relay), LinkUse::measurement);
   if (!link) return;
   run_ = Run{.link = *link, .target = e, .until = now.mono + kLinkTimeout + kAnswerTime, .rate = rate};
 }
@@ -181,44 +183,66 @@ void MeasureSide::finish(Now now, End how) {
     counters_.measured++;
     return record(run.target->short_id.value, run.measurer->result());
   }
-  if (how == End::later) return;
   task.at = now.mono + s_.rng.between(week_length_ / 80, week_length_ / 40);
-  (how == End::refused ? task.refused : task.silent)++;
-  const bool refuses = task.refused >= kRefusals, is_silent = task.silent >= kSilences && is_silence_theirs();
+  if (how == End::later) put_off(now, task);
+  if (how != End::later) (how == End::refused ? task.refused : task.silent)++;
+  const bool refuses = task.refused >= kRefusals || task.later >= kLaters, is_silent = task.silent >= kSilences && is_silence_theirs();
   if (!refuses && !is_silent) return;
   (refuses ? counters_.refused : counters_.silent)++;
   record(run.target->short_id.value, std::nullopt);
 }
 
-// ---- being measured
-
-void MeasureSide::on_request(Now now, PeerRef caller, const CallerKey& budget, const routing::Frame& f) {
-  if (f.type == FrameType::sample) return on_sample(now, caller, f.body);
-  on_measure(now, caller, budget, f.body);
+// Busy for ten seconds, mostly: soon again, and then ever later.
+void MeasureSide::put_off(Now now, Task& task) {
+  const Duration soon = std::min<Duration>(week_length_ / 20, 15s);
+  const Duration wait = std::clamp<Duration>(soon * (1 << std::min(task.later, 12u)), soon, std::max<Duration>(week_length_ / 80, soon));
+  task.later++;
+  task.at = now.mono + s_.rng.between(wait, wait * 2);
 }
 
-void MeasureSide::on_measure(Now now, PeerRef caller, const CallerKey& budget, Bytes body) {
+// ---- being measured
+
+void MeasureSide::on_request(Now now, const Caller& caller, const routing::Frame& f) {
+  if (f.type == FrameType::sample) return on_sample(now, caller.session, f.body);
+  on_measure(now, caller, f.body);
+}
+
+void MeasureSide::say(PeerRef caller, std::vector<uint8_t> frame) {
+  if (shard_of(caller) == s_.config.place.shard) return s_.egress.frame(caller, frame);
+  elsewhere_.emplace_back(caller, std::move(frame));
+}
+
+void MeasureSide::carry_out(Effects& fx) {
+  for (const auto& [caller, frame] : std::exchange(elsewhere_, {})) {
+    ShardNote note;
+    note.kind = ShardNote::Kind::frame;
+    note.from = s_.config.place.shard;
+    note.session = caller;
+    fx.to_shards.push_back({shard_of(caller), note, s_.pool.copy_of(frame)});
+  }
+}
+
+void MeasureSide::on_measure(Now now, const Caller& caller, Bytes body) {
   const auto said = routing::read_measure(body);
   if (!said) return;
   const auto answer = [&](Kind k) {
     (k == Kind::yes ? counters_.served : counters_.denied)++;
-    s_.egress.frame(caller, routing::write_measure_ok({k, 0}));
+    say(caller.session, routing::write_measure_ok({k, 0}));
   };
-  if (!callers_.allow(now.mono, budget, kPerCaller) || !all_.take(now.mono, kInAll)) return answer(Kind::later);
+  if (!callers_.allow(now.mono, caller.budget, kPerCaller) || !all_.take(now.mono, kInAll)) return answer(Kind::later);
   roll(now);
   const auto& set = directory_.set();
   const EntryPtr own = set.find(discovery::short_id_of(s_.self)), by = set.find(ShortId{said->measurer});
-  const auto info = s_.tunnels.info(caller);
-  if (!own || own->convicted() || !by || by->convicted() || !info || said->week != week16() ||
+  if (!own || own->convicted() || !by || by->convicted() || said->week != week16() ||
       !directory_.bandwidths().draw().is_drawn(*by, *own, week_, MeasurerDraw::Margin::copies_differ))
     return answer(Kind::no);
-  const discovery::MeasureAsk ask{s_.config.network.id, s_.self, week_, {said->rate}, info->handshake_hash};
+  const discovery::MeasureAsk ask{s_.config.network.id, s_.self, week_, {said->rate}, caller.handshake_hash};
   counters_.verified++;
   if (!discovery::verify_measure(by->descriptor.relay.identity, said->signature, ask)) return answer(Kind::no);
   if (is_busy(now)) return answer(Kind::later);
   using Answer = discovery::BandwidthTarget::Answer;
   const Answer a = target_.on_ask(now.mono, {by->id, week_, ask.rate}, week_, own->descriptor.relay.bandwidth);
-  if (a == Answer::yes) serving_ = Serving{.caller = caller, .by = by->id, .over_at = now.mono + discovery::kMeasureFor, .carried_before = s_.resources.bytes()};
+  if (a == Answer::yes) serving_ = Serving{.caller = caller.session, .by = by->id, .over_at = now.mono + discovery::kMeasureFor, .carried_before = s_.resources.bytes()};
   answer(a == Answer::yes ? Kind::yes : a == Answer::later ? Kind::later : Kind::no);
 }
 
@@ -231,7 +255,7 @@ void MeasureSide::on_sample(Now now, PeerRef caller, Bytes body) {
   if (!s_.resources.carry(now.mono, caller, size)) return;
   serving_->echoed += size;
   counters_.echoed++;
-  s_.egress.frame(caller, frame);
+  say(caller, frame);
 }
 
 void MeasureSide::end_serving(Now now) {
@@ -239,7 +263,7 @@ void MeasureSide::end_serving(Now now) {
     const uint64_t all = s_.resources.bytes() - serving_->carried_before;
     serving_->background = all - std::min(all, serving_->echoed);
   }
-  s_.egress.frame(serving_->caller, routing::write_measure_ok({Kind::over, serving_->background}));
+  say(serving_->caller, routing::write_measure_ok({Kind::over, serving_->background}));
   if (!std::exchange(serving_->said_over, true)) return void(serving_->over_at = now.mono + kOverAgain);
   serving_.reset();
   target_.stop();
@@ -254,7 +278,7 @@ void MeasureSide::caller_gone(PeerRef caller) {
 // ---- time
 
 Mono MeasureSide::next_deadline() const {
-  if (changed_) return kLongAgo;
+  if (changed_ || !elsewhere_.empty()) return kLongAgo;
   Mono at = plan_at_;
   if (serving_) at = std::min(at, serving_->over_at);
   if (run_) return std::min({at, run_->until, run_->pace_at});

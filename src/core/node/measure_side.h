@@ -31,13 +31,21 @@ struct MeasureCounters {
 class MeasureSide {
  public:
   static constexpr encryption::Rate kPerCaller{1, 4}, kInAll{4, 16};
-  static constexpr unsigned kRefusals = 3, kSilences = 4;
+  // Who puts off so often, ever longer apart (most of a day in all), refuses; else he would put off whoever is not his friend.
+  static constexpr unsigned kRefusals = 3, kSilences = 4, kLaters = 16;
   static constexpr Duration kAnswerTime = 5s, kBackgroundTime = 2s, kOverAgain = 500ms;
   static constexpr Duration kPace = 5ms;  // samples go out as often
 
   MeasureSide(Shared s, RelayLinks& links, DirectorySide& directory);
 
-  void on_request(Now now, PeerRef caller, const CallerKey& budget, const routing::Frame&);
+  // Whose frame it is: at whichever shard its session is.
+  struct Caller {
+    PeerRef session;
+    CallerKey budget;
+    crypto::Hash32 handshake_hash;
+  };
+  void on_request(Now now, const Caller&, const routing::Frame&);
+  void carry_out(Effects& fx);  // at the end of each turn
   void caller_gone(PeerRef caller);
   void on_link(Now now, const LinkEvent&);
   void on_link_frame(Now now, PeerRef link, const routing::Frame&);
@@ -53,7 +61,7 @@ class MeasureSide {
  private:
   struct Task {
     Mono at;
-    unsigned refused = 0, silent = 0, tries = 0;
+    unsigned refused = 0, silent = 0, later = 0;
   };
   struct Run {
     PeerRef link;
@@ -80,7 +88,9 @@ class MeasureSide {
   void finish(Now now, End how);
   void record(uint64_t target, const std::optional<Bandwidth>&);
   bool is_silence_theirs() const;
-  void on_measure(Now now, PeerRef caller, const CallerKey& budget, Bytes body);
+  void say(PeerRef caller, std::vector<uint8_t> frame);
+  void put_off(Now now, Task& task);
+  void on_measure(Now now, const Caller&, Bytes body);
   void on_sample(Now now, PeerRef caller, Bytes body);
   void end_serving(Now now);
   Bandwidth own_rate() const;
@@ -94,6 +104,7 @@ class MeasureSide {
   Duration week_length_;
   uint32_t week_ = 0;  // 0: not begun
   std::map<uint64_t, uint8_t> now_, before_;
+  std::optional<MeasuredRelays> kept_;  // as was saved, or before the clock jumped: it may come back
   std::map<discovery::ShortId, Task> tasks_;  // of this week
   Mono plan_at_ = kLongAgo;
   std::optional<Run> run_;
@@ -101,6 +112,7 @@ class MeasureSide {
   std::optional<Serving> serving_;
   encryption::RateLimit callers_{4096};
   encryption::TokenBucket all_;
+  std::vector<std::pair<PeerRef, std::vector<uint8_t>>> elsewhere_;  // frames for callers of other shards: leave at the turn's end
   bool changed_ = false;
   MeasureCounters counters_;
 };

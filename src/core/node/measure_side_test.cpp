@@ -210,6 +210,38 @@ TEST(MeasureSide, ResultsOutliveARestart) {
   EXPECT_EQ(r2.node->measure()->counters().measured, 5 - before.size());
 }
 
+// It asks again, and is no reason to accuse anybody.
+TEST(MeasureSide, WhoForgetsWhatItMeasuredAccusesNobody) {
+  MeasuringNet net(6);
+  net.run_for(kWeek / 2);
+  auto& r2 = net.named(2);
+  for (int i = 0; i < 2; i++) {
+    r2.config.directory->saved_measured.clear();
+    net.restart(r2);
+    net.announce(r2);
+    net.run_for(kWeek / 5);
+  }
+  EXPECT_FALSE(r2.node->measure()->results().empty());
+  for (const auto& [target, value] : r2.node->measure()->results()) EXPECT_NE(value, discovery::kRefusedValue);
+}
+
+TEST(MeasureSide, ResultsOutliveAClockThatJumpsAndComesBack) {
+  for (const Duration jump : {Duration(3 * kWeek), Duration(-3 * kWeek)}) {
+    MeasuringNet net(6);
+    net.run_for(kWeek / 2);
+    const auto before = net.named(2).node->measure()->results();
+    ASSERT_FALSE(before.empty());
+    net.now.wall += jump;
+    net.run_for(kWeek / 20);
+    net.now.wall -= jump;
+    net.run_for(kWeek / 20);
+    for (const auto& [target, value] : before) {
+      ASSERT_TRUE(net.named(2).node->measure()->results().contains(target));
+      EXPECT_EQ(net.named(2).node->measure()->results().at(target), value);
+    }
+  }
+}
+
 TEST(MeasureSide, TheResultsOfTheWeekBeforeAreStillPublished) {
   MeasuringNet net(6);
   net.run_for(kWeek * 9 / 10);
@@ -224,22 +256,43 @@ TEST(MeasureSide, TheResultsOfTheWeekBeforeAreStillPublished) {
   EXPECT_EQ(net.named(1).measured->week, static_cast<uint16_t>(discovery::measure_week_of(net.now.wall, kWeek)));
 }
 
-TEST(MeasureSide, AnotherShardThanTheFirstPutsOff) {
+TEST(MeasureSide, ARelayIsMeasuredByWhicheverShardIsCalled) {
   MeasuringNet net(5);
   auto& many = net.relay(7, kRate, 3);
-  net.steer = [&](const TestWorld::Host&, const Endpoint& from) { return from.port % 2 == 0 ? size_t{1} : size_t{2}; };
-  net.run_for(kWeek * 9 / 10);
-  for (int i = 0; i < 5; i++) EXPECT_FALSE(net.named(i).node->measure()->results().contains(net.short_id(many).value));
+  net.steer = [&](const TestWorld::Host&, const Endpoint&) { return size_t{2}; };
+  net.measure();
+  EXPECT_TRUE(net.book(net.named(0)).is_measured(net.short_id(many)));
+  EXPECT_GE(net.counted(net.named(0), many), kRate * 9 / 10);
+  EXPECT_GT(net.crossed[ShardNote::Kind::measure], 100u);
   for (size_t i = 0; i < 3; i++) many.shard(i).check_invariants();
 }
 
-// Calls leave from both ports in turn, and so do not always come to the same shard.
-TEST(MeasureSide, OneOfSeveralShardsIsTriedByAnotherPort) {
+TEST(MeasureSide, OneOfSeveralShardsThatDoesNotMeasureSaysSo) {
   MeasuringNet net(5);
+  net.live->measuring = DirectoryConfig::Measuring::off;
   auto& many = net.relay(7, kRate, 2);
-  net.steer = [&](const TestWorld::Host&, const Endpoint& from) { return from.port % 2 == 0 ? size_t{1} : size_t{0}; };
-  net.measure();
-  EXPECT_TRUE(net.book(net.named(0)).is_measured(net.short_id(many)));
+  net.steer = [&](const TestWorld::Host&, const Endpoint&) { return size_t{1}; };
+  net.run_for(kWeek * 9 / 10);
+  size_t refused = 0;
+  for (int i = 0; i < 5; i++) refused += net.named(i).node->measure()->counters().refused;
+  EXPECT_GE(refused, 3u);
+  EXPECT_EQ(net.crossed[ShardNote::Kind::measure], 0u);
+  EXPECT_FALSE(net.book(net.named(0)).is_measured(net.short_id(many)));
+}
+
+// "Later" to all but friends would leave only what those say.
+TEST(MeasureSide, WhoPutsOffForEverHasRefused) {
+  MeasuringNet net(7);
+  auto& liar = net.relay(7);
+  net.command(liar, [&](Node& n, Effects& fx) { n.set_service(net.now, peers::Service::draining, fx); });
+  net.run_for(kWeek * 9 / 10);
+  size_t accused = 0;
+  for (int i = 0; i < 7; i++) {
+    const auto& results = net.named(i).node->measure()->results();
+    const auto it = results.find(net.short_id(liar).value);
+    accused += it != results.end() && it->second == discovery::kRefusedValue;
+  }
+  EXPECT_GE(accused, 3u);
 }
 
 // ---- who gets nothing

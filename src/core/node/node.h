@@ -155,7 +155,7 @@ class Node {
   void answer_ping(Now now, PeerRef peer, const routing::PingFrame& p);
   void on_close(Now now, PeerRef peer, LegNumber leg, Effects& fx);
   void answer_bind(Now now, PeerRef peer, Bytes body);
-  void on_measuring(Now now, PeerRef peer, const routing::Frame& f);
+  void on_measuring(Now now, PeerRef peer, const routing::Frame& f, Effects& fx);
   void on_tunnel_events(Now now, Effects& fx);
   // from_link.cpp: sessions of our own with relays
   void on_link_payload(Now now, PeerRef link, Bytes payload, Effects& fx);

@@ -12,6 +12,8 @@
 //   frame        a control frame for such a session
 //   question     a frame about the directory, out of a session of the sender's, and from where; answered by `frame`.  Empty: it ended
 //   dial         a DIAL out of one (verify_side.h), and whose share it takes; answered by `frame`
+//   measure      a MEASURE or SAMPLE out of one (measure_side.h), its type first and without its length, whose share it takes and h1, the
+//                session's handshake hash; answered by `frame`
 //   record       a frame about records out of one, its type first and without its length, and whose share it takes; answered by `frame`
 //
 // Order between two shards is kept.  Packets and strays may be lost, as on any link; the others must not be.
@@ -24,7 +26,7 @@
 namespace macrovpn::node {
 
 struct ShardNote {
-  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question, dial, record };
+  enum class Kind : uint8_t { datagram, initiation, ask, confirmed, taken, release, gone, outward, inward, frame, question, dial, measure, record };
   Kind kind = Kind::datagram;
   ShardId from;
   PeerRef session;
@@ -37,12 +39,12 @@ struct ShardNote {
   bool through_relay = false;
   unsigned relays_before = 0;
   PeerId relay{};
-  // ---- ask, dial, record, and initiation
+  // ---- ask, dial, measure, record, and initiation
   CallerKey caller;
   crypto::Hash32 h1{};
 
   bool is_stray() const { return kind == Kind::datagram || kind == Kind::initiation; }
-  bool is_asked() const { return kind == Kind::question || kind == Kind::dial || kind == Kind::record; }
+  bool is_asked() const { return kind == Kind::question || kind == Kind::dial || kind == Kind::measure || kind == Kind::record; }
   bool may_be_lost() const { return is_stray() || kind == Kind::outward || kind == Kind::inward || is_asked(); }
 };
 

@@ -1,4 +1,4 @@
-// How often each relay is drawn: what it claims to carry, bounded by what its network, its operator and its age may have.
+// How often each relay is drawn: what it counts as carrying, bounded by what its network, its operator and its age may have.
 //
 // Anybody can run relays without number, but not networks without number.  So those of one network count together:
 //
