@@ -1,5 +1,6 @@
 #include "sim/directory/command.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -10,14 +11,16 @@ namespace macrovpn::sim {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: simulate directory [--relays N] [--seed N] [--loss PERCENT] [--json]\n"
+    "usage: simulate directory [--relays N] [--seed N] [--loss PERCENT] [--only TRIAL]... [--json]\n"
     "  --relays N   how many hold the directory (1000); 20 to 25000\n"
     "  --seed N     what is random follows from it; the same seed gives the same run (1)\n"
     "  --loss P     so many of a hundred datagrams are lost (1)\n"
+    "  --only T     this trial: upkeep, news, newcomers, equivocation, censors, partition, clocks or deaths\n"
     "  --json       the result as one JSON object\n";
 
 struct Options {
   DirectoryOptions world;
+  std::vector<std::string> only;
   bool json = false;
 };
 
@@ -43,6 +46,10 @@ Result<Options> read_options(const std::vector<std::string>& words) {
       good = read_number<uint64_t>(value, o.world.seed, 0, UINT64_MAX);
     } else if (w == "--loss") {
       good = read_number<unsigned>(value, o.world.loss_percent, 0, 50);
+    } else if (w == "--only") {
+      if (std::find(std::begin(kDirectoryTrials), std::end(kDirectoryTrials), value) == std::end(kDirectoryTrials))
+        return fail("there is no trial \"" + value + "\"");
+      o.only.push_back(value);
     } else {
       return fail("\"" + w + "\" is not understood");
     }
@@ -90,7 +97,7 @@ int simulate_directory(const std::vector<std::string>& words) {
   const auto began = std::chrono::steady_clock::now();
   const auto since = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
   const DirectoryReport report =
-      try_directory(options->world, [&](const char* what) { std::fprintf(stderr, "%6.1f s  %s\n", since(), what); });
+      try_directory(options->world, options->only, [&](const char* what) { std::fprintf(stderr, "%6.1f s  %s\n", since(), what); });
   std::fputs((options->json ? json_of(report, *options, since()) : text_of(report, *options, since())).c_str(), stdout);
   return report.held() ? 0 : 1;
 }

@@ -15,11 +15,13 @@ int64_t in_ms(std::optional<Duration> d) { return (d ? *d : Duration(kNever_)) /
 
 class Trial {
  public:
-  Trial(const DirectoryOptions& o, const std::function<void(const char*)>& progress)
-      : world_(o), progress_(progress), rng_(Streams(o.seed).of("trial")), start_(world_.now().mono) {}
+  Trial(const DirectoryOptions& o, std::span<const std::string> only, const std::function<void(const char*)>& progress)
+      : world_(o), only_(only), progress_(progress), rng_(Streams(o.seed).of("trial")), start_(world_.now().mono) {}
 
   DirectoryReport run() {
-    step("settling", [&] { world_.run_for(minutes(4)); });
+    progress_("settling");
+    world_.run_for(minutes(4));
+    world_.renew_every(std::chrono::hours(12));
     step("upkeep", [&] { upkeep(); });
     step("news", [&] { news("news_99", "news to 99 % of relays"); });
     step("newcomers", [&] { newcomers("first_sync", "first sync of a client, all bytes, of 1000 raw"); });
@@ -37,11 +39,13 @@ class Trial {
 
  private:
   void step(const char* name, const std::function<void()>& what) {
+    if (!only_.empty() && std::find(only_.begin(), only_.end(), name) == only_.end()) return;
     progress_(name);
     what();
   }
   void figure(const char* name, const char* what, int64_t value, int64_t at_most, const char* unit) {
     report_.figures.push_back({name, what, value, at_most, unit});
+    progress_((std::string("  ") + name + " " + std::to_string(value) + " " + unit).c_str());
   }
   NodeNumber any() { return static_cast<NodeNumber>(rng_.below(world_.relays())); }
   NodeNumber any_honest() {
@@ -79,7 +83,6 @@ class Trial {
   }
 
   void upkeep() {
-    world_.renew_every(std::chrono::hours(12));
     world_.run_for(minutes(1));
     std::vector<uint64_t> before;
     for (NodeNumber n = 0; n < world_.relays(); n++) before.push_back(world_.traffic(n).sent);
@@ -225,6 +228,7 @@ class Trial {
   }
 
   DirectoryWorld world_;
+  const std::span<const std::string> only_;
   const std::function<void(const char*)>& progress_;
   SeededRng rng_;
   Mono start_;
@@ -237,8 +241,8 @@ bool DirectoryReport::held() const {
   return std::all_of(figures.begin(), figures.end(), [](const DirectoryFigure& f) { return f.held(); });
 }
 
-DirectoryReport try_directory(const DirectoryOptions& o, const std::function<void(const char*)>& progress) {
-  return Trial(o, progress).run();
+DirectoryReport try_directory(const DirectoryOptions& o, std::span<const std::string> only, const std::function<void(const char*)>& progress) {
+  return Trial(o, only, progress).run();
 }
 
 }  // namespace macrovpn::sim

@@ -2,6 +2,7 @@
 // censor, die, are cut off, lie or have wrong clocks change nothing that matters, and what a newcomer pays.
 #pragma once
 #include <functional>
+#include <span>
 
 #include "sim/directory/directory_world.h"
 
@@ -23,7 +24,9 @@ struct DirectoryReport {
   bool held() const;
 };
 
-// `progress` is told what begins.
-DirectoryReport try_directory(const DirectoryOptions&, const std::function<void(const char*)>& progress);
+inline constexpr const char* kDirectoryTrials[] = {"upkeep", "news", "newcomers", "equivocation", "censors", "partition", "clocks", "deaths"};
+
+// `only`: these of kDirectoryTrials; none: all of them.  `progress` is told what begins, and the figures.
+DirectoryReport try_directory(const DirectoryOptions&, std::span<const std::string> only, const std::function<void(const char*)>& progress);
 
 }  // namespace macrovpn::sim

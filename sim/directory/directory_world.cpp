@@ -33,6 +33,19 @@ RelayDetails typical_details() {
   return d;
 }
 
+// Six in a week, as each relay measures six others (core/discovery/measured.h), and 14 renewals in a week.
+constexpr size_t kResultsInWeek = 6;
+constexpr uint64_t kRenewalsInWeek = 14;
+
+void add_result(MeasuredRelays& m, Rng& rng) {
+  if (m.now.size() == kResultsInWeek) {
+    m.week++;
+    m.before = std::exchange(m.now, {});
+  }
+  m.now.push_back({rng.u64(), static_cast<uint8_t>(100 + rng.below(60))});
+  std::sort(m.now.begin(), m.now.end());
+}
+
 }  // namespace
 
 DirectoryWorld::DirectoryWorld(const DirectoryOptions& o)
@@ -60,6 +73,9 @@ DirectoryWorld::DirectoryWorld(const DirectoryOptions& o)
     node.info.bandwidth = {10'000'000};
     node.info.created = now_.wall - std::chrono::hours(1000);
     node.info.as_number = 64500 + n % 100;
+    node.details = typical_details();
+    node.details.measured.emplace();
+    for (uint64_t results = kResultsInWeek + 1 + node.rng.below(kResultsInWeek); results > 0; results--) add_result(*node.details.measured, node.rng);
     all.insert(sign(node, now_.wall - wire.between(1h, 11h)), changes);
   }
   for (NodeNumber n = 0; n < o.relays; n++) {
@@ -92,7 +108,7 @@ EntryPtr DirectoryWorld::remember(Bytes bytes) {
 
 EntryPtr DirectoryWorld::sign(Node& node, Wall when) {
   node.info.prekey = crypto::x25519_generate(node.rng).pub;
-  return remember(sign_descriptor(node.info, network_.id, node.key, when, std::nullopt, typical_details()));
+  return remember(sign_descriptor(node.info, network_.id, node.key, when, std::nullopt, node.details));
 }
 
 Item DirectoryWorld::renew(NodeNumber n) {
@@ -100,7 +116,15 @@ Item DirectoryWorld::renew(NodeNumber n) {
   const EntryPtr mine = node.gossip->set().find(node.short_id);
   const Now here = now_of(node);
   EntryPtr e;
-  if (mine && !mine->convicted()) {
+  bool measured = false;
+  for (size_t i = 0; i < kResultsInWeek; i++) {
+    if (node.rng.below(kRenewalsInWeek) != 0) continue;
+    measured = true;
+    add_result(*node.details.measured, node.rng);
+  }
+  if (mine && !mine->convicted() && measured) {
+    e = sign(node, next_signing_time(mine->descriptor.relay.signed_at, here.wall));
+  } else if (mine && !mine->convicted()) {
     const Wall when = next_signing_time(mine->descriptor.relay.signed_at, here.wall);
     const auto renewal = sign_renewal(mine->descriptor, node.key, when, crypto::x25519_generate(node.rng).pub);
     std::vector<uint8_t> bytes(mine->descriptor.without_renewal().begin(), mine->descriptor.without_renewal().end());

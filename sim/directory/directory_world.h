@@ -59,7 +59,7 @@ class DirectoryWorld {
   const Traffic& traffic(NodeNumber n) const { return nodes_[n].traffic; }
   discovery::ShortId id_of(NodeNumber n) const { return nodes_[n].short_id; }
 
-  // Signs and tells: a renewal, or a body that changed.  The entry's item.
+  // Signs and tells: a renewal, as often as not one with a result more of what it measured of others; or a body that changed.  The entry's item.
   discovery::Item renew(NodeNumber);
   discovery::Item change(NodeNumber);
   // Two bodies of one second, each told by another relay.
@@ -93,6 +93,7 @@ class DirectoryWorld {
     std::unique_ptr<discovery::ClientCopy> client;
     crypto::SigningKey key;
     RelayInfo info;
+    RelayDetails details;
     PeerId id;
     discovery::ShortId short_id;
     int32_t x = 0, y = 0;

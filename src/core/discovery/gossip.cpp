@@ -31,7 +31,9 @@ Inserted Gossip::publish(const Now& now, const EntryPtr& e) {
 void Gossip::tell(const Now& now, const Item& item) {
   if (fresh_.size() >= kMaxNews) return;
   fresh_.push_back(item);
-  if (push_at_ == kNever) push_at_ = now.mono + rng_.between(kFirstPush, kLastPush);
+  if (push_at_ != kNever) return;
+  push_at_ = now.mono + rng_.between(kFirstPush, kLastPush);
+  if (!is_small()) push_at_ = std::max(push_at_, pushed_at_ + kBetweenPushes);
 }
 
 void Gossip::on_session(const Now& now, SyncSession s, const PeerId& peer, SyncRole role, Opened opened,
@@ -141,6 +143,7 @@ void Gossip::push(Mono now, SyncOut& out) {
     push_at_ = now + kLastPush;
   } else {
     fresh_.clear();
+    pushed_at_ = now;
   }
 }
 

@@ -1,8 +1,9 @@
 // Gossip: how relays keep their copies of the directory equal.
 //
-//   news        are pushed: HAVE to 6 of 8 neighbours, 100 to 200 ms after the first, so that several go together
+//   news        are pushed: HAVE to the 6 neighbours, 100 to 200 ms after the first, and 6 s after the last push, so that several go together
+//               where there are many
 //   every 30 to 90 s   one neighbour is compared with; what push lost, or who was away, is found then
-//   one time in five   8 new neighbours are drawn from the own copy, no two of one prefix (the network's diversity lengths)
+//   one time in five   6 new neighbours are drawn from the own copy, no two of one prefix (the network's diversity lengths)
 //
 // A neighbour that cannot be called, does not answer a comparison, is muted or whose session ended (WireGuard notices within some 20 s of
 // the first message that nobody took) is replaced at once, and the new one compared with.  Others call us as their neighbour: they are
@@ -21,8 +22,8 @@
 
 namespace macrovpn::discovery {
 
-inline constexpr size_t kNeighbours = 8, kPushTo = 6;
-inline constexpr Duration kFirstPush = 100ms, kLastPush = 200ms;
+inline constexpr size_t kNeighbours = 6, kPushTo = 6;
+inline constexpr Duration kFirstPush = 100ms, kLastPush = 200ms, kBetweenPushes = 6s;
 inline constexpr Duration kCompareSoonest = 30s, kCompareLatest = 90s;
 inline constexpr uint64_t kRedrawOneIn = 5;
 inline constexpr size_t kNextToNothing = 16, kSmallSet = 48;
@@ -78,7 +79,7 @@ class Gossip {
   std::deque<PeerId> failed_;  // the last kNeighbours that could not be called
   std::vector<Item> fresh_;
   bool newcomer_ = true;
-  Mono push_at_ = kNever, compare_at_ = kNever;
+  Mono push_at_ = kNever, pushed_at_ = kLongAgo, compare_at_ = kNever;
 };
 
 }  // namespace macrovpn::discovery

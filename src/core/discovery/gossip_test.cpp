@@ -94,6 +94,32 @@ TEST_F(GossipTest, TellsNewsToSixOfItsNeighboursTogether) {
   EXPECT_EQ(told(out), 0u) << "once";
 }
 
+TEST_F(GossipTest, NewsThatComeSoonAfterAPushGoTogetherLater) {
+  Gossip g = settled(64);
+  SyncOut out;
+  g.publish(now_, signed_by(0, now_.wall));
+  run(g, kLastPush, out, false);
+  const Mono pushed = now_.mono;
+  ASSERT_EQ(told(out), kPushTo) << "the first at once";
+  out.messages.clear();
+  g.publish(now_, signed_by(0, now_.wall + 1s));
+  pass(kBetweenPushes / 2);
+  g.publish(now_, signed_by(0, now_.wall + 2s));
+  run(g, pushed + kBetweenPushes - 1ms - now_.mono, out, false);
+  EXPECT_EQ(told(out), 0u);
+  run(g, pushed + kBetweenPushes - now_.mono, out, false);
+  ASSERT_EQ(told(out), kPushTo);
+  for (const SyncMessage& m : out.messages) {
+    const auto items = m.kind == SyncKind::have ? parse_have(m.body) : std::nullopt;
+    EXPECT_TRUE(!items || items->size() == 2);
+  }
+  out.messages.clear();
+  pass(kBetweenPushes);
+  g.publish(now_, signed_by(0, now_.wall + 1h));
+  run(g, kLastPush, out, false);
+  EXPECT_EQ(told(out), kPushTo) << "and after a while at once again";
+}
+
 TEST_F(GossipTest, OnlyThoseThatItDrewAreToldNews) {
   Gossip g = settled(64);
   SyncOut out;
