@@ -37,7 +37,7 @@ void ClientSide::circuit_failed(Now now, CircuitId id, Effects& fx) {
   if (c->state == Circuit::State::building && c->gives_up != kLongAgo) {
     if (trouble_.empty()) trouble_ = "a relay did not answer in time";
     // If others answered in time, one is dead, and no network is slow.
-    if (!exit_alone && !has_answer(*c) && !guard_was_heard(*c)) build_timeout_.failed();
+    if (!exit_alone && !has_answer(*c)) guard_was_heard(*c) ? build_timeout_.failed_behind_guard() : build_timeout_.failed();
     note_silent_of(now, *c);
     blame_guard(now, *c, fx);
   }

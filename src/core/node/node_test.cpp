@@ -72,6 +72,15 @@ TEST(Node, ASlowWayIsNotGivenUpBecauseItWasAskedTwice) {
   EXPECT_EQ(net.client().node->client()->circuits().begin()->first.value, 1u) << "another circuit";
 }
 
+// The guard answers in time, and the whole way never does: after a few of those it is the network that is slow.
+TEST(Node, AWayThatIsSlowBehindItsGuardIsWaitedForInTheEnd) {
+  Net net({.spare_circuits = 0});
+  net.link = std::chrono::duration_cast<Duration>(routing::BuildTimeout::kFirst) / 4;  // six of them: one and a half times the timeout
+  net.publish();
+  net.attach(net.client(), kTun);
+  ASSERT_TRUE(net.run_until([&] { return net.active(net.client(), kTun) != nullptr; }, 60s));
+}
+
 TEST(Node, HopByHopTakesARoundTripForEachHop) {
   Net net({.build = Build::hop_by_hop, .spare_circuits = 0});
   const Circuit* c = net.connect();

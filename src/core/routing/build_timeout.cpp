@@ -9,12 +9,14 @@ void BuildTimeout::succeeded(Duration took) {
   succeeded();
 }
 
-void BuildTimeout::succeeded() {
-  failures_ = 0;
-}
+void BuildTimeout::succeeded() { failures_ = behind_guard_ = 0; }
 
 void BuildTimeout::failed() {
   failures_ = std::min(failures_ + 1, 4);
+}
+
+void BuildTimeout::failed_behind_guard() {
+  if (++behind_guard_ % 4 == 0) failed();
 }
 
 Duration BuildTimeout::undoubled() const { return times(0); }

@@ -13,6 +13,9 @@ class BuildTimeout {
   void succeeded(Duration took);
   void succeeded();  // but it was asked twice, so that nobody knows which of them was answered (Karn)
   void failed();  // doubles what is waited for, until the next success
+  // The guard answered, so that somebody behind it is dead rather than the network slow.  But when that happens again and again, with others each
+  // time, it is slow after all: each fourth in a row counts.
+  void failed_behind_guard();
   Duration current() const;
   Duration undoubled() const;  // for who knows that the network is not slow
 
@@ -20,7 +23,7 @@ class BuildTimeout {
   Duration times(int doublings) const;
   std::array<Duration, 32> samples_{};
   size_t count_ = 0;
-  int failures_ = 0;
+  int failures_ = 0, behind_guard_ = 0;
 };
 
 }  // namespace macrovpn::routing

@@ -71,6 +71,17 @@ TEST(Liveness, IsPatientOnALongPath) {
   EXPECT_EQ(l.check(kStart + 4s, rng), Verdict::ping);
 }
 
+TEST(BuildTimeout, FourBuildsThatFailBehindTheirGuardsCountAsOne) {
+  BuildTimeout t;
+  for (int i = 0; i < 3; i++) t.failed_behind_guard();
+  EXPECT_EQ(t.current(), BuildTimeout::kFirst);
+  t.failed_behind_guard();
+  EXPECT_EQ(t.current(), BuildTimeout::kFirst * 2);
+  t.succeeded();
+  for (int i = 0; i < 3; i++) t.failed_behind_guard();
+  EXPECT_EQ(t.current(), BuildTimeout::kFirst) << "in a row";
+}
+
 TEST(BuildTimeout, LearnsFromSuccessesAndBacksOff) {
   BuildTimeout t;
   EXPECT_EQ(t.current(), BuildTimeout::kFirst);
