@@ -10,8 +10,8 @@ import netlab
 from macronet import World
 from netlab import check
 
-N = 6
-WEEK = 200  # seconds
+N = 5
+WEEK = 100  # seconds
 CLAIM, LINE = 4, 2  # Mbit/s: of the honest ones; of the liar's line
 HONEST, CARRIES = CLAIM * 125_000, LINE * 125_000  # bytes a second
 

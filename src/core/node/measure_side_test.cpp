@@ -282,17 +282,19 @@ TEST(MeasureSide, OneOfSeveralShardsThatDoesNotMeasureSaysSo) {
 
 // "Later" to all but friends would leave only what those say.
 TEST(MeasureSide, WhoPutsOffForEverHasRefused) {
-  MeasuringNet net(7);
-  auto& liar = net.relay(7);
-  net.command(liar, [&](Node& n, Effects& fx) { n.set_service(net.now, peers::Service::draining, fx); });
-  net.run_for(kWeek * 9 / 10);
   size_t accused = 0;
-  for (int i = 0; i < 7; i++) {
-    const auto& results = net.named(i).node->measure()->results();
-    const auto it = results.find(net.short_id(liar).value);
-    accused += it != results.end() && it->second == discovery::kRefusedValue;
+  for (uint64_t seed = 1; seed <= 3; seed++) {
+    MeasuringNet net(7, seed);
+    auto& liar = net.relay(7);
+    net.command(liar, [&](Node& n, Effects& fx) { n.set_service(net.now, peers::Service::draining, fx); });
+    net.run_for(kWeek * 98 / 100);
+    for (int i = 0; i < 7; i++) {
+      const auto& results = net.named(i).node->measure()->results();
+      const auto it = results.find(net.short_id(liar).value);
+      accused += it != results.end() && it->second == discovery::kRefusedValue;
+    }
   }
-  EXPECT_GE(accused, 3u);
+  EXPECT_GE(accused, 9u) << "of about 18 who are drawn; in so short a week, sixteen times take a third of it";
 }
 
 // ---- who gets nothing
