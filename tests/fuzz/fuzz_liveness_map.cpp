@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static_cast<void>(map.on_answer(0, asked, *a, all));
   }
   LivenessMemory memory;
-  for (int i = 0; i < 2; i++) memory.add(map.round());
+  for (int i = 0; i < 2; i++) memory.add(map.round(), wall_from_unix(1'790'000'000));
   MV_ASSERT(memory.dead().empty());
   return 0;
 }

@@ -18,7 +18,9 @@ struct Device {
     int ends[2];
     MV_ASSERT(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     near = Fd(ends[0]);
-    device.emplace(reactor, PacketDevice(Fd(ends[1]), {}), log);
+    std::vector<PacketDevice> queues;
+    queues.emplace_back(Fd(ends[1]), PacketDevice::State{});
+    device.emplace(reactor, std::move(queues), log);
   }
   int set(std::string_view body) {
     const uapi::SetRequest r = uapi::parse_set(body);
