@@ -39,6 +39,7 @@ pc::Wish PortMapper::wish(uint32_t lifetime) const {
 
 void PortMapper::ask(Mono now) {
   tries_++;
+  asked_at_ = now;
   next_ = now + kFirstWait * (1 << (tries_ - 1));
   if (by_ == MappedBy::pcp) out_.push_back(pc::write_pcp_map(wish(kLease)));
   if (by_ == MappedBy::nat_pmp) {
@@ -97,7 +98,9 @@ void PortMapper::stop() {
 void PortMapper::lost(Mono now) {
   mapping_.restarts++;
   tries_ = 0;
-  ask(now);
+  // Somebody on the LAN may announce what he likes, as often as he likes.
+  if (now >= asked_at_ + kLeastRenewal) return ask(now);
+  next_ = std::min(next_, asked_at_ + kLeastRenewal);
 }
 
 // RFC 6887 §8.5: the router's clock may run at another pace than ours, by a sixteenth and two seconds.

@@ -3,12 +3,13 @@
 //   asks      PCP, then NAT-PMP, then UPnP; each kTries times, 250 ms, 500 ms, 1 s.  Who refuses is not asked twice in a round.
 //   keeps     a lease of kLease seconds, asked for again when half of it has passed, and then at half of what is left (RFC 6887 §11.2.1)
 //   notices   that the router has restarted and knows nothing any more: its epoch stands lower than it should (RFC 6887 §8.5), in an
-//             announcement or in an answer to a question that is asked every `check`.  Then it asks for the mapping at once.
+//             announcement or in an answer to a question that is asked every `check`.  Then it asks for the mapping at once, every
+//             kLeastRenewal at most.
 //   ends      takes the mapping away
 //   failed    tries all three again after kRetry
 //
 // Believed is only what comes from the router's address and port and, with PCP, has our nonce: others on the LAN can forge the rest, and
-// a forged one costs a question more.  That the outside address is right is proved by nobody but whoever calls it.
+// a forged one costs a question more, in kLeastRenewal one at most.  That the outside address is right is proved by nobody but whoever calls it.
 #pragma once
 #include <optional>
 #include <utility>
@@ -89,7 +90,7 @@ class PortMapper {
   PortMapping mapping_;
   MappedBy by_ = MappedBy::nobody;  // who is asked
   int tries_ = 0;
-  Mono next_ = kNever, check_at_ = kNever, expires_ = kNever;
+  Mono next_ = kNever, check_at_ = kNever, expires_ = kNever, asked_at_ = kLongAgo;
   std::optional<std::pair<uint32_t, Mono>> epoch_;
   std::vector<std::vector<uint8_t>> out_;
   std::optional<UpnpWish> upnp_;

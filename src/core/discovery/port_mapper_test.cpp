@@ -241,6 +241,23 @@ TEST(PortMapper, CountsTheChecksThatNobodyAnswered) {
   EXPECT_EQ(h.mapper.mapping().silent, 0u);
 }
 
+// Somebody on the LAN who takes the router's address has the router asked no oftener than a router could that gives short leases.
+TEST(PortMapper, ForgedRestartsHaveTheRouterAskedSeldom) {
+  Home h;
+  h.open();
+  h.run_for(300s);
+  const int before = h.asked_pcp;
+  for (int i = 0; i < 6'000; i++) {
+    Buffer forged = h.pcp_answer(0, 0, 0, {});
+    store_be32(&forged[8], i % 2 == 0 ? 5'000'000 : 0);
+    h.mapper.on_datagram(h.now, h.router, forged);
+    h.serve();
+    h.run_for(10ms);
+  }
+  EXPECT_GE(h.asked_pcp - before, 10) << "it could be true";
+  EXPECT_LE(h.asked_pcp - before, 16) << "a minute";
+}
+
 TEST(PortMapper, ARestartOfTheRouterIsNoticedWithinTheCheckOrAtOnceIfAnnounced) {
   for (const bool pcp : {true, false}) {
     Home h;

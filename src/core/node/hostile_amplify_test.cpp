@@ -46,12 +46,12 @@ struct Amplifier : HostileNet {
   }
   Rng& rng() { return stranger.rng(); }
 
-  void send(Bytes d) {
+  void send(Bytes d, SocketId at = kListenSocket) {
     const Endpoint from = victim();
     in[from] += d.size();
     sent.emplace_back(from, Buffer(d.begin(), d.end()));
     if (sent.size() > 50) sent.erase(sent.begin());
-    send_forged(from, *relay, kListenSocket, d);
+    send_forged(from, *relay, at, d);
   }
   Buffer wish() {
     switch (rng().below(4)) {
@@ -306,6 +306,56 @@ TEST(Amplification, EveryFirstByteAndSizeIsAnsweredByNoMoreThanCame) {
     a.run_for(20ms);
     a.check();
     if (testing::Test::HasFatalFailure()) FAIL() << "first byte " << first;
+  }
+}
+
+// The other sockets that a node may have: for its own calls, HTTPS, and a client's, for its user's phones.
+TEST(Amplification, EverySocketAnswersNoMoreThanCame) {
+  Amplifier a(73);
+  a.relay->config.relay->introducer = true;
+  a.restart(*a.relay);
+  a.publish();
+  const KeyPair phone = crypto::x25519_generate(a.rng());
+  a.command(a.client(), [&](Node& n, Effects& fx) { ASSERT_TRUE(n.add_phone(a.now, {phone.pub, {}}, fx).ok()); });
+  PacketPool pool;
+  encryption::Tunnels app(phone, {}, ShardId{0}, pool, a.rng());
+  encryption::ConfiguredPeer peer;
+  peer.key = a.client().config.wireguard.pub;
+  peer.route = Route::udp(SocketId{0}, a.listens(a.client()), kPlain);
+  peer.mtu = kPhoneMtu;
+  const PeerRef ref = *app.add_configured(a.now.mono, peer);
+  TestWorld::Host* const relay = a.relay;
+  for (const auto& [who, at] : {std::pair{relay, kListenSocket}, {relay, SocketId{254}}, {relay, kEgressSocket}, {&a.client(), kPhoneSocket}, {&a.client(), kEgressSocket}}) {
+    a.relay = who;
+    a.in.clear(), a.out.clear();
+    for (unsigned first = 0; first < 256; first++) {
+      for (const size_t size : {1, 20, 32, 64, 92, 148, 192, 1232}) {
+        Buffer d(size);
+        a.rng().fill(d);
+        d[0] = static_cast<uint8_t>(first);
+        if (first <= 4 && size >= 4) d[1] = d[2] = d[3] = 0;
+        a.send(d, at);
+        if (size >= 32) a.send(a.masked(*a.relay, d), at);
+      }
+      // A call of a stranger, and of the phone: whoever has heard one can send it from anywhere.
+      const auto c = a.stranger.call(a.now, *a.relay);
+      a.send(a.masked(*a.relay, a.stranger.datagram(c, {}, a.rng().below(1200))), at);
+      a.stranger.forget(c);
+      const auto called = app.start_handshake(a.now, ref);
+      for (int i = 0; called.ok() && i < 2; i++) a.send(called->message, at);
+      // A punch of an introduction that nobody made.
+      discovery::PunchMessage m{first % 2 == 0 ? discovery::PunchMessage::Kind::probe : discovery::PunchMessage::Kind::answer};
+      a.rng().fill(m.nonce), a.rng().fill(m.mac);
+      m.from = a.id_of(*a.helper);
+      a.send(a.masked(*a.relay, discovery::write_punch(m)), at);
+      a.send(discovery::write_punch(m), at);
+      a.run_for(20ms);
+      a.check();
+      if (testing::Test::HasFatalFailure()) FAIL() << "socket " << int{at.value} << " first byte " << first;
+    }
+    a.run_for(10s);
+    a.check();
+    EXPECT_NE(a.out.empty(), who == relay || at == kPhoneSocket) << "what answers at socket " << int{at.value};
   }
 }
 

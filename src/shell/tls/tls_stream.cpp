@@ -26,10 +26,19 @@ Pin pin_of(const X509* certificate) {
   return out;
 }
 
+// Counts the peer's key updates where the connection has room for a number.
+void on_message(int is_ours, int, int content, const void* message, size_t size, SSL* s, void*) {
+  if (is_ours != 0 || content != SSL3_RT_HANDSHAKE || size == 0 || *static_cast<const uint8_t*>(message) != SSL3_MT_KEY_UPDATE) return;
+  SSL_set_ex_data(s, 0, reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(SSL_get_ex_data(s, 0)) + 1));
+}
+
 Result<OwnedContext> make_context(const SSL_METHOD* method) {
   OwnedContext c(SSL_CTX_new(method));
   if (!c || SSL_CTX_set_min_proto_version(c.get(), TLS1_3_VERSION) != 1) return openssl_failure("cannot prepare TLS");
   SSL_CTX_set_mode(c.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  // Else a read goes on for as long as somebody says nothing, fast enough, and everybody else waits.
+  SSL_CTX_clear_mode(c.get(), SSL_MODE_AUTO_RETRY);
+  SSL_CTX_set_msg_callback(c.get(), on_message);
   SSL_CTX_set_session_cache_mode(c.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_verify(c.get(), SSL_VERIFY_NONE, nullptr);  // the pin decides, after the handshake
   return c;
@@ -126,7 +135,8 @@ ByteArray<32> Stream::exporter(std::string_view label) const {
 Stream::Outcome Stream::read(MutBytes into, size_t& n) {
   ERR_clear_error();
   n = 0;
-  return judge(SSL_read_ex(ssl_.get(), into.data(), into.size(), &n));
+  const Outcome o = judge(SSL_read_ex(ssl_.get(), into.data(), into.size(), &n));
+  return reinterpret_cast<uintptr_t>(SSL_get_ex_data(ssl_.get(), 0)) > kMostKeyUpdates ? Outcome::ended : o;
 }
 
 Stream::Outcome Stream::write(Bytes from, size_t& n) {

@@ -1,5 +1,7 @@
 // TLS 1.3 (RFC 8446) over a TCP socket that does not block, by OpenSSL.
 //
+// A peer may renew its keys kMostKeyUpdates times: each of ours that it asks for is an answer, and costs us as much as it.
+//
 // ALPN is http/1.1.  A client compares the server's certificate with a pin and asks nobody else; it does so before it says a byte.
 #pragma once
 #include <memory>
@@ -31,6 +33,7 @@ class Context {
 
 class Stream {
  public:
+  static constexpr uintptr_t kMostKeyUpdates = 32;
   // What became of a call.  wants_*: try again when the socket is so.
   enum class Outcome : uint8_t { done, wants_read, wants_write, ended };
 
@@ -43,7 +46,7 @@ class Stream {
   // After the handshake.
   Pin peer_pin() const;                                 // zeros if the peer has no certificate
   ByteArray<32> exporter(std::string_view label) const;  // RFC 8446 §7.5, without a context
-  // n: how much, if done.
+  // n: how much, if done.  After a record that held nothing for us it wants to be called again: wants_read, though more may be there.
   Outcome read(MutBytes into, size_t& n);
   Outcome write(Bytes from, size_t& n);
   // Says goodbye if that can be said at once, and ends what we send.

@@ -7,6 +7,7 @@
 
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
+#include "shell/tls/openssl.h"
 #include "shell/tls/tls_stream.h"
 
 namespace macrovpn::shell::tls {
@@ -72,6 +73,38 @@ TEST_F(Tls, WhoSpeaksNoTlsEndsTheConnection) {
   auto server = Stream::accept(*context, std::move(a));
   ASSERT_EQ(write(b.get(), "GET / HTTP/1.1\r\n\r\n", 18), 18);
   EXPECT_EQ(server->shake_hands(), Outcome::ended);
+}
+
+// Else who says nothing, fast, keeps a thread.
+TEST_F(Tls, ARecordThatHoldsNothingEndsARead) {
+  auto pem = make_certificate("192.0.2.1", rng, now);
+  auto context = Context::server(*pem);
+  auto [a, b] = sockets();
+  auto server = Stream::accept(*context, std::move(a));
+  SSL_CTX* plain = SSL_CTX_new(TLS_client_method());
+  SSL* client = SSL_new(plain);
+  SSL_set_fd(client, b.get());
+  SSL_set_connect_state(client);
+  for (int i = 0; i < 10; i++) {
+    SSL_do_handshake(client);
+    static_cast<void>(server->shake_hands());
+  }
+  ASSERT_EQ(SSL_is_init_finished(client), 1);
+  for (size_t i = 0; i <= Stream::kMostKeyUpdates; i++) {
+    SSL_key_update(client, SSL_KEY_UPDATE_REQUESTED);
+    ASSERT_EQ(SSL_do_handshake(client), 1);
+  }
+  ASSERT_EQ(SSL_write(client, "x", 1), 1);
+  size_t n = 0;
+  ByteArray<16> got{};
+  Outcome o{};
+  size_t reads = 0;
+  for (; reads < 100 && (o = server->read(got, n)) == Outcome::wants_read;) reads++;
+  EXPECT_EQ(o, Outcome::ended) << "new keys once too often";
+  EXPECT_GE(reads, Stream::kMostKeyUpdates);
+  EXPECT_LE(reads, Stream::kMostKeyUpdates * 3);
+  SSL_free(client);
+  SSL_CTX_free(plain);
 }
 
 TEST_F(Tls, TheCertificateIsMadeOnceAndKeptFromOthers) {

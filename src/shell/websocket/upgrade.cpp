@@ -27,7 +27,7 @@ std::optional<Key> read_request(const Head& head) {
   const bool get = head.first_line.starts_with("GET /") && head.first_line.ends_with(" HTTP/1.1");
   if (head.parse != Head::Parse::done || !get || !head.only("Host") || !asks_for_upgrade(head)) return std::nullopt;
   const auto version = head.only("Sec-WebSocket-Version"), key = head.only("Sec-WebSocket-Key");
-  if (!version || *version != "13" || !key || key->size() != 24) return std::nullopt;
+  if (!version || *version != "13" || !key || key->size() != 24 || head.has("Sec-WebSocket-Protocol")) return std::nullopt;
   const auto bytes = from_base64(*key);
   return bytes ? to_array<16>(*bytes) : std::nullopt;
 }
