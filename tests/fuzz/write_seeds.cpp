@@ -2,13 +2,19 @@
 // and files, so that a target gets past signatures, lengths and checksums.  Run once by hand after a format
 // changed:
 //   build/fuzz/tests/fuzz/write_seeds tests/fuzz/corpus
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 
 #include "core/discovery/descriptor.h"
+#include "core/discovery/details.h"
 #include "core/discovery/dht_message.h"
+#include "core/discovery/liveness_map.h"
+#include "core/discovery/measured.h"
 #include "core/discovery/port_control.h"
 #include "core/discovery/stun.h"
+#include "core/discovery/sync_message.h"
 #include "core/encryption/header_mask.h"
 #include "core/encryption/tunnels.h"
 #include "core/peers/guard_set.h"
@@ -17,11 +23,14 @@
 #include "core/routing/address_rewrite.h"
 #include "core/routing/dns_message.h"
 #include "core/routing/frames.h"
+#include "core/routing/introduction_frames.h"
 #include "core/routing/ip_reply.h"
 #include "crypto/x25519.h"
 #include "shell/config/key_store.h"
 #include "shell/config/invite.h"
 #include "shell/config/network_file.h"
+#include "shell/region/mmdb_writer_test.h"
+#include "shell/store/directory_store.h"
 
 using namespace macrovpn;
 
@@ -351,6 +360,137 @@ void devices() {
   put("fuzz_devices", "code", std::string(1, 2) + "[Interface]\nPrivateKey = " + key);
 }
 
+// What a directory, its file and a country database hold.
+void stored() {
+  const Wall now = wall_from_unix(1'800'000'000);
+  Network network;
+  network.id = {{1, 2, 3, 4, 5, 6, 7, 8}};
+  std::string scratch = "/tmp/macrovpn-seeds-XXXXXX";
+  MV_ASSERT(mkdtemp(scratch.data()) != nullptr);
+  const auto file_of = [&](const std::string& name) {
+    std::ifstream in(scratch + "/" + name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  discovery::SetChanges come;
+  Buffer one;
+  for (int n = 0; n < 3; n++) {
+    const auto key = crypto::ed25519_generate(rng);
+    RelayInfo r = relay();
+    r.created = now - 100h;
+    one = discovery::sign_descriptor(r, network.id, key, now - 1h);
+    come.come.push_back(discovery::make_entry(*discovery::open_descriptor(one, network.id), network));
+  }
+  for (const bool full : {false, true}) {
+    const std::string name = full ? "three" : "empty";
+    {
+      shell::DirectoryStore store(scratch + "/" + name, network, [](const std::string&) {});
+      store.load(now);
+      if (full) store.apply(come, now);
+      store.synced(2, [](discovery::ShortId) { return true; }, now);
+      MV_ASSERT(store.put_own(PeerId{}, {now, WorkProof{1, 2, 3}}));
+    }
+    put("fuzz_directory_store", name, file_of(name));
+  }
+  const auto row = [](uint8_t where, uint8_t kind, const Buffer& value) {
+    Buffer out{where, kind};
+    Writer(out).le16(static_cast<uint16_t>(value.size())).bytes(value);
+    return out;
+  };
+  put("fuzz_directory_rows", "descriptor", row(1, 0, one));
+  put("fuzz_directory_rows", "second", row(2, 0, one));
+  put("fuzz_directory_rows", "short-id", row(0, 0, Buffer(19)));
+  put("fuzz_directory_rows", "number", row(7, 2, Buffer(8, 0xff)));
+  put("fuzz_directory_rows", "schema", row(11 + 36, 2, Buffer{3, 0, 0, 0, 0, 0, 0, 0}));
+  put("fuzz_directory_rows", "own", row(10, 1, Buffer(18, 'w')));
+  for (const auto form : {shell::MmdbWriter::Form::flat, shell::MmdbWriter::Form::nested}) {
+    shell::MmdbWriter w(form);
+    w.add(*IpPrefix::parse("192.0.2.0/24"), "NO");
+    w.add(*IpPrefix::parse("2001:db8::/32"), "SE");
+    const std::string name = form == shell::MmdbWriter::Form::flat ? "flat" : "nested";
+    w.write(scratch + "/" + name);
+    put("fuzz_country_database", name, file_of(name));
+  }
+  std::filesystem::remove_all(scratch);
+}
+
+void measured_and_dead() {
+  const auto with = [](uint8_t kind, const Buffer& b) {
+    Buffer out{kind};
+    out.insert(out.end(), b.begin(), b.end());
+    return out;
+  };
+  Buffer values(256);
+  for (size_t i = 0; i < 256; i++) values[i] = static_cast<uint8_t>(i);
+  put("fuzz_measured", "values", with(0, values));
+  put("fuzz_measured", "saved", with(1, discovery::encode_measured({5, {{1, 40}, {2, 0}}, {{9, 255}}})));
+  Buffer judged;
+  for (uint8_t n = 0; n < 12; n++) Writer(judged).bytes(Buffer{100, 20, 1, 0, 5, 0, 80, 1, 90, 2, 0, 3, 70, 4, 60, 1, 5, 70, 30});
+  put("fuzz_measured", "judged", with(2, judged));
+  Buffer run{50};
+  for (uint8_t n = 0; n < 60; n++) Writer(run).bytes(Buffer{0, 20, 1, n});
+  Writer(run).bytes(Buffer{3, 200, 4, 9, 5, 7});
+  put("fuzz_measured", "run", with(3, run));
+  // Two of three said that a relay is dead; saved, and as an answer.
+  discovery::LivenessMemory memory;
+  const discovery::LivenessRound round = {{discovery::ShortId{7}, {3, 3}}, {discovery::ShortId{9}, {3, 1}}};
+  for (int i = 0; i < 2; i++) memory.add(round, kWall);
+  put("fuzz_saved_sets", "dead", memory.save());
+}
+
+void home_network() {
+  const auto with = [](char kind, const std::string& text) { return std::string(1, kind) + text; };
+  std::string tables = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\neth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n";
+  tables += '\0';
+  tables += "IP address HW type Flags HW address Mask Device\n192.168.1.1 0x1 0x2 aa:bb:cc:dd:ee:ff * eth0\n";
+  put("fuzz_home_network", "routes", with(0, tables));
+  put("fuzz_home_network", "added", with(1, "added 51820 203.0.113.7\n"));
+  put("fuzz_home_network", "refused", with(1, "refused 718\n"));
+  put("fuzz_home_network", "memory", with(2, std::string(32 + 2 * 24, 'm')));
+  put("fuzz_home_network", "probe", with(3, std::string(80, 'p')));
+}
+
+// Frames in sessions: of each type with something like a body of it.
+void relay_frames() {
+  const auto said = [](uint8_t op, const Buffer& frame) {
+    Buffer out{op, 0, static_cast<uint8_t>(frame[0] - 0x10)};
+    Writer(out).le16(static_cast<uint16_t>(frame.size() - 3)).bytes(Bytes(frame).subspan(3));
+    Writer(out).u8(5).u8(100);
+    return out;
+  };
+  using routing::FrameType;
+  const auto frame = [](FrameType t, const Buffer& body) { return routing::write_frame(t, body); };
+  const auto sync = [](discovery::SyncKind kind, const Buffer& body) {
+    Buffer out{static_cast<uint8_t>(kind)};
+    out.insert(out.end(), body.begin(), body.end());
+    return out;
+  };
+  const std::pair<const char*, Buffer> frames[] = {
+      {"have", frame(FrameType::directory, sync(discovery::SyncKind::have, discovery::encode_have(std::array{discovery::Item{{7}, 1'790'000'000}})))},
+      {"dht-get", frame(FrameType::dht_get, discovery::encode_dht_get(4, {}))},
+      {"dht-put", frame(FrameType::dht_put, discovery::encode_dht_put(4, Buffer(200)))},
+      {"measure", routing::write_measure({1, 2, 40'960, {}})},
+      {"measure-ok", routing::write_measure_ok({routing::MeasureOkFrame::Kind::yes, 0})},
+      {"sample", frame(FrameType::sample, Buffer(discovery::kSampleSize))},
+      {"dial", routing::write_dial({})},
+      {"dialed", routing::write_dialed({})},
+      {"register", routing::write_register({})},
+      {"splice", routing::write_splice({})},
+      {"connect", routing::write_connect({})},
+      {"introduce", routing::write_introduce({})},
+      {"bind", routing::write_bind(ByteArray<32>{3})},
+      {"lease", routing::write_lease({.mtu = 1280})},
+      {"ping", routing::write_ping(FrameType::ping, {5, 40})}};
+  for (const auto& [name, f] : frames) {
+    for (const uint8_t op : {0, 1}) put("fuzz_relay_frames", std::string(name) + (op == 0 ? "-up" : "-down"), said(op, f));
+  }
+  Buffer samples{3, 0, 0, 5, 20};
+  for (int i = 0; i < 12; i++) {
+    const Buffer s = said(0, frame(FrameType::sample, Buffer(discovery::kSampleSize)));
+    samples.insert(samples.end(), s.begin(), s.end());
+  }
+  put("fuzz_relay_frames", "measured", samples);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -368,5 +508,9 @@ int main(int argc, char** argv) {
   system_files();
   scripts();
   devices();
+  stored();
+  measured_and_dead();
+  home_network();
+  relay_frames();
   return 0;
 }
