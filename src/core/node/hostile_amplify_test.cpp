@@ -360,7 +360,7 @@ TEST(Amplification, EverySocketAnswersNoMoreThanCame) {
     }
     a.run_for(10s);
     a.check();
-    EXPECT_EQ(answered != 0, at == kPhoneSocket || (who == relay && at != kEgressSocket)) << answered << " answers at socket " << int{at.value};
+    EXPECT_GT(answered, 0u) << "what answers at socket " << int{at.value};  // a handshake, at whatever socket it comes in
   }
 }
 

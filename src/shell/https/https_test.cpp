@@ -157,54 +157,6 @@ TEST_F(Https, WhoSpeaksNoTlsIsHungUpOn) {
   EXPECT_TRUE(until([&] { return server->strangers() == 0; }));
 }
 
-// TCP has shown that the caller is where he says, so nobody else is hit by what is answered; still it is little.
-struct Strangers : Https {
-  // What comes back to somebody at an address of his own who says this before any TLS, and then waits.
-  size_t drawn_by(uint32_t who, Bytes said) {
-    Fd s = open_socket(AF_INET, SOCK_STREAM);
-    const SocketAddress from({IpAddress::v4(0x7f000200u + who), 0}), to(where());
-    EXPECT_EQ(bind(s.get(), from.data(), from.size), 0);
-    connect(s.get(), to.data(), to.size);
-    size_t out = 0;
-    ByteArray<4096> buffer;
-    until([&] { return server->strangers() == 1; });
-    EXPECT_EQ(send(s.get(), said.data(), said.size(), MSG_NOSIGNAL), static_cast<ssize_t>(said.size()));
-    for (int i = 0; i < 5; i++) {
-      reactor.run_once(1ms);
-      for (ssize_t n; (n = recv(s.get(), buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0;) out += static_cast<size_t>(n);
-    }
-    s.reset();
-    EXPECT_TRUE(until([&] { return server->strangers() == 0; })) << who;
-    return out;
-  }
-};
-
-TEST_F(Strangers, DrawNoMoreThanTheySaidWithWhatIsNoTls) {
-  for (uint32_t first = 0; first < 256; first++) {
-    std::vector<uint8_t> said(16 + first * 5);
-    rng.fill(said);
-    said[0] = static_cast<uint8_t>(first);
-    EXPECT_LE(drawn_by(first, said), said.size()) << first;
-    if (first % 32 == 31) reactor.run_once(300ms);  // so many may begin a second
-  }
-  EXPECT_EQ(server->counters().refused, 0u);
-}
-
-TEST_F(Strangers, DrawAFlightOfTlsWithAHelloAndThePageWithTheRest) {
-  ByteArray<4096> hello;
-  int ends[2];
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-  const Fd ours(ends[0]);
-  auto stream = tls::Stream::connect(context, Fd(ends[1]), "x").value();
-  stream.shake_hands();
-  const ssize_t length = recv(ours.get(), hello.data(), hello.size(), 0);
-  ASSERT_GT(length, 200);
-  const size_t flight = drawn_by(1, Bytes(hello).first(static_cast<size_t>(length)));
-  EXPECT_GT(flight, 300u);
-  EXPECT_LE(flight, 1200u) << "a certificate of our own, and nobody's above it";
-  EXPECT_LE(page().size(), 400u);
-}
-
 TEST_F(Https, OneSourceHasAShareOfTheStrangersPlaces) {
   std::vector<Fd> sockets;
   const SocketAddress to(where());
