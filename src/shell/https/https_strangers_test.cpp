@@ -5,8 +5,6 @@
 // that is not the page (docs/threat-model.md).
 #include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <openssl/bio.h>
-#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -16,6 +14,7 @@
 #include "shell/exit/socket_address.h"
 #include "shell/https/page.h"
 #include "shell/https/server.h"
+#include "shell/tls/openssl.h"
 #include "shell/websocket/admission.h"
 
 namespace macrovpn::shell::https {

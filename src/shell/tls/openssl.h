@@ -1,4 +1,4 @@
-// What owns OpenSSL's objects.  Inside of this folder only.
+// What owns OpenSSL's objects.  For this folder, and for tests that speak TLS with it.
 #pragma once
 #include <openssl/bio.h>
 #include <openssl/err.h>
