@@ -8,6 +8,7 @@
 #include "app/newcomers.h"
 #include "app/peer_list.h"
 #include "app/start_daemon.h"
+#include "core/discovery/liveness_map.h"
 #include "core/peers/observations.h"
 #include "shell/clock.h"
 #include "shell/config/atomic_file.h"
@@ -78,6 +79,11 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
   if (const auto saved = shell::read_own_file(home.paths.observations_file(), peers::Observations::kMaxSaved)) {
     if (auto loaded = peers::Observations::load(*saved); loaded.ok()) seen = std::move(loaded).value();
   }
+  discovery::LivenessMemory liveness;
+  if (const auto saved = shell::read_own_file(home.paths.liveness_file(), discovery::LivenessMemory::kMaxSaved)) {
+    if (auto loaded = discovery::LivenessMemory::load(*saved); loaded.ok()) liveness = std::move(loaded).value();
+    liveness.drop_old(now);
+  }
   RegionWatch regions(home.settings, home.paths);
   const auto book = measured_on_disk(home, network, now);
   const PeerSources sources{directory, [&](const PeerId& id) { return seen.seen(id, now); },
@@ -85,7 +91,7 @@ Result<json> read_files(const Home& home, const PeerQuery& q, size_t limit) {
                               judge_region(regions, r, f);
                               judge_bandwidth(book, r.id, r.bandwidth, f);
                             },
-                            [](const PeerId&) { return discovery::Liveness::unknown; },
+                            [&](const PeerId& id) { return liveness.of(discovery::short_id_of(id)); },
                             [&](const PeerId& id) { return details_in(folder, id); }};
   return peers_json(sources, q, 0, limit, now);
 }

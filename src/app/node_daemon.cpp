@@ -23,7 +23,6 @@ namespace {
 
 constexpr const char* kGuardsFile = "/guards";
 constexpr const char* kMiddlesFile = "/middles";
-constexpr const char* kLivenessFile = "/liveness";
 constexpr size_t kMaxSetFile = 4096;
 constexpr Duration kSaveSeenEvery = std::chrono::minutes(10);
 
@@ -77,7 +76,7 @@ Result<node::NodeConfig> NodeDaemon::node_config() {
   }
   if (keeper_) {
     c.directory = keeper_->begin();
-    if (auto said = shell::read_own_file(options_.paths.state + kLivenessFile, discovery::LivenessMemory::kMaxSaved))
+    if (auto said = shell::read_own_file(options_.paths.liveness_file(), discovery::LivenessMemory::kMaxSaved))
       c.directory->saved_liveness = std::move(said).value();
   }
   if (options_.roles.client == Roles::Client::on) {
@@ -272,7 +271,7 @@ void NodeDaemon::on_event(const node::NodeEvent& e) {
       say("what was measured of other relays could not be saved: " + stored.error().message);
     if (descriptor_) descriptor_->set_measured(reactor_.now(), measured->measured);
   } else if (const auto* said = std::get_if<node::LivenessChanged>(&e)) {
-    const auto stored = shell::write_file(options_.paths.state + kLivenessFile, said->saved);
+    const auto stored = shell::write_file(options_.paths.liveness_file(), said->saved);
     if (!stored.ok()) say("which relays answer could not be saved: " + stored.error().message);
   } else if (const auto* s = std::get_if<node::StateChanged>(&e)) {
     say(controller::word_of(s->state));

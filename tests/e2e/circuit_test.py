@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import struct
 import time
 
 from e2e import netlab, running_world
@@ -106,6 +107,13 @@ def peers_tell_what_worked_and_how_long_it_took():
         check(set(stored) == {p["id"] for p in running}, "without a daemon others are listed")
         # More may have been counted before the end.
         check(all(stored[i]["seen"]["worked"] >= p["seen"]["worked"] - 0.1 for i, p in worked.items()), f"{worked} was stored as {stored}")
+        # What others said of who answers is on the disk, too: one comparison, in which three of three call a relay dead.
+        dead = min(stored)
+        saved = pathlib.Path(world.client.state) / "liveness"
+        saved.write_bytes(struct.pack("<BBIH", 1, 1, int(time.time() / 3600), 1) + bytes.fromhex(dead)[:8] + bytes([3, 3]))
+        saved.chmod(0o600)
+        check({p["id"]: p.get("answers") for p in peers()} == {i: False if i == dead else None for i in stored}, "what was stored of the dead is not said")
+        check({p["id"] for p in peers("--alive")} == set(stored) - {dead}, "--alive keeps the dead")
         return f"entry {fastest:.0f} ms"
 
 

@@ -40,6 +40,7 @@ struct Paths {
   std::string directory_file() const { return state + "/directory.db"; }  // DirectoryStore's
   std::string descriptor_folder() const { return data + "/descriptors"; }
   std::string measured_file() const { return state + "/measured"; }  // by this relay (core/discovery/details.h)
+  std::string liveness_file() const { return state + "/liveness"; }  // what relays said of who answers (core/discovery/liveness_map.h)
   std::string observations_file() const { return state + "/observations"; }  // of relays (core/peers/observations.h)
   std::string control_socket() const { return runtime + "/control.sock"; }
 };
