@@ -222,6 +222,14 @@ void MeasureSide::carry_out(Effects& fx) {
   }
 }
 
+namespace {
+// From where the relay that it names is said to be: no flood of strangers has its questions put off, for too many of which it would be called one who refuses.
+bool calls_from_home(const MeasureSide::Caller& caller, const discovery::RelayEntry& e) {
+  const auto& at = e.descriptor.relay.endpoints;
+  return std::any_of(at.begin(), at.end(), [&](const Endpoint& x) { return caller.budget == caller_key(x.address); });
+}
+}  // namespace
+
 void MeasureSide::on_measure(Now now, const Caller& caller, Bytes body) {
   const auto said = routing::read_measure(body);
   if (!said) return;
@@ -229,13 +237,14 @@ void MeasureSide::on_measure(Now now, const Caller& caller, Bytes body) {
     (k == Kind::yes ? counters_.served : counters_.denied)++;
     say(caller.session, routing::write_measure_ok({k, 0}));
   };
-  if (!callers_.allow(now.mono, caller.budget, kPerCaller) || !all_.take(now.mono, kInAll)) return answer(Kind::later);
+  if (!callers_.allow(now.mono, caller.budget, kPerCaller)) return answer(Kind::later);
   roll(now);
   const auto& set = directory_.set();
   const EntryPtr own = set.find(discovery::short_id_of(s_.self)), by = set.find(ShortId{said->measurer});
   if (!own || own->convicted() || !by || by->convicted() || said->week != week16() ||
       !directory_.bandwidths().draw().is_drawn(*by, *own, week_, MeasurerDraw::Margin::copies_differ))
     return answer(Kind::no);
+  if (!calls_from_home(caller, *by) && !all_.take(now.mono, kInAll)) return answer(Kind::later);
   const discovery::MeasureAsk ask{s_.config.network.id, s_.self, week_, {said->rate}, caller.handshake_hash};
   counters_.verified++;
   if (!discovery::verify_measure(by->descriptor.relay.identity, said->signature, ask)) return answer(Kind::no);

@@ -5,7 +5,7 @@
 //   MEASURE_OK  no, later (we are busy), yes (begin now), and after kMeasureFor: over, with what was carried for others meanwhile
 //   SAMPLE      1024 bytes, sent back as they are (ECHO): as many as were agreed, in that session, for that time
 //
-//   bounds      one measurement at a time, whichever side we are; kPerCaller and kInAll MEASUREs; in a week kMaxMeasured results and discovery's bound of
+//   bounds      one measurement at a time, whichever side we are; kPerCaller and, of those who call from elsewhere than the relay that they name, kInAll MEASUREs; in a week kMaxMeasured results and discovery's bound of
 //               asks; echoes count against what the operator lends, samples are no faster than that
 //
 // When: each target at a time of its own in the first four fifths of the week.  A target that says no three times, though it is drawn, or that four

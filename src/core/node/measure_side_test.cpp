@@ -399,21 +399,29 @@ TEST(MeasureSide, WhoIsNotDrawnGetsNothing) {
   EXPECT_EQ(net.counters().verified, verified) << "and no signature is looked at";
 }
 
-TEST(MeasureSide, QuestionsOfAllTogetherAreBounded) {
+// Strangers name somebody who is drawn; he himself, who calls from where he is said to be, is heard all the same.
+TEST(MeasureSide, QuestionsOfAllTogetherAreBoundedAndPutNobodyOffWhoCallsFromHome) {
   Asker net;
   std::vector<std::pair<TestWorld::Host*, PeerRef>> askers;
-  for (int i = 1; i < 6; i++) askers.emplace_back(&net.named(i), net.open(net.named(i)));
+  for (int i = 2; i < 6; i++) askers.emplace_back(&net.named(i), net.open(net.named(i)));
+  for (int i = 0; i < 4; i++) {
+    TestWorld::Host& h = net.add_relay("stranger" + std::to_string(i), "21." + std::to_string(i) + ".0.1", false);
+    askers.emplace_back(&h, net.open(h));
+  }
   net.run_for(10s);
   SeededRng rng(5);
   const auto key = crypto::ed25519_generate(rng);
-  const uint64_t verified = net.counters().verified;
+  const uint64_t verified = net.counters().verified, served = net.counters().served;
   const Mono begin = net.now.mono;
-  for (int i = 0; i < 20; i++) {
-    for (const auto& [by, in] : askers) net.say(*by, in, *by, net.ask(*by, in), key);
+  for (int i = 0; i < 12; i++) {
+    for (const auto& [by, in] : askers) net.say(*by, in, net.us, net.ask(*by, in), key);
   }
   const auto s = static_cast<uint64_t>((net.now.mono - begin) / 1s);
   EXPECT_LE(net.counters().verified - verified, MeasureSide::kInAll.per_second * (s + 1) + MeasureSide::kInAll.burst);
   EXPECT_GT(net.counters().verified - verified, 20u);
+  EXPECT_EQ(net.counters().served, served);
+  net.say(net.us, net.link, net.us, net.ask(net.us, net.link), *net.us.config.identity);
+  EXPECT_EQ(net.counters().served, served + 1);
 }
 
 TEST(MeasureSide, QuestionsAreBounded) {
