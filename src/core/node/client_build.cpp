@@ -326,10 +326,29 @@ void ClientSide::try_again(Now now, Circuit& c) {
   if (silent == c.hops.end()) return;
   const auto n = static_cast<size_t>(silent - c.hops.begin());
   // The guard says nothing while those behind it are silent: only its answer shows that it is not the one.
-  if (c.shares_guard && n > 0) ping(now, c, 0, 0);
+  if (c.shares_guard && n > 0) {
+    ping(now, c, 0, 0);
+    if (!guard_was_heard(c)) renew_link(now, c);
+  }
   if (n > 1) c.hop_by_hop = true;
   if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
   extend_next(now, c, n);
+}
+
+// A guard that has started again knows our session no more, and says nothing to it.  A new handshake beside that session: if it is answered, what is
+// being built over it is asked for once more (session_up), and if not, the session stays as good as it was.
+void ClientSide::renew_link(Now now, Circuit& c) {
+  const auto init = s_.tunnels.start_handshake(now, c.hops[0].peer);
+  if (!init.ok()) return;
+  links_.at(c.hops[0].relay.id).is_renewed = true;
+  send_build(c, *init, {});
+}
+
+// Over the new session of a guard.
+void ClientSide::ask_behind_guard(Now now, Circuit& c) {
+  if (c.state != Circuit::State::building || c.hops[1].up) return;
+  if (!c.hop_by_hop) return build_in_one_round_trip(now, c);
+  extend_next(now, c, 1);
 }
 
 std::vector<uint8_t> ClientSide::lease_frame(const Circuit& c, const crypto::Hash32& h1) const {

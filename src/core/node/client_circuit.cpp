@@ -71,8 +71,13 @@ void ClientSide::session_up(Now now, PeerRef peer, Effects& fx) {
     return;
   }
   for (auto& [guard, link] : links_) {
-    if (link.peer != peer || link.up) continue;
-    link.up = true;
+    if (link.peer != peer) continue;
+    if (link.up && std::exchange(link.is_renewed, false)) {
+      for (auto& [id, c] : circuits_) {
+        if (c.shares_guard && c.hops[0].peer == peer) ask_behind_guard(now, c);
+      }
+    }
+    if (std::exchange(link.up, true)) return;
     network_is_there(now);
     for (auto& [id, c] : circuits_) {
       if (!c.shares_guard || c.hops[0].peer != peer) continue;

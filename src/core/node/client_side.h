@@ -100,6 +100,7 @@ class ClientSide {
     PublicKey our_key;
     bool up = false;
     CircuitId building;  // whose build carries the guard's handshake
+    bool is_renewed = false;  // its handshake is asked for anew, as it said nothing
     int lost_builds = 0;
     // Within kUnheardTime: how often nobody was heard from behind it, and over which relays; at most kUnheardBehindGuard.
     int unheard = 0;
@@ -124,6 +125,8 @@ class ClientSide {
   void extend_next(Now now, Circuit& c, size_t next);
   std::vector<uint8_t> lease_frame(const Circuit& c, const crypto::Hash32& h1) const;
   void try_again(Now now, Circuit& c);
+  void renew_link(Now now, Circuit& c);
+  void ask_behind_guard(Now now, Circuit& c);
   Duration time_for(const Circuit& c) const;
   static Duration over_its_links(const Circuit& c, Duration one_round_trip);
   Duration time_for_rest(const Circuit& c) const;

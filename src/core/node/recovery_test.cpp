@@ -246,6 +246,29 @@ TEST(Recovery, AGuardThatStartedAgainStaysOurs) {
   net.check_all();
 }
 
+// And who builds over the session that is gone is told by a new handshake, in the middle of the build.
+TEST(Recovery, ABuildOverASessionThatItsGuardLostIsAskedForOverANewOne) {
+  for (const Build build : {Build::one_round_trip, Build::hop_by_hop}) {
+    Net net({.build = build, .spare_circuits = 0});
+    const Circuit* c = net.settled();
+    ASSERT_NE(c, nullptr);
+    auto& guard = net.host_of(c->hops[0]);
+    const PeerId id = c->hops[0].relay.id;
+    net.restart(guard);
+    net.publish();
+    const Mono began = net.now.mono;
+    net.attach(net.client(), TunId{2});
+    const auto has_way = [&] { return net.active(net.client(), TunId{2}) != nullptr; };
+    ASSERT_TRUE(net.run_until(has_way, 5s));
+    // Half of a build's time, 40 ms for the guard, and a build.
+    EXPECT_LT(net.now.mono - began, build == Build::hop_by_hop ? 700ms : 400ms);
+    EXPECT_EQ(net.active(net.client(), TunId{2})->hops[0].relay.id, id);
+    EXPECT_EQ(net.failures_of(id), 0u);
+    net.run_for(10s);
+    net.check_all();
+  }
+}
+
 // A build that ends with its guard's session was not too slow.
 TEST(Recovery, WhatEndsWithItsGuardMakesNoTimeoutLonger) {
   Net net({.spare_circuits = 0});
