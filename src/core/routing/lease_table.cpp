@@ -18,7 +18,7 @@ LeaseTable::Lease* LeaseTable::find(const LeaseId& id) {
 
 Result<void, ErrorCode> LeaseTable::request(PeerRef session, const CallerKey& caller, const LeaseFrame& frame,
                                             const crypto::Hash32& h1) {
-  Pending p{frame, caller, {}};
+  Pending p{frame, caller, {}, ++requests_};
   if ((frame.flags & kLeaseResume) != 0) {
     Lease* lease = find(frame.id);
     if (lease == nullptr) return Failure{ErrorCode::no_such_lease};
@@ -67,8 +67,10 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
     if (lease == nullptr || !(lease->secret == *p.used || lease->previous == p.used)) {
       return Failure{ErrorCode::no_such_lease};
     }
+    // A circuit that its client gave up for the one that has the lease now: its first packets were slow.  Who still wants it asks again.
+    if (p.number < lease->asked) return std::nullopt;
     lease->previous = p.used;
-    return take(now, session, id, *lease, p.frame.mtu);
+    return take(now, session, id, *lease, p);
   }
   if (!shares_.try_add(p.caller, share_of(p.caller))) return Failure{ErrorCode::full};
   do {
@@ -79,10 +81,10 @@ std::optional<Result<LeaseTable::Taken, ErrorCode>> LeaseTable::confirmed(Mono n
   lease.number = free_number();
   lease.caller = p.caller;
   numbers_[lease.number] = id;
-  return take(now, session, id, lease, p.frame.mtu);
+  return take(now, session, id, lease, p);
 }
 
-LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id, Lease& lease, uint16_t mtu) {
+LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id, Lease& lease, const Pending& by) {
   if (const auto held = sessions_.find(session); held != sessions_.end() && held->second != id)
     detach(now, session);
   Taken out;
@@ -96,11 +98,12 @@ LeaseTable::Taken LeaseTable::take(Mono now, PeerRef session, const LeaseId& id,
   sessions_[session] = id;
   set_death(id, lease, kNever);
   rng_.fill(lease.secret.fill());
-  lease.mtu = mtu;
+  lease.mtu = by.frame.mtu;
+  lease.asked = by.number;
   out.number = lease.number;
   out.id = id;
   out.secret = lease.secret;
-  out.mtu = mtu;
+  out.mtu = lease.mtu;
   return out;
 }
 

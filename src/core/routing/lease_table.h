@@ -86,7 +86,7 @@ class LeaseTable {
     std::vector<PeerRef> moved_from;  // older sessions of the same lease: to be told MOVED
   };
   void cancel(PeerRef session) { drop_pending(session); }  // what it asked for; what it holds stays
-  // The session was confirmed: its request, if any, takes effect.
+  // The session was confirmed: its request, if any, takes effect; unless who asked later has the lease already.
   std::optional<Result<Taken, ErrorCode>> confirmed(Mono now, PeerRef session);
 
   // What the session already holds, with the present secret: for a client that lost the answer.
@@ -113,16 +113,18 @@ class LeaseTable {
     std::optional<Secret<32>> previous;  // what the latest resume used
     uint16_t mtu = 0;
     std::vector<PeerRef> sessions;  // oldest first, at most kSessionsPerLease
+    uint64_t asked = 0;             // Pending::number of who took it last
     Mono dies = kNever;
   };
   struct Pending {
     LeaseFrame frame;
     CallerKey caller;
     std::optional<Secret<32>> used;  // resume: the secret that the MAC was made with
+    uint64_t number = 0;
   };
   LeaseNumber free_number();
   Lease* find(const LeaseId&);
-  Taken take(Mono now, PeerRef session, const LeaseId&, Lease&, uint16_t mtu);
+  Taken take(Mono now, PeerRef session, const LeaseId&, Lease&, const Pending&);
   void detach(Mono now, PeerRef session);
   void set_death(const LeaseId&, Lease&, Mono when);
   void forget(const LeaseId&);
@@ -143,6 +145,7 @@ class LeaseTable {
   std::map<PeerRef, Pending> pending_;
   std::multimap<Mono, LeaseId> dying_;
   uint32_t last_number_;
+  uint64_t requests_ = 0;
 };
 
 }  // namespace macrovpn::routing

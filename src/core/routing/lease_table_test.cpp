@@ -47,6 +47,24 @@ TEST_F(LeaseTableTest, AResumeMovesTheLeaseAndDrawsANewSecret) {
   t.check_invariants();
 }
 
+// A client asks by a circuit with a slow link, gives it up, and asks by another; then the packets of the first arrive.
+TEST_F(LeaseTableTest, WhoAskedEarlierDoesNotTakeItFromWhoAskedLater) {
+  const auto first = open(PeerRef{1});
+  ASSERT_TRUE(t.request(PeerRef{2}, kCaller, resume(first, kH1), kH1).ok());
+  ASSERT_TRUE(t.request(PeerRef{3}, kCaller, resume(first, kOtherH1), kOtherH1).ok());
+  const auto taken = t.confirmed(kStart, PeerRef{3});
+  ASSERT_TRUE(taken && taken->ok());
+  EXPECT_FALSE(t.confirmed(kStart, PeerRef{2}).has_value());
+  EXPECT_EQ(t.session_of(first.number), PeerRef{3});
+  EXPECT_EQ(t.lease_of(PeerRef{2}), LeaseNumber{0});
+  t.check_invariants();
+  // If it is the one that is wanted after all: by either secret, since the later one's may have been lost.
+  ASSERT_TRUE(t.request(PeerRef{2}, kCaller, resume(first, kH1), kH1).ok());
+  ASSERT_TRUE(t.confirmed(kStart, PeerRef{2})->ok());
+  EXPECT_EQ(t.session_of(first.number), PeerRef{2});
+  t.check_invariants();
+}
+
 TEST_F(LeaseTableTest, AResumeIsBoundToItsHandshake) {
   const auto first = open(PeerRef{1});
   EXPECT_EQ(t.request(PeerRef{2}, kCaller, resume(first, kH1), kOtherH1).error(), ErrorCode::no_such_lease);
