@@ -1,5 +1,7 @@
 // The program as a whole: what a person types, what comes back.  Each test has a folder of its own.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +10,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
+#include "shell/fd.h"
 #include "shell/region/mmdb_writer_test.h"
 
 namespace macrovpn::app {
@@ -182,6 +186,22 @@ TEST_F(App, CommandsWithoutADaemonSaySo) {
   for (const char* command : {"hop", "daemon --stop"}) {
     EXPECT_EQ(run(command).status, 3) << command;
     EXPECT_NE(run(command).err.find("no macrovpn daemon is running"), std::string::npos) << command;
+  }
+}
+
+// Its lock is what tells that a daemon has ended: whoever gets it must not find files that are still being written.
+TEST_F(App, ADaemonThatHasEndedWritesNothing) {
+  ASSERT_EQ(run("network init --lab").status, 0);
+  for (int i = 0; i < 10; i++) {
+    ASSERT_EQ(std::system((std::string(MACROVPN_PROGRAM) + " --state " + dir_ + "/one daemon 2>/dev/null &").c_str()), 0);
+    int tries = 0;
+    while (run("status").status == 3 && tries++ < 200) usleep(20'000);
+    ASSERT_TRUE(std::filesystem::exists(dir_ + "/one/directory.db-wal"));
+    const shell::Fd lock(open((dir_ + "/one/run/control.sock.lock").c_str(), O_RDWR | O_CLOEXEC));
+    std::jthread stop([&] { EXPECT_EQ(run("daemon --stop").status, 0); });
+    ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
+    EXPECT_FALSE(std::filesystem::exists(dir_ + "/one/directory.db-wal")) << i;
+    flock(lock.get(), LOCK_UN);
   }
 }
 

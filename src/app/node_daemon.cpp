@@ -165,6 +165,7 @@ Result<void> NodeDaemon::start() {
   crypto::warm_up();
   started_ = reactor_.now().mono;
   watch_signals();
+  TRY(only_, shell::control::lock_daemon(options_.control_socket));
   give_back_names_after_restart(options_.paths);
   own_ = shell::read_own_addresses();
   exit_v6_ = own_.has_global_v6;

@@ -112,6 +112,7 @@ class NodeDaemon {
   std::string group_of(TunId tun) const;
 
   DaemonOptions options_;
+  shell::Fd only_;  // shell::control::lock_daemon(): goes when everything after it has gone
   shell::OsRng rng_;
   shell::Reactor reactor_;
   PacketPool pool_;

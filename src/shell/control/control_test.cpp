@@ -240,21 +240,40 @@ TEST(Patience, IsToldOfAndEndsWithAWayOut) {
   std::filesystem::remove_all(folder);
 }
 
-TEST_F(Control, RunsOnceAndReplacesTheSocketOfADeadDaemon) {
-  Reactor r;
-  EXPECT_NE(Server::listen(r, socket_).error().message.find("runs already"), std::string::npos);
+TEST_F(Control, ADaemonIsTheOnlyOneAndReplacesTheSocketOfADeadOne) {
   const std::string path = dir_ + "/second.sock";
   const pid_t child = fork();
   if (child == 0) {
     Reactor own;
+    const auto only = lock_daemon(path);
     auto s = Server::listen(own, path);
     kill(getpid(), SIGKILL);
   }
   waitpid(child, nullptr, 0);
   ASSERT_TRUE(std::filesystem::exists(path));
   EXPECT_EQ(Client::connect(path).error().why, NoDaemon::Why::not_running);
-  EXPECT_TRUE(Server::listen(r, path).ok());
+  Reactor r;
+  const auto only = lock_daemon(path);
+  ASSERT_TRUE(only.ok());
+  {
+    const auto server = Server::listen(r, path);
+    ASSERT_TRUE(server.ok());
+    EXPECT_NE(lock_daemon(path).error().message.find("runs already"), std::string::npos);
+  }
   EXPECT_FALSE(std::filesystem::exists(path)) << "removed when it ends";
+}
+
+// What holds the lock without a socket is on its way in or out.
+TEST_F(Control, ADaemonWaitsForOneThatEnds) {
+  const std::string path = dir_ + "/second.sock";
+  auto ending = lock_daemon(path);
+  ASSERT_TRUE(ending.ok());
+  EXPECT_NE(lock_daemon(path, std::chrono::milliseconds(20)).error().message.find("starting or ending"), std::string::npos);
+  std::jthread end([&] {
+    usleep(50'000);
+    ending = Fd();
+  });
+  EXPECT_TRUE(lock_daemon(path).ok());
 }
 
 TEST_F(Control, TheSocketIsForItsOwnerOnly) {

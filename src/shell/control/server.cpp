@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "shell/clock.h"
 #include "shell/control/socket_name.h"
 
 namespace macrovpn::shell::control {
@@ -58,20 +60,9 @@ bool is_shallow(std::string_view line) {
   return true;
 }
 
-Result<Fd> take_lock(const std::string& path) {
-  Fd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock) return fail("cannot make " + path + ": " + std::strerror(errno) + "; check who owns the folder");
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-    return fail(
-        "a macrovpn daemon runs already; stop it first, or give this one a folder of its own with --state "
-        "DIR");
-  return lock;
-}
-
 Result<Fd> bind_socket(const std::string& path) {
   TRY(const SocketName at, SocketName::of(path));
   Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  unlink(path.c_str());  // we hold the lock: whoever made it is dead
   const mode_t mask = umask(0177);
   const bool bound = s && bind(s.get(), at.address(), at.size) == 0;
   const int error = errno;
@@ -83,10 +74,27 @@ Result<Fd> bind_socket(const std::string& path) {
 
 }  // namespace
 
+Result<Fd> lock_daemon(const std::string& socket_path, Duration patience) {
+  const std::string path = socket_path + ".lock";
+  Fd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return fail("cannot make " + path + ": " + std::strerror(errno) + "; check who owns the folder");
+  const Mono until = read_clocks().mono + patience;
+  while (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (access(socket_path.c_str(), F_OK) == 0)
+      return fail(
+          "a macrovpn daemon runs already; stop it first, or give this one a folder of its own with --state "
+          "DIR");
+    if (read_clocks().mono >= until)
+      return fail("another macrovpn daemon has been starting or ending for seconds; look again with `macrovpn status`");
+    usleep(5'000);
+  }
+  unlink(socket_path.c_str());  // whoever made it is dead
+  return lock;
+}
+
 Result<std::unique_ptr<Server>> Server::listen(Reactor& reactor, const std::string& path) {
-  TRY(Fd lock, take_lock(path + ".lock"));
   TRY(Fd socket, bind_socket(path));
-  return std::unique_ptr<Server>(new Server(reactor, std::move(socket), std::move(lock), path));
+  return std::unique_ptr<Server>(new Server(reactor, std::move(socket), path));
 }
 
 Result<std::unique_ptr<Server>> Server::listen_to_all(Reactor& reactor, const std::string& name) {
@@ -94,13 +102,13 @@ Result<std::unique_ptr<Server>> Server::listen_to_all(Reactor& reactor, const st
   Fd s(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!s || bind(s.get(), at.address(), at.size) != 0 || ::listen(s.get(), kMaxConnections) != 0)
     return fail(std::string("programs of other users cannot be let in: ") + std::strerror(errno));
-  std::unique_ptr<Server> server(new Server(reactor, std::move(s), {}, {}));
+  std::unique_ptr<Server> server(new Server(reactor, std::move(s), {}));
   server->admits_ = Admits::everybody;
   return server;
 }
 
-Server::Server(Reactor& reactor, Fd socket, Fd lock, std::string path)
-    : reactor_(reactor), socket_(std::move(socket)), lock_(std::move(lock)), path_(std::move(path)) {
+Server::Server(Reactor& reactor, Fd socket, std::string path)
+    : reactor_(reactor), socket_(std::move(socket)), path_(std::move(path)) {
   reactor_.add(socket_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
 }
 

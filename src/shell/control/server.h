@@ -1,5 +1,6 @@
 // The daemon's side of the control protocol (protocol.h), in its Reactor.
 //
+//   TRY(const Fd only, lock_daemon(paths.control_socket()));
 //   TRY(auto server, Server::listen(reactor, paths.control_socket()));
 //   server->on("status", [&](Request&) -> Result<nlohmann::json> { return node_status(); });
 //
@@ -18,10 +19,17 @@
 
 #include "base/result.h"
 #include "base/strong.h"
+#include "base/time.h"
 #include "shell/control/connection.h"
 #include "shell/reactor.h"
 
 namespace macrovpn::shell::control {
+
+// The right to be the one daemon of this socket and of the files beside it: a file lock, until the descriptor is closed.
+// Take it before the first of the files is read and keep it until the last is written, since stop_daemon() waits for it.
+// A socket that a dead daemon left is taken away.  While another one starts or ends (it holds the lock and has no
+// socket), waits for it up to `patience`.
+Result<Fd> lock_daemon(const std::string& socket_path, Duration patience = std::chrono::seconds(3));
 
 using ConnectionId = Strong<struct ConnectionIdTag, uint64_t>;
 
@@ -36,6 +44,7 @@ class Server {
  public:
   using Handler = std::function<Result<nlohmann::json>(Request&)>;
 
+  // The caller holds lock_daemon(socket_path).
   static Result<std::unique_ptr<Server>> listen(Reactor&, const std::string& socket_path);
   // A door for every user of this computer, under a name of the network namespace (unix(7), abstract sockets): a box has
   // another one, so that nothing in it finds the door.  Its handlers must ask Connection::peer_uid().
@@ -60,7 +69,7 @@ class Server {
     Connection connection;
     bool said_hello = false, wants_events = false;
   };
-  Server(Reactor& reactor, Fd socket, Fd lock, std::string path);
+  Server(Reactor& reactor, Fd socket, std::string path);
   static constexpr uint64_t kFirstOfDoor = uint64_t{1} << 32;
   inline static std::atomic<uint64_t> next_of_doors_ = kFirstOfDoor;
   void accept_all();
@@ -74,7 +83,7 @@ class Server {
   void close(ConnectionId);
 
   Reactor& reactor_;
-  Fd socket_, lock_;
+  Fd socket_;
   std::string path_;
   std::map<std::string, Handler> handlers_;
   std::function<void(ConnectionId)> disconnected_;
