@@ -67,7 +67,7 @@ void Tunnels::Impl::seal_batch(Now now, std::span<SealJob> batch, Out& out) {
     Departure run{.peer = peers.find(ref)};
     if (run.peer != nullptr) {
       run.session = run.peer->sessions.current.get();
-      if (run.session == nullptr && run.peer->kind == PeerKind::ephemeral) run.session = run.peer->sessions.next.get();
+      if (run.session == nullptr && run.peer->half_open()) run.session = run.peer->sessions.next.get();
     }
     for (; i < batch.size() && batch[i].peer == ref; i++) {
       SealJob& job = batch[i];

@@ -1,6 +1,7 @@
 // Hops and the ephemeral peers that they are to their relay.
 #include <gtest/gtest.h>
 
+#include "core/encryption/session.h"
 #include "core/encryption/tai64n.h"
 #include "core/encryption/tunnels_harness.h"
 
@@ -219,6 +220,27 @@ TEST(EphemeralPeers, MayBeSentNoMoreThanTheySentUntilTheyConfirm) {
   EXPECT_EQ(o.client.payloads.size(), 1u);
   EXPECT_EQ(o.wire.deliver(o.relay, o.wire.seen.back()), Drop::none);
   EXPECT_TRUE(o.relay.tunnels.may_send(peer, 100'000));
+}
+
+// That it was at its address three minutes ago says nothing of now; an initiation may come from anywhere.
+TEST(EphemeralPeers, ThatAskForNewKeysAreSentNothingUnderThemUntilTheyConfirm) {
+  Overlay o;
+  o.connect();
+  const PeerRef peer = o.client_at_relay();
+  o.wire.advance(kRejectAfterTime - 2s);
+  o.wire.passes = [](const Flying& f) { return f.type() == MessageType::initiation; };
+  o.connect();
+  ASSERT_EQ(o.client_at_relay(), peer);
+  EXPECT_EQ(o.wire.send(o.relay, peer, kData), Drop::none) << "under the old ones";
+  const auto response = std::find_if(o.wire.seen.rbegin(), o.wire.seen.rend(), [](const Flying& f) { return f.type() == MessageType::response; });
+  ASSERT_NE(response, o.wire.seen.rend());
+  const Flying held = *response;
+  o.wire.advance(3s);
+  EXPECT_EQ(o.wire.send(o.relay, peer, kData), Drop::no_session);
+  o.wire.passes = [](const Flying&) { return true; };
+  EXPECT_EQ(o.wire.deliver(o.client, held), Drop::none);
+  o.wire.settle();
+  EXPECT_EQ(o.wire.send(o.relay, peer, kData), Drop::none);
 }
 
 TEST(EphemeralPeers, ACookieReplyIsNoLargerThanAnInitiation) {

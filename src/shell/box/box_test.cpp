@@ -208,8 +208,9 @@ TEST_F(Supervisor, GivesTheDeviceToADaemonThatWasRestarted) {
     const pid_t daemon = fork();
     if (daemon != 0) return daemon;
     Reactor reactor;
+    const auto only = control::lock_daemon(dir_ + "/control.sock");
     auto server = control::Server::listen(reactor, dir_ + "/control.sock");
-    if (!server) _exit(1);
+    if (!only || !server) _exit(1);
     (*server)->on("attach", [&](control::Request& r) -> Result<nlohmann::json> {
       const Fd fd = r.take_fd();
       const auto state = from_hex(r.params.at("device").get<std::string>());
