@@ -391,6 +391,134 @@ TEST(Pack, KeepsEveryPartOrSaysMoreOverIt) {
   }
 }
 
+TEST_F(ExchangeTest, AsksForNothingThatItHas) {
+  Exchange a = copy();
+  const EntryPtr e = signed_by(0);
+  a.publish(e);
+  a.open(now_.mono, kOne, SyncRole::relay);
+  const auto asks_for = [&](uint32_t seq) {
+    SyncOut out;
+    a.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{e->short_id, seq}}), out);
+    return out.messages.size();
+  };
+  EXPECT_EQ(asks_for(e->seq), 0u);
+  EXPECT_EQ(asks_for(e->seq - 1), 0u);
+  EXPECT_EQ(asks_for(e->seq + 1), 1u);
+}
+
+struct Closed final : Gatekeeper {
+  bool may_enter(const Now&, const EntryPtr&, SyncSession) override { return false; }
+};
+
+TEST_F(ExchangeTest, WhatWasRefusedIsNotAskedForAgainForTenMinutes) {
+  Exchange a = copy();
+  Closed gate;
+  a.set_gate(&gate);
+  a.open(now_.mono, kOne, SyncRole::relay);
+  const EntryPtr e = signed_by(0);
+  const auto have = encode_have(std::vector<Item>{{e->short_id, e->seq}});
+  std::vector<uint8_t> data;
+  append_data(data, Datum::whole, e->descriptor.bytes);
+  const auto is_asked_for = [&] {
+    SyncOut out;
+    a.on_message(now_, kOne, SyncKind::have, have, out);
+    if (out.messages.empty()) return false;
+    a.on_message(now_, kOne, SyncKind::data, data, out);
+    for (const SyncCheck& k : std::exchange(out.checks, {})) a.on_checked(now_, k.id, run_check(k, network_, CheckDepth::signatures, now_.wall), out);
+    return true;
+  };
+  EXPECT_TRUE(is_asked_for());
+  EXPECT_EQ(a.set().size(), 0u);
+  EXPECT_FALSE(is_asked_for());
+  pass(kRefusedFor - 1s);
+  EXPECT_FALSE(is_asked_for());
+  pass(2s);
+  EXPECT_TRUE(is_asked_for());
+}
+
+TEST_F(ExchangeTest, ChecksOfAllTogetherAreBounded) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay);
+  SyncOut out;
+  for (size_t i = 0; i < kMaxChecks + 20; i++) {
+    const EntryPtr e = signed_by(i);
+    std::vector<uint8_t> data;
+    append_data(data, Datum::whole, e->descriptor.bytes);
+    a.on_message(now_, kOne, SyncKind::have, encode_have(std::vector<Item>{{e->short_id, e->seq}}), out);
+    a.on_message(now_, kOne, SyncKind::data, data, out);
+  }
+  EXPECT_EQ(out.checks.size(), kMaxChecks);
+  EXPECT_EQ(a.counts().over_budget, 0u);
+  a.check_invariants();
+}
+
+// Whatever it delivers has to be looked at, and that costs more than sending it.
+TEST_F(ExchangeTest, ChecksOfOneSessionAreBounded) {
+  Exchange a = copy();
+  a.open(now_.mono, kOne, SyncRole::relay, Opened::by_them);
+  const EntryPtr e = signed_by(0);
+  const auto have = encode_have(std::vector<Item>{{e->short_id, e->seq}});
+  std::vector<uint8_t> data;
+  append_data(data, Datum::whole, e->descriptor.bytes);
+  const auto deliver = [&](size_t times) {
+    size_t checked = 0;
+    for (size_t i = 0; i < times; i++) {
+      SyncOut out;
+      a.on_message(now_, kOne, SyncKind::have, have, out);
+      a.on_message(now_, kOne, SyncKind::data, data, out);
+      checked += out.checks.size();
+      for (const SyncCheck& k : std::exchange(out.checks, {})) a.on_checked(now_, k.id, Failure{CheckFailure::stale}, out);
+    }
+    return checked;
+  };
+  EXPECT_EQ(deliver(kCheckBurst + 100), static_cast<size_t>(kCheckBurst) + 1);
+  EXPECT_FALSE(a.is_muted(kOne));
+  pass(10s);
+  EXPECT_LE(deliver(1'000), static_cast<size_t>(10 * kCheckRate) + 1);
+  pass(10s);
+  EXPECT_GT(deliver(1), 0u);
+}
+
+TEST_F(ExchangeTest, TellsOfItsListsWithinABudget) {
+  Exchange a = copy();
+  for (size_t i = 0; i < kMaxListed; i++) a.publish(signed_by(i));
+  a.open(now_.mono, kOne, SyncRole::client);
+  const auto question = encode_ranges({{}, {{RangePart::Kind::ask, kLowest, kHighest, {}, {}}}});
+  size_t told = 0;
+  for (int i = 0; i < 20'000 && a.counts().over_budget == 0; i++) {
+    SyncOut out;
+    a.on_message(now_, kOne, SyncKind::ranges, question, out);
+    for (const SyncMessage& m : out.messages) told += m.body.size();
+  }
+  EXPECT_GT(told, static_cast<size_t>(kServeBurst) / 2);
+  EXPECT_LT(told, static_cast<size_t>(kServeBurst) + kMaxReplyMessages * kMaxSyncMessage);
+  SyncOut out;
+  a.on_message(now_, kOne, SyncKind::ranges, question, out);
+  EXPECT_TRUE(out.messages.empty());
+}
+
+TEST_F(ExchangeTest, OnlyWhatIsOfItsTimeComesThroughACheckAndHalvesWhateverTheirAge) {
+  const Wall now = now_.wall;
+  const EntryPtr good = signed_by(0), old = signed_by(1, now - kDescriptorLife - 1s), early = signed_by(2, now + kClockTolerance + 1s);
+  const auto failure = [&](const EntryPtr& e, Datum kind) -> std::optional<CheckFailure> {
+    const auto r = run_check({.kind = kind, .bytes = {e->descriptor.bytes.begin(), e->descriptor.bytes.end()}}, network_, CheckDepth::signatures, now);
+    return r.ok() ? std::nullopt : std::optional(r.error());
+  };
+  EXPECT_EQ(failure(good, Datum::whole), std::nullopt);
+  EXPECT_EQ(failure(old, Datum::whole), CheckFailure::stale);
+  EXPECT_EQ(failure(early, Datum::whole), CheckFailure::stale);
+  EXPECT_EQ(failure(old, Datum::half), std::nullopt) << "a proof is one for longer";
+  EXPECT_EQ(failure(early, Datum::half), CheckFailure::stale);
+}
+
+TEST_F(ExchangeTest, WhatFitsIntoNoMessageIsNobodysEntry) {
+  SignedDescriptor d = signed_by(0)->descriptor;
+  d.bytes.resize(kMaxHandedOn);
+  EXPECT_TRUE(make_entry(d, network_));
+  d.bytes.push_back(0);
+  EXPECT_FALSE(make_entry(d, network_));
+}
+
 TEST_F(ExchangeTest, HoldsAThousandSessions) {
   Exchange a = copy();
   for (uint32_t i = 0; i < kMaxSyncSessions + 5; i++) a.open(now_.mono, {i}, SyncRole::client);

@@ -49,6 +49,15 @@ class GossipTest : public SyncLab {
   std::map<SyncSession, PeerId> peer_;
 };
 
+TEST_F(GossipTest, NewsThatWaitAreBounded) {
+  Gossip g(RelaySet(network_), rng_, relay(0).id);
+  SyncOut out;
+  g.start(now_, out);
+  for (size_t i = 0; i < kMaxNews + 10; i++) ASSERT_TRUE(is_news(g.publish(now_, signed_by(i))));
+  g.check_invariants();
+  EXPECT_EQ(g.set().size(), kMaxNews + 10);
+}
+
 TEST_F(GossipTest, DrawsEightNeighboursOfDifferentPrefixes) {
   RelaySet all(network_);
   SetChanges changes;

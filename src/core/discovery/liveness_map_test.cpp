@@ -171,6 +171,30 @@ TEST_F(LivenessMapTest, CopiesThatDifferAgreeOnAllButThePartsThatDiffer) {
   EXPECT_GT(map.size(), 1'900u);
 }
 
+// Bits of another list than ours would be about others.
+TEST_F(LivenessMapTest, AnAnswerAboutAnotherListOrRangeMarksNobody) {
+  const RelaySet set = set_of(0, 100);
+  std::set<uint64_t> all;
+  for (uint64_t n = 0; n < 100; n++) all.insert(n);
+  const auto bytes = after_probing(rng, now, all).answer(now, kAllIds, set);
+  const MapAnswer right = *read_map_answer(bytes);
+  const auto marked = [&](const IdRange& asked, const MapAnswer& a) {
+    LivenessMap map;
+    static_cast<void>(map.on_answer(0, asked, a, set.all()));
+    return map.size();
+  };
+  EXPECT_EQ(marked(kAllIds, right), 100u);
+  MapAnswer wrong = right;
+  wrong.digest ^= 1;
+  EXPECT_EQ(marked(kAllIds, wrong), 0u);
+  wrong = right;
+  wrong.count--;
+  EXPECT_EQ(marked(kAllIds, wrong), 0u);
+  const ShortId middle = set.all()[50]->short_id;
+  EXPECT_EQ(marked({kAllIds.low, middle}, right), 0u) << "more than was asked";
+  EXPECT_EQ(marked({middle, kAllIds.high}, right), 0u);
+}
+
 TEST_F(LivenessMapTest, WhoIsDeadIsProbedAgainAndBelievedDeadAsLong) {
   const RelaySet set = set_of(0, 400);
   const ShortId dead = entry(7)->short_id;

@@ -143,6 +143,16 @@ TEST(PortGuess, OfTheHardSideEachSocketSendsTwice) {
   EXPECT_EQ(hard.state(), State::failed);
 }
 
+TEST(PortGuess, AnswersNoMoreOnceItIsThroughThanBefore) {
+  SeededRng rng(1);
+  PortGuess hard(kStart, GuessSide::hard, kEasy, 4, rng);
+  size_t answers = 0;
+  for (int i = 0; i < 1'000; i++) answers += hard.on_message(kStart, 2, kEasy, Kind::probe);
+  EXPECT_EQ(hard.state(), State::through);
+  EXPECT_LE(answers, kMaxPunchAnswers + 1);
+  EXPECT_GE(answers, kMaxPunchAnswers);
+}
+
 TEST(PortGuess, TheHardSideListensToTheEasyOnesEndpointAlone) {
   SeededRng rng(1);
   PortGuess hard(kStart, GuessSide::hard, kEasy, 4, rng);

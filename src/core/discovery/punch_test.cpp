@@ -134,6 +134,8 @@ TEST(Punch, SendsAndAnswersNoMoreThanItsBounds) {
   size_t answered = 0, probes = 0;
   for (uint16_t i = 0; i < 1000; i++) answered += lone.on_message(Mono(1s), at(3, i), Kind::probe);
   EXPECT_EQ(answered, kMaxPunchAnswers);
+  probes = lone.on_deadline(Mono(1s)).size();
+  EXPECT_LE(probes, kMaxPunchTargets);
   for (Mono now(1s); now < Mono(8s); now += 5ms) probes += lone.on_deadline(now).size();
   EXPECT_LE(probes, kMaxProbes);
 }

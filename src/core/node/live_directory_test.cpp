@@ -187,6 +187,39 @@ TEST(LiveDirectory, ARelayThatCameLaterIsNoOlderThanItsComing) {
 }
 
 // Relays find out who is gone, a client hears it with its comparisons, and builds around it without having tried.
+TEST(LiveDirectory, QuestionsAboutWhoAnswersAreBoundedForEachAndForAll) {
+  LiveNet net(6);
+  net.run_for(1min);
+  auto& asked = *net.hosts["r0"];
+  std::map<std::string, PeerRef> callers;
+  for (int i = 1; i <= 4; i++) {
+    auto& h = *net.hosts["r" + std::to_string(i)];
+    net.command(h, [&](Node& n, Effects&) { callers[h.name] = *n.links().open(net.now, net.contact(asked), LinkUse::verification); });
+  }
+  net.run_for(2s);
+  std::vector<uint8_t> ask{kMapAsk | 0x80};
+  const auto all = discovery::write_map_ask(discovery::kAllIds);
+  ask.insert(ask.end(), all.begin(), all.end());
+  const auto frame = routing::write_frame(routing::FrameType::directory, ask);
+  uint64_t sent = 0;
+  net.sends = [&](const TestWorld::Host& from, const Datagram&) { sent += &from == &asked; };
+  const auto answers_to = [&](const std::string& name, size_t questions) {
+    const uint64_t before = sent;
+    for (size_t i = 0; i < questions; i++) {
+      net.send_frame(*net.hosts[name], callers[name], frame);
+      if (i % 20 == 0) net.run_for(1ms);
+    }
+    net.run_for(100ms);
+    return sent - before;
+  };
+  const uint64_t first = answers_to("r1", 1'000);
+  EXPECT_GE(first, DirectorySide::kMapsOfOne);
+  EXPECT_LE(first, DirectorySide::kMapsOfOne + 20);
+  const uint64_t others = answers_to("r2", 250) + answers_to("r3", 250) + answers_to("r4", 250);
+  EXPECT_LE(first + others, DirectorySide::kMapsInAll.burst + DirectorySide::kMapsInAll.per_second + 60);
+  EXPECT_GE(others, 50u);
+}
+
 TEST(LiveDirectory, WhoIsDeadIsKnownToClientsThatNeverCalledIt) {
   LiveNet net(0);
   net.live->probed_each = 10min;

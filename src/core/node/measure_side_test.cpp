@@ -354,6 +354,11 @@ TEST(MeasureSide, SamplesAreSentBackOnlyWhereThatWasAgreed) {
   EXPECT_EQ(net.echoed(), 0u) << "another session";
   net.samples(net.us, net.link, 5, 1000);
   EXPECT_EQ(net.echoed(), 0u) << "of another size";
+  net.command(net.named(2), [&](Node& n, Effects& fx) {
+    n.links().close(other);
+    n.directory_changed(net.now, fx);
+  });
+  net.run_for(1s);
   net.samples(net.us, net.link, 600);
   EXPECT_GT(net.echoed(), 300u);
   EXPECT_LE(net.echoed(), kRate * 10 / discovery::kSampleSize) << "no more than was agreed";
@@ -361,6 +366,18 @@ TEST(MeasureSide, SamplesAreSentBackOnlyWhereThatWasAgreed) {
   const uint64_t then = net.echoed();
   net.samples(net.us, net.link, 20);
   EXPECT_EQ(net.echoed(), then) << "it is over";
+}
+
+TEST(MeasureSide, WhoStaysAfterwardsKeepsThePlaceOfNobody) {
+  Asker net;
+  const uint64_t served = net.counters().served;
+  net.say(net.us, net.link, net.us, net.ask(net.us, net.link), *net.us.config.identity);
+  ASSERT_EQ(net.counters().served, served + 1);
+  net.run_for(16s);
+  ASSERT_TRUE(net.us.node->tunnels().info(net.link)) << "it is still there";
+  const PeerRef other = net.open(net.named(2));
+  net.say(net.named(2), other, net.named(2), net.ask(net.named(2), other), *net.named(2).config.identity);
+  EXPECT_EQ(net.counters().served, served + 2);
 }
 
 TEST(MeasureSide, WhoIsNotWhoItSaysGetsNothing) {

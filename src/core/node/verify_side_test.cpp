@@ -195,6 +195,71 @@ TEST(VerifySide, CallsForOthersAreBounded) {
   EXPECT_GT(asked.node->verify()->counters().refused, 200u);
 }
 
+// Many who each keep to their own budget.
+struct ManyAskers : CallingNet {
+  explicit ManyAskers(int relays, int callers) : CallingNet(relays), asked(*hosts["r0"]) {
+    run_for(1min);
+    for (int i = 1; i <= callers; i++) {
+      Host& h = *hosts["r" + std::to_string(i)];
+      PeerRef way{};
+      command(h, [&](Node& n, Effects&) { way = *n.links().open(now, contact(asked), LinkUse::verification); });
+      askers.emplace_back(&h, way);
+    }
+    run_for(1s);
+    served = counters().served;
+  }
+  void ask(size_t who, uint64_t number, const discovery::EntryPtr& about) {
+    command(*askers[who].first, [&](Node& n, Effects&) { n.links().send(now, askers[who].second, routing::write_dial({number, about->descriptor.bytes})); });
+  }
+  const VerifyCounters& counters() const { return asked.node->verify()->counters(); }
+  Host& asked;
+  std::vector<std::pair<Host*, PeerRef>> askers;
+  uint64_t served = 0;
+};
+
+TEST(VerifySide, CallsToOneAddressAreBoundedHoweverManyAsk) {
+  ManyAskers net(9, 8);
+  const auto victim = net.invent({*IpAddress::parse("20.200.0.1"), 51820}, crypto::x25519_generate(net.rng).pub);
+  for (uint64_t i = 0; i < 80; i++) net.ask(i % 8, i, victim.entry);
+  net.run_for(900ms);
+  EXPECT_EQ(net.counters().served - net.served, VerifySide::kOfAddress.burst);
+}
+
+TEST(VerifySide, CallsUnderWayAreBoundedHoweverManyAsk) {
+  ManyAskers net(9, 8);
+  for (uint64_t i = 0; i < 80; i++) {
+    const auto silent = net.invent({*IpAddress::parse("20." + std::to_string(100 + i) + ".0.1"), 51820}, crypto::x25519_generate(net.rng).pub);
+    net.ask(i % 8, i, silent.entry);
+    net.run_for(1ms);
+  }
+  net.run_for(900ms);
+  EXPECT_GT(net.counters().served - net.served, VerifySide::kMaxDials / 2);
+  EXPECT_LE(net.counters().served - net.served, VerifySide::kMaxDials);
+  net.asked.node->check_invariants();
+}
+
+TEST(VerifySide, CallsForAllTogetherAreBounded) {
+  ManyAskers net(25, 12);
+  std::vector<discovery::EntryPtr> live;
+  for (int i = 13; i < 25; i++) {
+    const auto e = net.asked.node->live_directory()->set().find(discovery::short_id_of(net.id_of(*net.hosts["r" + std::to_string(i)])));
+    ASSERT_TRUE(e);
+    live.push_back(e);
+  }
+  const Mono begin = net.now.mono;
+  uint64_t questions = 0;
+  for (uint64_t i = 0; i < 144; i++) {
+    net.ask(i % 12, i, live[i / 4 % 12]);
+    questions++;
+    net.run_for(5ms);
+  }
+  net.run_for(100ms);
+  const auto s = static_cast<uint64_t>((net.now.mono - begin) / 1s);
+  const uint64_t tried = net.counters().served - net.served;
+  EXPECT_LE(tried, VerifySide::kInAll.burst + VerifySide::kInAll.per_second * (s + 1)) << questions;
+  EXPECT_GT(tried, 30u);
+}
+
 TEST(VerifySide, NobodyIsCalledAtAnAddressOfALan) {
   CallingNet net(3);
   net.run_for(1min);

@@ -232,6 +232,33 @@ TEST_F(Store, SetsADamagedFileAsideAndBeginsAnew) {
   EXPECT_TRUE(fs::exists(aside("damaged-2")));
 }
 
+TEST_F(Store, KeepsSoManyRelaysAndNoMore) {
+  discovery::SetChanges c;
+  for (size_t i = 0; i < kMaxStored + 5; i++) {
+    auto e = std::make_shared<discovery::RelayEntry>();
+    store_be64(e->id.bytes.data(), i);
+    e->short_id = discovery::short_id_of(e->id);
+    e->expiry = now_ + 1h;
+    c.come.push_back(e);
+  }
+  DirectoryStore s({}, network_, [](const std::string&) {});
+  s.apply(c, now_);
+  EXPECT_EQ(s.relays().size(), kMaxStored);
+}
+
+// Whatever writes over it while a daemon runs.
+TEST_F(Store, SetsAFileAsideThatIsDamagedWhileItIsOpen) {
+  fill(5);
+  DirectoryStore s = store();
+  ASSERT_EQ(s.load(now_).living, 5u);
+  ASSERT_TRUE(s.flush());
+  for (const char* part : {"", "-wal"}) std::ofstream(file() + part, std::ios::trunc) << std::string(8192, 'x');
+  s.apply(come(5, 2), now_);
+  EXPECT_TRUE(s.flush() || s.flush());
+  EXPECT_TRUE(fs::exists(aside("damaged-1"))) << said_;
+  EXPECT_EQ(on_disk(), 7u);
+}
+
 TEST_F(Store, KeepsNineDamagedFilesAtMost) {
   for (int i = 0; i < 12; i++) {
     std::ofstream(file(), std::ios::trunc) << "this is no database " << i << std::string(100, '.');
