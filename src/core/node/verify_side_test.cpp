@@ -239,25 +239,23 @@ TEST(VerifySide, CallsUnderWayAreBoundedHoweverManyAsk) {
 }
 
 TEST(VerifySide, CallsForAllTogetherAreBounded) {
-  ManyAskers net(25, 12);
+  ManyAskers net(25, 24);
   std::vector<discovery::EntryPtr> live;
-  for (int i = 13; i < 25; i++) {
+  for (int i = 1; i < 25; i++) {
     const auto e = net.asked.node->live_directory()->set().find(discovery::short_id_of(net.id_of(*net.hosts["r" + std::to_string(i)])));
     ASSERT_TRUE(e);
     live.push_back(e);
   }
   const Mono begin = net.now.mono;
-  uint64_t questions = 0;
-  for (uint64_t i = 0; i < 144; i++) {
-    net.ask(i % 12, i, live[i / 4 % 12]);
-    questions++;
-    net.run_for(5ms);
+  for (uint64_t i = 0; i < 288; i++) {
+    net.ask(i % 24, i, live[(i + i / 24) % 24]);
+    net.run_for(10ms);
   }
   net.run_for(100ms);
   const auto s = static_cast<uint64_t>((net.now.mono - begin) / 1s);
   const uint64_t tried = net.counters().served - net.served;
-  EXPECT_LE(tried, VerifySide::kInAll.burst + VerifySide::kInAll.per_second * (s + 1)) << questions;
-  EXPECT_GT(tried, 30u);
+  EXPECT_LE(tried, VerifySide::kInAll.burst + VerifySide::kInAll.per_second * (s + 1));
+  EXPECT_GT(tried, VerifySide::kInAll.burst);
 }
 
 TEST(VerifySide, NobodyIsCalledAtAnAddressOfALan) {
