@@ -51,6 +51,7 @@ void play(Reader script, Answers answers) {
   for (uint64_t i = 0; i < 40; i++) x.publish(entry(i << 58 | i << 9, 1'789'990'000 + static_cast<uint32_t>(i)));
   Now now{Mono(std::chrono::hours(1)), kWall};
   std::vector<uint64_t> checks;
+  SyncKey asked{};  // of the last comparison that was begun: nobody guesses it
   for (int step = 0; step < 64 && script.left() > 0; step++) {
     SyncOut out;
     const uint8_t what = script.u8(), which = script.u8();
@@ -78,13 +79,19 @@ void play(Reader script, Answers answers) {
         }
         checks.pop_back();
         break;
-      default:
-        x.on_message(now, s, static_cast<SyncKind>(which / 4 % 4), script.take(std::min<size_t>(script.le16() % 1300, script.left())), out);
+      default: {
+        const Bytes said = script.take(std::min<size_t>(script.le16() % 1300, script.left()));
+        std::vector<uint8_t> body(said.begin(), said.end());
+        const auto kind = static_cast<SyncKind>(which / 4 % 4);
+        if (kind == SyncKind::ranges && what & 0x80 && body.size() >= asked.size()) std::copy(asked.begin(), asked.end(), body.begin());
+        x.on_message(now, s, kind, body, out);
+      }
     }
     size_t ranges = 0;
     for (const SyncMessage& m : out.messages) {
       MV_ASSERT(m.body.size() <= kMaxSyncMessage);
       ranges += m.kind == SyncKind::ranges;
+      if (const auto own = m.kind == SyncKind::ranges && what % 8 == 3 ? parse_ranges(m.body) : std::nullopt) asked = own->key;
     }
     MV_ASSERT(ranges <= kMaxReplyMessages + 4);
     for (const SyncCheck& c : out.checks) {

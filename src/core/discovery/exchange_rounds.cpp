@@ -63,8 +63,7 @@ void Exchange::on_ranges(const Now& now, SyncSession s, Session& session, Bytes 
     round.end.answered = true;
     round.quiet_since = now.mono;
   }
-  const std::vector<ShortId> none;
-  const View view(set_, ranges->key, now.wall, ours ? session.round->end.lacking : none);
+  const View view(set_, ranges->key, now.wall, ours ? session.round->end.lacking : std::vector<ShortId>());
   if (ours && session.round->end.equal) note_same(session, view, kLowest, kHighest);
   std::vector<RangePart> parts;
   std::vector<Item> have;

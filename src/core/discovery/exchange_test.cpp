@@ -185,6 +185,19 @@ TEST_F(ExchangeTest, ClientsGetAllAndGiveNothing) {
   EXPECT_TRUE(answers.messages.empty()) << "relays take nothing from clients";
 }
 
+// What a source lacks is found in the middle of comparing with it, list by list of one message.
+TEST_F(ExchangeTest, AComparisonGoesByWhatWasKnownWhenItBegan) {
+  RelaySet set(network_);
+  SetChanges changes;
+  for (size_t i = 0; i < 40; i++) set.insert(signed_by(i), changes);
+  std::vector<ShortId> lacking{relay(3).short_id};
+  const View view(set, {}, now_.wall, lacking);
+  for (size_t i = 0; i < 40; i++) lacking.push_back(relay(i).short_id);
+  lacking.front() = {};
+  lacking.shrink_to_fit();
+  for (size_t i = 0; i < 40; i++) EXPECT_EQ(view.counts(*set.find(relay(i).short_id)), i != 3) << i;
+}
+
 TEST_F(ExchangeTest, ItemsNearTheirEndAreInNoComparison) {
   Exchange a = copy(), b = copy();
   a.publish(signed_by(0, now_.wall - kDescriptorLife + kLeftOutBeforeExpiry - 1s));

@@ -22,8 +22,8 @@ inline constexpr ShortId kLowest{0}, kHighest{UINT64_MAX};
 class View {
  public:
   View(const RelaySet& set, const SyncKey& key, Wall now) : set_(set), key_(key), now_(now) {}
-  View(const RelaySet& set, const SyncKey& key, Wall now, const std::vector<ShortId>& left_out)  // ascending
-      : set_(set), key_(key), now_(now), left_out_(left_out) {}
+  View(const RelaySet& set, const SyncKey& key, Wall now, std::vector<ShortId> left_out)  // ascending
+      : set_(set), key_(key), now_(now), left_out_(std::move(left_out)) {}
   Fingerprint fingerprint(ShortId low, ShortId high) const;
   std::vector<ListedItem> list(ShortId low, ShortId high, size_t at_most) const;
   // At most kSplit ranges that make up the given one, each with about as many items; one if it cannot be divided.
@@ -36,7 +36,7 @@ class View {
   const RelaySet& set_;  // lives longer than this
   SyncKey key_;
   Wall now_;
-  std::span<const ShortId> left_out_;
+  std::vector<ShortId> left_out_;  // its own: what is found while it is used goes into the one it was made of
   mutable size_t hashed_ = 0;
 };
 
