@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import socket
 import time
 
 from .errors import NetlabError, Skip
@@ -72,10 +73,15 @@ class WireGuard:
 
     def _wait_until_it_answers(self):
         deadline = time.monotonic() + 5
-        while self.host.run([self._wg, "show", self.ifname], check=False).returncode != 0:
+        # wg(8) deletes a socket that refuses it, so one that is bound and does not listen yet: it may ask only then.
+        while (not self._listens() or self.host.run([self._wg, "show", self.ifname], check=False).returncode != 0):
             if time.monotonic() > deadline or not self.process.running:
                 raise NetlabError(f"{self.process.name} did not start: {self.process.output()}")
             time.sleep(0.02)
+
+    def _listens(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(str(self.host.directory / f"run/wireguard/{self.ifname}.sock")) == 0
 
 
 class WireGuardGo(WireGuard):
