@@ -24,7 +24,7 @@ def wait_for(what, condition, timeout):
 def download_through_hops():
     """What `status` of the exit said at the end and how many hops it took; nothing if one worker of it had nothing to do.
 
-    By which worker a middle is served follows from its address and port; of fifteen worlds four went by one worker alone.
+    By which worker a middle is served follows from its address and port; about one world in three was seen to go by one worker alone.
     """
     with running_world(relays=7, exits=1, workers=2) as world:
         target = pathlib.Path(world.client.host.home) / "download"
