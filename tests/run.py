@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 LONGEST = 900  # seconds that a suite may take if it says nothing itself
 # Suites that wait for most of their life, and for what.
-BESIDE = {"e2e/bandwidth": "relays measure each other in a week of 200 s",
+BESIDE = {"e2e/bandwidth": "relays measure each other in weeks of 150 s",
           "e2e/frozen": "programs are stopped for 200 s",
           "interop/wireguard_go_rekey": "sessions are renewed after 120 s"}
 PAIRS = ("e2e/bad_input", "e2e/bootstrap", "e2e/control_socket", "e2e/device", "e2e/dht", "e2e/fail_points", "e2e/home_relays", "e2e/hostile", "e2e/kill_switch", "e2e/leaks", "e2e/nat", "e2e/port_mapping", "e2e/privacy",
