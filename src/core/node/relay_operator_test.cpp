@@ -191,7 +191,8 @@ TEST(RelayOperator, TheCapHoldsForWhatIsRelayedAndNeverForHandshakes) {
   }
   const Circuit* c = net.connect();
   ASSERT_NE(c, nullptr);
-  auto& guard = net.host_of(c->hops[0]);
+  const std::vector<Hop> hops = c->hops;  // the circuit may not outlive what comes
+  auto& guard = net.host_of(hops[0]);
   const uint64_t before = guard.node->resources().bytes();
   // No packet that a circuit could become too narrow for, when the cap swallows whatever is large.
   const auto big = udp_packet("10.10.0.2", "192.0.2.1", 540);
@@ -204,7 +205,7 @@ TEST(RelayOperator, TheCapHoldsForWhatIsRelayedAndNeverForHandshakes) {
   EXPECT_GT(carried, 900'000u);
   EXPECT_GT(guard.node->resources().dropped(), 1000u);
   // While it is full: a circuit of somebody else comes up through the same guard.
-  auto& other = net.add_client("other", "192.0.2.60", {.pinned_path = {c->hops[0].relay.id, c->hops[1].relay.id, c->exit().relay.id},
+  auto& other = net.add_client("other", "192.0.2.60", {.pinned_path = {hops[0].relay.id, hops[1].relay.id, hops[2].relay.id},
                                                        .spare_circuits = 0});
   net.publish();
   net.attach(other, kTun);
